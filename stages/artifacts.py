@@ -1,0 +1,74 @@
+"""The files that stages hand to each other: where they lie and how they are written."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """The paths of one dataset's files, relative to the repository's root."""
+
+    dataset: str
+
+    @property
+    def data(self) -> Path:
+        """Folder of raw.csv, faces.npz, quarantine.csv, train.npz."""
+        return Path("data", self.dataset)
+
+    @property
+    def models(self) -> Path:
+        """Folder of model.keras, history.csv, model.onnx."""
+        return Path("models", self.dataset)
+
+    @property
+    def metrics(self) -> Path:
+        """Folder of the metrics files and of plots/."""
+        return Path("metrics", self.dataset)
+
+    @property
+    def plots(self) -> Path:
+        """Folder of what `dvc plots show` draws."""
+        return self.metrics / "plots"
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place when the block ends well.
+
+    A block that raises, or a process killed inside it, leaves `path` as it was.
+    The temporary name keeps the suffix, which some writers judge the format by.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=f".{os.getpid()}{path.suffix}", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp is private to its owner (0600); a result is as readable as any other file.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_metrics(path: Path, metrics: dict) -> None:
+    """Write a metrics file that diffs well: sorted keys, numbers rounded to 4 decimals."""
+    with written_atomically(path) as temporary:
+        text = json.dumps(_rounded(metrics), indent=2, sort_keys=True, allow_nan=False)
+        temporary.write_text(text + "\n")
+
+
+def _rounded(value):
+    if isinstance(value, dict):
+        return {str(key): _rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(item) for item in value]
+    return round(value, 4) if isinstance(value, float) else value

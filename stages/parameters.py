@@ -1,0 +1,352 @@
+"""params.yaml as types: complete, checked, and every misspelled key answered with the nearest one.
+
+A block of params.yaml is one dataset; its sections are the stages. There are no
+defaults in code: what a run used can be read in the file alone.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stages.errors import UserError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    """A group of keys: none unknown, none missing, none changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# ---------------------------------------------------------------- fetch
+
+
+class Rows(Section):
+    """Rows per split that the dataset declares to have."""
+
+    Training: Annotated[int, Field(ge=1)]
+    PublicTest: Annotated[int, Field(ge=1)]
+    PrivateTest: Annotated[int, Field(ge=1)]
+
+
+class SampleSource(Section):
+    source: Literal["sample"]
+    rows: Rows
+    seed: Seed
+
+
+class KaggleSource(Section):
+    source: Literal["kaggle"]
+    handle: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+(/versions/\d+)?$")]
+    rows: Rows | None
+
+
+class FileSource(Section):
+    source: Literal["file"]
+    path: Path
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
+    rows: Rows | None
+
+
+class FolderSource(Section):
+    source: Literal["folder"]
+    path: Path
+    rows: Rows | None
+
+
+Fetch = Annotated[
+    SampleSource | KaggleSource | FileSource | FolderSource, Field(discriminator="source")
+]
+
+
+# ---------------------------------------------------------------- validate, balance
+
+
+class Validate(Section):
+    """Limits of the Great Expectations suite."""
+
+    min_std: Annotated[float, Field(ge=0)]
+    """An image whose standard deviation (grey levels) is below this is flat."""
+    max_rejected: Share
+    """Largest share of all rows that may end in quarantine."""
+    min_class_share: Share
+    max_class_share: Share
+    """Bounds on each emotion's share of each split's rows."""
+    min_split_rows: Annotated[int, Field(ge=1)]
+
+
+class BalanceAugmentation(Section):
+    """Strengths of the albumentations transforms that make new images."""
+
+    flip: Share
+    """Probability of a horizontal flip."""
+    rotation: Annotated[float, Field(ge=0, le=45)]
+    """Largest angle in degrees, either way."""
+    shift: Share
+    """Largest shift as a share of the width, either way."""
+    scale: Annotated[float, Field(ge=0, lt=1)]
+    """Largest relative change of size, either way."""
+    brightness: Share
+    contrast: Share
+    noise: Share
+    """Probability of mild Gaussian noise or blur (one of the two)."""
+    erasing: Share
+    """Probability that one rectangle is erased."""
+
+
+class Balance(Section):
+    strategy: Literal["none", "oversample", "undersample", "augment"]
+    target: PositiveShare
+    """Smallest class over largest class, after balancing."""
+    seed: Seed
+    augmentation: BalanceAugmentation
+
+
+# ---------------------------------------------------------------- train
+
+
+class FiveBlock(Section):
+    name: Literal["five_block"]
+    dropout: Share
+
+
+class FiveLayer(Section):
+    name: Literal["five_layer"]
+    dropout: Share
+
+
+class ResNet50(Section):
+    name: Literal["resnet50"]
+    weights: Literal["imagenet"] | None
+    dropout: Share
+
+
+class Residual(Section):
+    name: Literal["residual"]
+    widths: Annotated[list[Annotated[int, Field(ge=4)]], Field(min_length=1)]
+    """Channels of the stages; the resolution halves at each."""
+    blocks: Annotated[int, Field(ge=1)]
+    """Residual blocks in each stage."""
+    dropout: Share
+
+
+Network = Annotated[FiveBlock | FiveLayer | ResNet50 | Residual, Field(discriminator="name")]
+
+LearningRate = Annotated[float, Field(gt=0)]
+WeightDecay = Annotated[float, Field(ge=0)]
+
+
+class Adam(Section):
+    name: Literal["adam", "adamw", "adamax"]
+    learning_rate: LearningRate
+    weight_decay: WeightDecay
+
+
+class Sgd(Section):
+    name: Literal["sgd"]
+    learning_rate: LearningRate
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    nesterov: bool
+    weight_decay: WeightDecay
+
+
+class RmsProp(Section):
+    name: Literal["rmsprop"]
+    learning_rate: LearningRate
+    rho: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: WeightDecay
+
+
+Optimizer = Annotated[Adam | Sgd | RmsProp, Field(discriminator="name")]
+
+
+class Constant(Section):
+    name: Literal["constant"]
+
+
+class InverseTime(Section):
+    """learning_rate / (1 + decay · step), as Keras 2's `decay=`."""
+
+    name: Literal["inverse_time"]
+    decay: Annotated[float, Field(ge=0)]
+
+
+class Plateau(Section):
+    name: Literal["plateau"]
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    patience: Annotated[int, Field(ge=1)]
+
+
+class Cosine(Section):
+    name: Literal["cosine"]
+    warmup: Share
+    """Share of all steps in which the rate rises linearly from zero."""
+
+
+class OneCycle(Section):
+    """Linear rise from zero, linear fall to zero."""
+
+    name: Literal["one_cycle"]
+    warmup: Share
+
+
+Schedule = Annotated[
+    Constant | InverseTime | Plateau | Cosine | OneCycle, Field(discriminator="name")
+]
+
+
+class CrossEntropy(Section):
+    name: Literal["cross_entropy"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Focal(Section):
+    name: Literal["focal"]
+    gamma: Annotated[float, Field(ge=0)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+
+
+Loss = Annotated[CrossEntropy | Focal, Field(discriminator="name")]
+
+
+class TrainAugmentation(Section):
+    """Strengths of the random changes that every training image gets anew in every epoch."""
+
+    flip: Share
+    rotation: Annotated[float, Field(ge=0, le=45)]
+    """Largest angle in degrees, either way."""
+    shift: Annotated[float, Field(ge=0, lt=24)]
+    """Largest shift in pixels of the 48×48 face, either way."""
+    scale: Annotated[float, Field(ge=0, lt=1)]
+    """Largest relative change of size, either way."""
+    brightness: Share
+    """Largest change as a share of the full range, either way."""
+    contrast: Annotated[float, Field(ge=0, lt=1)]
+    """Largest relative change, either way."""
+    erasing: Share
+    """Probability that one rectangle is erased."""
+    mixup: Annotated[float, Field(ge=0)]
+    """α of mixup's Beta(α, α); 0 turns it off."""
+
+
+class Resolution(Section):
+    size: Annotated[int, Field(ge=16, le=96)]
+    """Height and width in pixels that the faces are scaled to."""
+    share: PositiveShare
+    """Share of the epochs spent at this size."""
+
+
+class Selection(Section):
+    """Which epoch's weights are kept, judged on PublicTest."""
+
+    monitor: Literal["val_loss", "val_accuracy", "val_macro_f1"]
+    patience: Annotated[int, Field(ge=1)] | None
+    """Stop after this many epochs without a better one; null never stops early."""
+
+
+class Train(Section):
+    seed: Seed
+    network: Network
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    resolutions: Annotated[list[Resolution], Field(min_length=1)]
+    """Progressive resizing, in order; the last size is the one that is served."""
+    optimizer: Optimizer
+    schedule: Schedule
+    loss: Loss
+    class_weight: Literal["none", "balanced", "square_root", "effective_number"]
+    augmentation: TrainAugmentation
+    weight_average: Annotated[float, Field(ge=0, lt=1)]
+    """Decay of the exponential moving average of the weights, per step; 0 turns it off."""
+    selection: Selection
+
+    @model_validator(mode="after")
+    def _shares_add_up(self):
+        if abs(sum(resolution.share for resolution in self.resolutions) - 1) > 1e-6:
+            raise ValueError("the shares of resolutions must add up to 1")
+        return self
+
+
+# ---------------------------------------------------------------- evaluate
+
+
+class Evaluate(Section):
+    bootstrap: Annotated[int, Field(ge=100)]
+    """Resamples behind the 95 % confidence intervals."""
+    seed: Seed
+
+
+class Parameters(Section):
+    """One dataset's block of params.yaml."""
+
+    fetch: Fetch
+    validate_: Annotated[Validate, Field(alias="validate")]
+    balance: Balance
+    train: Train
+    evaluate: Evaluate
+
+
+def load_parameters(dataset: str, path: Path = Path("params.yaml")) -> Parameters:
+    """Read one dataset's block.
+
+    Raises
+    ------
+    UserError
+        The file or block is missing, or a key is unknown, missing or out of range.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run from the repository's root") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    blocks = [name for name in document or {} if name != "datasets"]
+    if dataset not in blocks:
+        raise UserError(
+            f"{path}: no dataset '{dataset}'{_nearest(dataset, blocks)}; it has {', '.join(blocks)}"
+        )
+    try:
+        return Parameters.model_validate(document[dataset])
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first_problem(dataset, document[dataset], error)}") from None
+
+
+def _first_problem(dataset: str, block: dict, error: ValidationError) -> str:
+    """The first thing wrong, as `dataset.section.key: what`, with the nearest right key."""
+    # An unknown key comes before the missing one that it was meant to be.
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    problem = problems[0]
+    place = _place_in(block, problem["loc"])
+    name = ".".join([dataset, *map(str, place)])
+    if problem["type"] != "extra_forbidden":
+        given = problem["input"]
+        found = "" if isinstance(given, (dict, list)) else f" (found {given!r})"
+        return f"{name}: {problem['msg'].removeprefix('Value error, ').lower()}{found}"
+    missing = [
+        str(other["loc"][-1])
+        for other in problems
+        if other["type"] == "missing" and other["loc"][:-1] == problem["loc"][:-1]
+    ]
+    return f"{name}: unknown key{_nearest(str(place[-1]), missing)}"
+
+
+def _place_in(block: dict, location: tuple) -> list:
+    """Pydantic's location without the tags of unions, which are no keys of the file."""
+    place, here = [], block
+    for part in location:
+        if isinstance(here, dict) and part not in here and part != location[-1]:
+            continue
+        place.append(part)
+        here = here[part] if isinstance(here, list) or part in (here or {}) else None
+    return place
+
+
+def _nearest(name: str, candidates: list[str]) -> str:
+    near = difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
+    return f", did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,24 @@
+"""The shell around every stage: `python -m stages.NAME DATASET`."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+
+from stages.errors import UserError
+from stages.parameters import Parameters, load_parameters
+
+
+def run(main: Callable[[str, Parameters], None], description: str) -> None:
+    """Read the dataset's name and parameters, call `main` with both, and exit.
+
+    A `UserError` becomes one line on standard error and exit status 1.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("dataset", help="a block of params.yaml, for instance sample or fer2013")
+    dataset = parser.parse_args().dataset
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        main(dataset, load_parameters(dataset))
+    except UserError as error:
+        sys.exit(f"error: {error}")
