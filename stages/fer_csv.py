@@ -8,3 +8,10 @@ SPLITS = ("Training", "PublicTest", "PrivateTest")
 
 SIZE = 48
 """Height and width of a face in pixels."""
+
+HEADER = "emotion,pixels,Usage"
+
+
+def format_row(label: int, pixels: str, split: str) -> str:
+    """One line of the CSV without its line end; `pixels` is 2304 grey levels joined by blanks."""
+    return f"{label},{pixels},{split}"
