@@ -45,7 +45,9 @@ def written_atomically(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=f".{os.getpid()}{path.suffix}", dir=path.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=".", suffix=f".{os.getpid()}{path.suffix}", dir=path.parent
+    )
     os.close(handle)
     temporary = Path(name)
     try:

@@ -1,0 +1,36 @@
+# Saves typing: every target runs commands that work by hand in the activated .venv just as well.
+.DEFAULT_GOAL := help
+.PHONY: help repro test serve lint lock
+PYTHON ?= python3.11
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+repro: .venv/pipeline  ## Build every dataset listed in params.yaml, from raw data to measured model
+	dvc repro
+	@python -m stages.report
+
+test: .venv/development  ## Run the whole test suite
+	pytest
+
+serve: .venv/serving  ## Serve the FER-2013 model on http://127.0.0.1:8000
+	uvicorn api.app:app
+
+lint: .venv/development  ## Check style and formatting
+	ruff check .
+	ruff format --check .
+
+lock: .venv/development  ## Resolve requirements/*.in anew into the locked files
+	cd requirements && uv pip compile -q --upgrade --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --strip-extras development.in -o development.txt
+	cd requirements && for room in pipeline serving; do \
+		uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --strip-extras -c development.txt $$room.in -o $$room.txt; done
+
+# The empty file .venv/ROOM is as new as the last installation of requirements/ROOM.txt.
+.venv/%: requirements/%.txt
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found; install Python 3.11, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	python -m pip install --disable-pip-version-check --progress-bar off -q --require-hashes -r $<
+	@touch $@

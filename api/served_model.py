@@ -1,0 +1,111 @@
+"""The model file that is served: loading, ready, or failed with a reason."""
+
+import json
+import logging
+from typing import Annotated
+
+import numpy as np
+from fastapi import Depends, HTTPException, Request
+
+from api.settings import Settings
+from recognizer.classifier import Classifier
+from recognizer.errors import ModelError
+from recognizer.faces import DETECTORS, SIZE
+from recognizer.image import decode
+from recognizer.recognizer import RecognizedFace, Recognizer
+
+log = logging.getLogger(__name__)
+
+
+class ServedModel:
+    """One model file behind every detector.
+
+    Attributes
+    ----------
+    problem : str or None
+        Why it cannot answer; None once a warm-up inference has passed.
+    classifier : Classifier
+        Present once `problem` is None, as is `evaluation`.
+    evaluation : dict or None
+        The committed metrics of the model's dataset.
+    """
+
+    name = "emotion"
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.problem: str | None = "the model is still loading"
+
+    def load(self) -> None:
+        """Load the file and warm it up. What goes wrong is logged and becomes `problem`."""
+        try:
+            self.classifier = Classifier(self.settings.model_path)
+            self._recognizers = {
+                name: Recognizer(self.classifier, detector())
+                for name, detector in DETECTORS.items()
+            }
+            self.evaluation = self._read_evaluation()
+            self._warm_up()
+        except ModelError as error:
+            self.problem = str(error)
+            log.error("not ready: %s", error)
+        except Exception:
+            self.problem = f"{self.settings.model_path}: failed to load; the server's log says why"
+            log.exception("not ready: %s: failed to load", self.settings.model_path)
+        else:
+            self.problem = None
+            log.info("ready: %s, version %s", self.settings.model_path, self.classifier.version)
+
+    def _read_evaluation(self) -> dict | None:
+        path = self.settings.metrics_dir / self.classifier.dataset / "evaluation.json"
+        if not path.is_file():
+            return None
+        try:
+            return json.loads(path.read_text())
+        except ValueError as error:  # no reason to stop recognizing
+            log.error("%s: not JSON, so GET /model shows no evaluation: %s", path, error)
+            return None
+
+    def _warm_up(self) -> None:
+        """Run every detector and the model once, and look at what the model answers."""
+        blank = np.zeros((SIZE, SIZE), np.uint8)
+        try:
+            for recognizer in self._recognizers.values():
+                recognizer.recognize(blank)
+            probabilities = self.classifier.predict(blank[None])
+        except Exception as error:  # onnxruntime's exceptions have no other class in common
+            reason = " ".join(str(error).split())
+            raise ModelError(
+                f"{self.settings.model_path}: the warm-up inference failed: {reason}"
+            ) from error
+        if not abs(probabilities.sum() - 1) < 1e-3:
+            raise ModelError(
+                f"{self.settings.model_path}: the warm-up inference gave no probabilities"
+            )
+
+    def recognize(self, data: bytes, detector: str) -> tuple[np.ndarray, list[RecognizedFace]]:
+        """Decode an image file and recognize its faces; safe to call from many threads.
+
+        Returns
+        -------
+        tuple
+            The image, uint8 [H, W], and its faces.
+
+        Raises
+        ------
+        ImageError
+            The bytes are no image that can be used.
+        """
+        image = decode(data, self.settings.max_pixels)
+        return image, self._recognizers[detector].recognize(image)
+
+
+def ready_model(request: Request) -> ServedModel:
+    """The model, or an answer 503 that says why there is none."""
+    model: ServedModel = request.app.state.model
+    if model.problem:
+        raise HTTPException(503, model.problem)
+    return model
+
+
+ReadyModel = Annotated[ServedModel, Depends(ready_model)]

@@ -1,0 +1,205 @@
+"""The model file: what it promises, what it says of itself, and its probabilities."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from recognizer.errors import ModelError
+from recognizer.faces import SIZE
+
+FORMAT = "fer-onnx/1"
+"""Value of the metadata key `format` in every file that keeps the contract below."""
+
+INPUT = "faces"
+"""Name of the only input: uint8 [N, 48, 48], grey."""
+
+OUTPUT = "probabilities"
+"""Name of the only output: float32 [N, C], one column per label, rows sum to 1."""
+
+BATCH = 64
+"""Faces per run. Larger batches are no faster on a CPU and take more memory."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a model file says of itself."""
+
+    format: str
+    labels: tuple[str, ...]
+    """Names of the emotions, in the order of the probabilities."""
+    dataset: str
+    parameters_digest: str
+    """SHA-256 of the parameters it was trained with, in hexadecimal digits."""
+    data_digest: str
+    """SHA-256 of the data it was trained on, in hexadecimal digits."""
+    temperature: float
+    """The logits were divided by it to calibrate the probabilities."""
+    metrics: dict
+    """Headline metrics by split, measured when it was exported; may be empty."""
+
+
+class Classifier:
+    """A model file, ready to classify faces. It may be used by many threads at once.
+
+    Parameters
+    ----------
+    path : Path
+        A model.onnx made by the export stage.
+    threads : int
+        Threads of one call of `predict`.
+
+    Attributes
+    ----------
+    version : str
+        SHA-256 of the file's bytes, in hexadecimal digits.
+    metadata : Metadata
+    labels : tuple of str
+    dataset : str
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read, is no ONNX model, or is none of this project's.
+    """
+
+    def __init__(self, path: Path, threads: int = 1):
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what goes wrong is in the exception
+        try:
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's exceptions have no other class in common
+            raise ModelError(f"{path}: not an ONNX model, or a damaged one") from error
+        try:
+            self.metadata = _read_metadata(self._session.get_modelmeta().custom_metadata_map)
+            _check_tensors(self._session, len(self.metadata.labels))
+        except ValueError as error:
+            raise ModelError(f"{path}: not a model of this project: {error}") from None
+        self.version = hashlib.sha256(content).hexdigest()
+        self.labels = self.metadata.labels
+        self.dataset = self.metadata.dataset
+
+    def predict(self, faces: np.ndarray) -> np.ndarray:
+        """Classify faces, in batches of bounded size.
+
+        Parameters
+        ----------
+        faces : uint8 [N, 48, 48]
+            Grey, as in FER-2013. N may be 0.
+
+        Returns
+        -------
+        float32 [N, C]
+            Calibrated probabilities in the order of `labels`; rows sum to 1.
+
+        Raises
+        ------
+        ValueError
+            Another type or shape.
+        """
+        if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1:] != (SIZE, SIZE):
+            shape = ", ".join(map(str, faces.shape))
+            raise ValueError(
+                f"faces: expected uint8 [N, {SIZE}, {SIZE}], got {faces.dtype} [{shape}]"
+            )
+        probabilities = np.empty((len(faces), len(self.labels)), np.float32)
+        for start in range(0, len(faces), BATCH):
+            batch = slice(start, start + BATCH)
+            probabilities[batch] = self._session.run([OUTPUT], {INPUT: faces[batch]})[0]
+        return probabilities
+
+
+def _read_metadata(properties: Mapping[str, str]) -> Metadata:
+    """Check and convert a file's properties; ValueError says what is wrong."""
+    if properties.get("format") != FORMAT:
+        found = properties.get("format")
+        raise ValueError(f"metadata format is {found!r}, expected {FORMAT!r}")
+    fields = {}
+    for key, (read, expected) in PROPERTIES.items():
+        if key not in properties:
+            raise ValueError(f"metadata {key} is missing")
+        try:
+            fields[key] = read(properties[key])
+        except ValueError:
+            raise ValueError(f"metadata {key} is not {expected}") from None
+    return Metadata(format=FORMAT, **fields)
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    labels = json.loads(text)
+    if (
+        not isinstance(labels, list)
+        or not labels
+        or not all(isinstance(label, str) and label for label in labels)
+        or len(set(labels)) < len(labels)
+    ):
+        raise ValueError
+    return tuple(labels)
+
+
+def _name(text: str) -> str:
+    # The name of a folder, never a path to another one.
+    if not re.fullmatch(r"\w[\w.-]*", text):
+        raise ValueError
+    return text
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]+", text):
+        raise ValueError
+    return text
+
+
+def _temperature(text: str) -> float:
+    temperature = float(text)
+    if not 0 < temperature < float("inf"):
+        raise ValueError
+    return temperature
+
+
+def _metrics(text: str) -> dict:
+    metrics = json.loads(text)
+    if not isinstance(metrics, dict):
+        raise ValueError
+    return metrics
+
+
+PROPERTIES = {
+    "labels": (_labels, "a JSON list of different names"),
+    "dataset": (_name, "a dataset's name"),
+    "parameters_digest": (_digest, "hexadecimal digits"),
+    "data_digest": (_digest, "hexadecimal digits"),
+    "temperature": (_temperature, "a positive number"),
+    "metrics": (_metrics, "a JSON object"),
+}
+
+
+def _check_tensors(session: onnxruntime.InferenceSession, labels: int) -> None:
+    """Compare names, types and shapes with the contract; ValueError says what differs."""
+    for kind, found, expected in (
+        ("inputs", session.get_inputs(), (INPUT, "tensor(uint8)", [SIZE, SIZE])),
+        ("outputs", session.get_outputs(), (OUTPUT, "tensor(float)", [labels])),
+    ):
+        name, type_, shape = expected
+        if (
+            len(found) != 1
+            or (found[0].name, found[0].type) != (name, type_)
+            or found[0].shape[1:] != shape
+            or isinstance(found[0].shape[0], int)
+        ):
+            tensors = ", ".join(f"{tensor.name} {tensor.type} {tensor.shape}" for tensor in found)
+            wanted = f"{name} {type_} {['N', *shape]}"
+            raise ValueError(f"its {kind} are {tensors or 'none'}, expected {wanted}")

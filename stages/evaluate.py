@@ -1,0 +1,169 @@
+"""Measure the exported model on both test splits, the way it is served.
+
+    python -m stages.evaluate DATASET
+
+`data/D/faces.npz` and `models/D/model.onnx` become `metrics/D/evaluation.json` and
+`metrics/D/plots/`. Each face is judged once, without test-time augmentation. The plots
+show PrivateTest, which no other stage opens.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from recognizer.classifier import Classifier
+from recognizer.errors import ModelError
+from stages import evaluation_plots
+from stages.artifacts import Artifacts, write_metrics, written_atomically
+from stages.errors import UserError
+from stages.fer_csv import EMOTIONS, SPLITS
+from stages.measures import classification_figures
+from stages.parameters import Parameters
+from stages.shell import run
+
+STEP = 256
+"""Faces between two movements of the progress bar."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The faces of PublicTest or PrivateTest.
+
+    `images` uint8 [N, 48, 48], `labels` uint8 [N], `copy_in_training` bool [N]: the same
+    pixels also stood in Training.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    copy_in_training: np.ndarray
+
+
+def read_split(path: Path, name: str) -> Split:
+    """Read one split of faces.npz.
+
+    Raises
+    ------
+    UserError
+        The file is missing, or the split lacks an emotion (whose recall would be undefined)
+        or consists of copies of training images alone.
+    """
+    try:
+        with np.load(path) as faces:
+            chosen = faces["split"] == SPLITS.index(name)
+            split = Split(
+                faces["images"][chosen], faces["labels"][chosen], faces["copy_in_training"][chosen]
+            )
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: not found; run `dvc repro` or the validate stage of this dataset first"
+        ) from None
+    counts = np.bincount(split.labels, minlength=len(EMOTIONS))
+    missing = [emotion for emotion, count in zip(EMOTIONS, counts, strict=True) if count == 0]
+    if missing:
+        raise UserError(
+            f"{path}: {name} has no image of {', '.join(missing)}, so their recall is undefined; "
+            "every emotion needs at least one image in every split: add rows to the dataset"
+        )
+    if split.copy_in_training.all():
+        raise UserError(
+            f"{path}: every image of {name} also stands in Training, so nothing unseen is left "
+            "to measure; check how the dataset was split"
+        )
+    return split
+
+
+def open_model(path: Path) -> Classifier:
+    """Load the model and check that its classes are the dataset's, in the same order."""
+    try:
+        classifier = Classifier(path)
+    except ModelError as error:
+        raise UserError(f"{error}; run `dvc repro` or the export stage of this dataset") from None
+    if tuple(classifier.labels) != EMOTIONS:
+        raise UserError(
+            f"{path}: the model's labels are {', '.join(classifier.labels)}, expected "
+            f"{', '.join(EMOTIONS)}; export it again from this dataset"
+        )
+    return classifier
+
+
+def predict(classifier: Classifier, images: np.ndarray, description: str) -> np.ndarray:
+    """Probabilities float32 [N, 7] of uint8 [N, 48, 48] faces, under a progress bar."""
+    steps = []
+    with tqdm(total=len(images), desc=description, unit="face", disable=None) as progress:
+        for start in range(0, len(images), STEP):
+            steps.append(classifier.predict(images[start : start + STEP]))
+            progress.update(len(steps[-1]))
+    return np.concatenate(steps)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV file that diffs well: numbers with 4 decimals."""
+    with written_atomically(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4f", lineterminator="\n")
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Write a grey picture, uint8 [H, W], as small as PNG gets."""
+    with written_atomically(path) as temporary:
+        # imencode and not imwrite, which would answer a full disk with a mere False.
+        _, png = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        temporary.write_bytes(png)
+
+
+def write_plots(folder: Path, split: Split, probabilities: np.ndarray) -> None:
+    """Write every plot of one split."""
+    labels = split.labels
+    tables = {
+        "confusion": evaluation_plots.confusion_table(labels, probabilities, EMOTIONS),
+        "per_class": evaluation_plots.per_class_table(labels, probabilities, EMOTIONS),
+        "reliability": evaluation_plots.reliability_table(labels, probabilities),
+        "roc": evaluation_plots.roc_table(labels, probabilities, EMOTIONS),
+        "precision_recall": evaluation_plots.precision_recall_table(
+            labels, probabilities, EMOTIONS
+        ),
+    }
+    for name, table in tables.items():
+        write_table(folder / f"{name}.csv", table)
+    picture = evaluation_plots.mistakes_picture(split.images, labels, probabilities, EMOTIONS)
+    write_picture(folder / "mistakes.png", picture)
+
+
+def main(dataset: str, parameters: Parameters) -> None:
+    paths = Artifacts(dataset)
+    model = paths.models / "model.onnx"
+    classifier = open_model(model)
+    metrics: dict = {"model": {"version": classifier.version[:12], "bytes": model.stat().st_size}}
+    for name in ("PublicTest", "PrivateTest"):
+        split = read_split(paths.data / "faces.npz", name)
+        probabilities = predict(classifier, split.images, name)
+        figures = classification_figures(
+            split.labels,
+            probabilities,
+            split.copy_in_training,
+            EMOTIONS,
+            parameters.evaluate.bootstrap,
+            parameters.evaluate.seed,
+        )
+        log.info(
+            "%s: %d images, accuracy %.4f (95 %% %.4f … %.4f), macro-F1 %.4f",
+            name,
+            figures["images"],
+            figures["accuracy"],
+            figures["accuracy_low"],
+            figures["accuracy_high"],
+            figures["macro_f1"],
+        )
+        metrics[name] = figures
+    write_plots(paths.plots, split, probabilities)
+    write_metrics(paths.metrics / "evaluation.json", metrics)
+
+
+if __name__ == "__main__":
+    run(main, "Measure the exported model of one dataset on its test splits.")

@@ -1,0 +1,45 @@
+"""Losses by name, and the weights of the classes in them."""
+
+import keras
+import numpy as np
+
+from stages import parameters
+
+
+def build_loss(loss: parameters.Loss) -> keras.losses.Loss:
+    """Build a loss of one-hot or soft targets [N, C] and logits [N, C]."""
+    match loss:
+        case parameters.CrossEntropy():
+            return keras.losses.CategoricalCrossentropy(
+                from_logits=True, label_smoothing=loss.label_smoothing
+            )
+        case parameters.Focal():
+            # α balances classes; here that is the class weights' work.
+            return keras.losses.CategoricalFocalCrossentropy(
+                alpha=1.0, gamma=loss.gamma, from_logits=True, label_smoothing=loss.label_smoothing
+            )
+
+
+def class_weights(name: str, counts: np.ndarray) -> np.ndarray:
+    """Weight of each class in the loss; the weights of all images average to 1.
+
+    Parameters
+    ----------
+    name : {"none", "balanced", "square_root", "effective_number"}
+        `balanced` is 1 / count, `square_root` its root, `effective_number`
+        (1 - β) / (1 - β^count) with β = 0.9999 (Cui et al. 2019).
+    counts : int [C]
+        Training images of each class, all above 0.
+
+    Returns
+    -------
+    float32 [C].
+    """
+    counts = np.asarray(counts, float)
+    weights = {
+        "none": np.ones_like(counts),
+        "balanced": 1 / counts,
+        "square_root": 1 / np.sqrt(counts),
+        "effective_number": (1 - 0.9999) / (1 - 0.9999**counts),
+    }[name]
+    return (weights * counts.sum() / (weights @ counts)).astype(np.float32)

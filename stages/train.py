@@ -1,0 +1,306 @@
+"""Train the network on the balanced faces: `python -m stages.train DATASET`.
+
+Reads train.npz and the PublicTest split of faces.npz; writes model.keras (the
+best epoch's weights), history.csv (one row an epoch) and training.json. A run
+that was killed goes on at its last finished epoch.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+from sklearn.metrics import accuracy_score, f1_score, log_loss
+from tqdm import tqdm
+
+from stages import augmentation, checkpoint, losses, networks, optimizers, parameters
+from stages.artifacts import Artifacts, write_metrics, written_atomically
+from stages.checkpoint import State
+from stages.errors import UserError
+from stages.fer_csv import EMOTIONS, SPLITS
+from stages.shell import run
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    images: np.ndarray,
+    labels: np.ndarray,
+    validation_images: np.ndarray,
+    validation_labels: np.ndarray,
+    settings: parameters.Train,
+    state: State | None = None,
+    on_epoch: Callable[[State], None] = lambda state: None,
+) -> tuple[keras.Model, pd.DataFrame]:
+    """Train a network and keep the weights of its best epoch on the validation images.
+
+    Parameters
+    ----------
+    images, validation_images : uint8 [N, 48, 48]
+    labels, validation_labels : uint8 [N]
+        0 … 6; every class must occur in both.
+    settings : parameters.Train
+    state : State or None
+        Where an earlier run with the same arguments stopped.
+    on_epoch : callable
+        Gets the state after each epoch.
+
+    Returns
+    -------
+    keras.Model
+        Float32 [N, size, size, 1] in 0 … 255 to logits [N, 7].
+    pandas.DataFrame
+        One row per epoch: epoch, size, learning_rate, loss, accuracy, val_loss,
+        val_accuracy, val_macro_f1. The `val_` columns are of the averaged weights.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    sizes = _sizes(settings)
+    steps = augmentation.batch_count(len(images), settings.batch_size)
+    network = networks.build_network(settings.network, sizes[-1], len(EMOTIONS))
+    _check_sizes(network, sizes)
+    network.compile(
+        optimizers.build_optimizer(settings.optimizer, settings.schedule, settings.epochs * steps),
+        losses.build_loss(settings.loss),
+        metrics=["categorical_accuracy"],
+    )
+    network.optimizer.build(network.trainable_variables)
+    average = WeightAverage(settings.weight_average)
+    if state is None:
+        state = State(history=[], variables=[], average=[], best=[])
+    else:
+        _assign(network.variables + network.optimizer.variables, state.variables)
+        average.weights = state.average
+    targets = np.eye(len(EMOTIONS), dtype=np.float32)[labels]
+    weights = losses.class_weights(settings.class_weight, targets.sum(axis=0))
+
+    while len(state.history) < settings.epochs and not _stopped(state.history, settings):
+        epoch = len(state.history)
+        _set_plateau_rate(network.optimizer, settings, state.history)
+        figures = []
+        batches = augmentation.batches(
+            images,
+            targets,
+            weights,
+            settings.augmentation,
+            sizes[epoch],
+            settings.batch_size,
+            seed=(settings.seed, epoch),
+        )
+        # Not `fit`: its tf.data generator can deadlock with Python's lock when an epoch ends,
+        # and at 15 µs an image there is nothing to gain from preparing batches beside the step.
+        for faces, soft_labels, sample_weights in tqdm(
+            batches, f"epoch {epoch + 1}", total=steps, leave=False, disable=None
+        ):
+            figures.append(network.train_on_batch(faces, soft_labels, sample_weights))
+            average.update(network)
+        loss, accuracy = np.mean(figures, axis=0)
+        row = {
+            "epoch": epoch + 1,
+            "size": sizes[epoch],
+            "learning_rate": float(network.optimizer.learning_rate),
+            "loss": float(loss),
+            "accuracy": float(accuracy),
+        }
+        state.variables = _arrays(network.variables + network.optimizer.variables)
+        with average.in_place(network):
+            row |= _validate(network, validation_images, validation_labels, sizes[epoch])
+            state.history.append(row)
+            if _best_epoch(state.history, settings.selection.monitor) == epoch:
+                state.best = network.get_weights()
+        state.average = average.weights
+        on_epoch(state)
+
+    # A fresh network: the compiled one would carry its optimizer into the file.
+    best = networks.build_network(settings.network, sizes[-1], len(EMOTIONS))
+    best.set_weights(state.best)
+    return best, pd.DataFrame(state.history)
+
+
+class WeightAverage:
+    """Exponential moving average of all weights, batch normalisation's statistics included.
+
+    The decay rises from 0.1 to its value over the first steps, as (1 + t) / (10 + t),
+    so that the random initial weights do not linger.
+    """
+
+    def __init__(self, decay: float):
+        self.decay, self.weights = decay, []
+
+    def update(self, network: keras.Model) -> None:
+        """Take the network's weights after a step into the average."""
+        if not self.decay:
+            return
+        weights = network.get_weights()
+        if not self.weights:
+            self.weights = weights
+        step = int(network.optimizer.iterations)
+        share = 1 - min(self.decay, (1 + step) / (10 + step))
+        for mean, weight in zip(self.weights, weights, strict=True):
+            mean += np.float32(share) * (weight - mean)
+
+    @contextmanager
+    def in_place(self, network: keras.Model) -> Iterator[None]:
+        """Give the network the averaged weights for the length of the block."""
+        if not self.weights:
+            yield
+            return
+        raw = network.get_weights()
+        network.set_weights(self.weights)
+        yield
+        network.set_weights(raw)
+
+
+def _sizes(settings: parameters.Train) -> list[int]:
+    """The size of the faces in each epoch."""
+    ends = np.cumsum([resolution.share for resolution in settings.resolutions])
+    progress = (np.arange(settings.epochs) + 0.5) / settings.epochs
+    phases = np.minimum(np.searchsorted(ends, progress), len(ends) - 1)
+    sizes = [settings.resolutions[phase].size for phase in phases]
+    # One or two epochs may fall short of the last phase, but its size is the one that is served.
+    sizes[-1] = settings.resolutions[-1].size
+    return sizes
+
+
+def _check_sizes(network: keras.Model, sizes: list[int]) -> None:
+    fixed = network.input_shape[1]
+    if fixed and set(sizes) != {fixed}:
+        raise UserError(
+            f"train.resolutions: network {network.name} has fully connected layers and takes one"
+            f" size only, but {sorted(set(sizes))} are listed; keep one resolution with share 1.0"
+        )
+
+
+def _validate(network, images, labels, size) -> dict[str, float]:
+    logits = network.predict(augmentation.resize(images, size)[..., None], 256, verbose=0)
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits.astype(np.float64)))
+    predicted = probabilities.argmax(axis=1)
+    return {
+        "val_loss": log_loss(labels, probabilities, labels=range(len(EMOTIONS))),
+        "val_accuracy": accuracy_score(labels, predicted),
+        "val_macro_f1": f1_score(labels, predicted, average="macro", zero_division=0),
+    }
+
+
+def _best_epoch(history: list[dict], monitor: str) -> int:
+    """Index of the best row; the earliest of equals."""
+    values = [row[monitor] for row in history]
+    return values.index(min(values) if monitor == "val_loss" else max(values))
+
+
+def _stopped(history: list[dict], settings: parameters.Train) -> bool:
+    patience, monitor = settings.selection.patience, settings.selection.monitor
+    if not history or patience is None:
+        return False
+    return len(history) - 1 - _best_epoch(history, monitor) >= patience
+
+
+def _set_plateau_rate(optimizer, settings: parameters.Train, history: list[dict]) -> None:
+    """Replay the history through Keras's own plateau rule, so that a resumed run agrees."""
+    if not isinstance(settings.schedule, parameters.Plateau):
+        return
+    optimizer.learning_rate = settings.optimizer.learning_rate
+    monitor = settings.selection.monitor
+    rule = keras.callbacks.ReduceLROnPlateau(
+        monitor,
+        factor=settings.schedule.factor,
+        patience=settings.schedule.patience,
+        mode="min" if monitor == "val_loss" else "max",
+    )
+    # The rule reads nothing of a model but its optimizer.
+    rule.set_model(keras.Sequential())
+    rule.model.optimizer = optimizer
+    rule.on_train_begin()
+    for row in history:
+        rule.on_epoch_end(row["epoch"], dict(row))
+
+
+def _arrays(variables) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def _assign(variables, arrays: list[np.ndarray]) -> None:
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def main(dataset: str, settings: parameters.Parameters) -> None:
+    """Read the arrays, train or go on training, write the model and its history."""
+    # Workers that warp 48-pixel faces only lose time on OpenCV's own threads.
+    cv2.setNumThreads(0)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    files = Artifacts(dataset)
+    with np.load(files.data / "train.npz") as arrays:
+        images, labels = arrays["images"], arrays["labels"]
+    with np.load(files.data / "faces.npz") as arrays:
+        public = arrays["split"] == SPLITS.index("PublicTest")
+        validation = arrays["images"][public], arrays["labels"][public]
+
+    resume = files.models / ".resume.npz"
+    key = _key(settings.train, images, labels, *validation)
+    state = checkpoint.load(resume, key)
+    if state:
+        log.info("resuming after epoch %d of %d", len(state.history), settings.train.epochs)
+
+    def on_epoch(state: State) -> None:
+        checkpoint.save(resume, key, state)
+        _write_history(files.models / "history.csv", state.history)
+        row = state.history[-1]
+        log.info(
+            "epoch %d of %d, %d px: loss %.3f, accuracy %.3f; PublicTest %.3f, macro-F1 %.3f",
+            row["epoch"],
+            settings.train.epochs,
+            row["size"],
+            row["loss"],
+            row["accuracy"],
+            row["val_accuracy"],
+            row["val_macro_f1"],
+        )
+
+    network, history = train(images, labels, *validation, settings.train, state, on_epoch)
+    with written_atomically(files.models / "model.keras") as temporary:
+        network.save(temporary)
+    _write_history(files.models / "history.csv", history)
+    best = history.iloc[_best_epoch(history.to_dict("records"), settings.train.selection.monitor)]
+    write_metrics(
+        files.metrics / "training.json",
+        {
+            "epochs": len(history),
+            "best_epoch": int(best["epoch"]),
+            "images": len(images),
+            "parameters": network.count_params(),
+            **{
+                name: float(best[name])
+                for name in history.columns
+                if "loss" in name or "acc" in name
+            },
+            "val_macro_f1": float(best["val_macro_f1"]),
+        },
+    )
+    resume.unlink(missing_ok=True)
+
+
+def _write_history(path: Path, history) -> None:
+    with written_atomically(path) as temporary:
+        pd.DataFrame(history).round(5).to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _key(settings: parameters.Train, *arrays: np.ndarray) -> str:
+    """Digest of what the run depends on: parameters, arrays and the code that uses them."""
+    digest = hashlib.sha256(settings.model_dump_json().encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array))
+    for module in (__file__, *(m.__file__ for m in (augmentation, losses, networks, optimizers))):
+        digest.update(Path(module).read_bytes())
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

@@ -1,0 +1,99 @@
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import httpx
+import pytest
+
+from tests.model_fixture import write_tiny_model
+from tests.portrait_fixture import portrait
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60
+"""Seconds that a server on a busy machine may take to start."""
+
+
+@pytest.fixture(scope="session")
+def model_path(tmp_path_factory):
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "model.onnx")
+
+
+@pytest.fixture(scope="session")
+def photo():
+    """A JPEG of 640×480 pixels with one face that the cascade finds."""
+    return cv2.imencode(".jpg", portrait())[1].tobytes()
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory):
+    """A context manager that starts a server on a free port and yields a client of it.
+
+    `command` is any that runs uvicorn, `environment` goes on top of this one. With `ready`
+    it waits for /readyz.
+    """
+
+    @contextmanager
+    def start(command=(), *, ready=True, **environment):
+        log = tmp_path_factory.mktemp("server") / "log"
+        command = command or [sys.executable, "-m", "uvicorn", "api.app:app", "--port", "0"]
+        with log.open("w") as stream:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env={**os.environ, **environment}, stdout=stream, stderr=stream
+            )
+        try:
+            found = until(
+                lambda: re.search(r"running on (http://\S+)", log.read_text()), process, log
+            )
+            with httpx.Client(base_url=found.group(1), timeout=PATIENCE) as client:
+                client.log = log
+                if ready:
+                    wait_until_ready(client)
+                yield client
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+    return start
+
+
+def until(condition, process, log):
+    """Wait for a condition to hold, and return it; a server that ended first is a failure."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        assert process.poll() is None, f"the server ended:\n{log.read_text()}"
+        time.sleep(0.02)
+    raise AssertionError(f"the server did not start:\n{log.read_text()}")
+
+
+def wait_until_ready(client):
+    """Wait until /readyz says 200; every other answer on the way must be 503."""
+    deadline = time.monotonic() + PATIENCE
+    while (answer := client.get("/readyz")).status_code != 200:
+        assert answer.status_code == 503 and "loading" in answer.json()["detail"], answer.text
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def evaluation():
+    """The committed metrics beside the tiny model."""
+    return {"PrivateTest": {"accuracy": 0.7, "accuracy_low": 0.68, "accuracy_high": 0.72}}
+
+
+@pytest.fixture(scope="session")
+def server(serve, model_path, evaluation, tmp_path_factory):
+    """A client of a live server with the tiny model, ready, with small limits."""
+    metrics = tmp_path_factory.mktemp("metrics")
+    (metrics / "tiny").mkdir()
+    (metrics / "tiny" / "evaluation.json").write_text(json.dumps(evaluation))
+    limits = {"MAX_BYTES": "300000", "MAX_PIXELS": "1000000"}
+    with serve(MODEL_PATH=str(model_path), METRICS_DIR=str(metrics), **limits) as client:
+        yield client

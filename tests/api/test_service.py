@@ -1,0 +1,224 @@
+"""Health, model, documents and start-up: with a model, without one, and with a wrong one."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.app import create_app
+from api.settings import Settings
+from recognizer.classifier import Classifier
+from tests.model_fixture import LABELS, METADATA, write_tiny_model
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_health(server):
+    assert server.get("/livez").json() == {"status": "ok"}
+    assert server.get("/readyz").json() == {"status": "ready"}
+
+
+def test_model_tells_what_is_served_and_how_good_it_is(server, model_path, evaluation):
+    answer = server.get("/model").json()
+    assert answer["name"] == "emotion"
+    assert answer["version"] == Classifier(model_path).version
+    assert answer["dataset"] == "tiny"
+    assert answer["labels"] == list(LABELS)
+    assert answer["format"] == METADATA["format"]
+    assert answer["temperature"] == 1.25
+    assert answer["parameters_digest"] == METADATA["parameters_digest"]
+    assert answer["data_digest"] == METADATA["data_digest"]
+    assert answer["metrics"]["PublicTest"]["accuracy"] == 0.5
+    assert answer["evaluation"] == evaluation
+
+
+def test_home_leads_to_the_documents(server):
+    home = server.get("/")
+    assert home.is_redirect and home.headers["location"] == "/docs"
+    assert server.get("/docs").status_code == 200
+
+
+def test_the_schema_documents_every_answer(server):
+    paths = server.get("/openapi.json").json()["paths"]
+    assert set(paths) == {"/predict", "/model", "/livez", "/readyz"}
+    predict = paths["/predict"]["post"]
+    bodies = predict["requestBody"]["content"]
+    assert set(bodies) == {"multipart/form-data", "image/*", "application/octet-stream"}
+    assert set(predict["responses"]) == {"200", "400", "413", "415", "422", "503"}
+    (faces,) = predict["parameters"]
+    assert faces["schema"]["enum"] == ["haar", "whole"] and faces["schema"]["default"] == "haar"
+
+
+# ---------------------------------------------------------------- no model
+
+
+def test_a_missing_model_keeps_the_server_up_and_says_why(serve, photo, tmp_path):
+    with serve(ready=False, MODEL_PATH=str(tmp_path / "absent.onnx")) as client:
+        reason = "absent.onnx: cannot be read: No such file or directory"
+        until_failed(client, reason)
+        assert client.get("/livez").status_code == 200
+        for answer in (
+            client.get("/readyz"),
+            client.get("/model"),
+            client.post("/predict", content=photo, headers={"content-type": "image/jpeg"}),
+        ):
+            assert answer.status_code == 503
+            assert answer.json()["detail"].endswith(reason)
+        assert f"{reason}\n" in client.log.read_text()
+        assert "Traceback" not in client.log.read_text()
+
+
+def until_failed(client, reason):
+    for _ in range(1000):
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        if reason in answer.json()["detail"]:
+            return
+    raise AssertionError(answer.text)
+
+
+def ask(app, path, method="GET", *, started=True, **request):
+    """One request to an application in this process, after its start-up or before it."""
+
+    async def talk():
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            if not started:
+                return await client.request(method, path, **request)
+            async with app.router.lifespan_context(app):
+                while "loading" in (app.state.model.problem or ""):
+                    await asyncio.sleep(0.01)
+                return await client.request(method, path, **request)
+
+    return asyncio.run(talk())
+
+
+def test_not_ready_before_the_warm_up(model_path):
+    app = create_app(Settings(model_path=model_path))
+    answer = ask(app, "/readyz", started=False)
+    assert answer.status_code == 503
+    assert answer.json() == {"detail": "the model is still loading"}
+    assert ask(app, "/livez", started=False).status_code == 200
+    assert ask(app, "/readyz").status_code == 200
+
+
+def truncated(path, whole):
+    path.write_bytes(whole.read_bytes()[:2000])
+
+
+def foreign(path, whole):
+    write_tiny_model(path, metadata={"format": "other/3"})
+
+
+def unfit(path, whole):
+    write_tiny_model(path, softmax=False)
+
+
+def crashing(path, whole):
+    """It keeps the contract's shapes until it runs."""
+    write_tiny_model(path, pixels=2 * 48 * 48)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (truncated, "not an ONNX model, or a damaged one"),
+        (foreign, "metadata format is 'other/3', expected 'fer-onnx/1'"),
+        (unfit, "the warm-up inference gave no probabilities"),
+        (crashing, "the warm-up inference failed"),
+    ],
+)
+def test_an_unusable_model_is_never_ready(tmp_path, model_path, make, reason):
+    path = tmp_path / "model.onnx"
+    make(path, model_path)
+    app = create_app(Settings(model_path=path))
+    for request in ({"path": "/readyz"}, {"path": "/predict", "method": "POST", "content": b"x"}):
+        answer = ask(app, **request)
+        assert answer.status_code == 503
+        assert answer.json()["detail"].startswith(f"{path}: ")
+        assert reason in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("content", [None, "{broken"])
+def test_without_committed_metrics_evaluation_is_null(tmp_path, model_path, content):
+    if content:
+        (tmp_path / "tiny").mkdir()
+        (tmp_path / "tiny" / "evaluation.json").write_text(content)
+    app = create_app(Settings(model_path=model_path, metrics_dir=tmp_path))
+    answer = ask(app, "/model")
+    assert answer.status_code == 200
+    assert answer.json()["evaluation"] is None
+
+
+def test_a_bug_is_a_plain_500(model_path, photo):
+    app = create_app(Settings(model_path=model_path))
+
+    def fail(data, detector):
+        raise RuntimeError("secret")
+
+    app.state.model.recognize = fail
+    answer = ask(app, "/predict", method="POST", content=photo)
+    assert answer.status_code == 500
+    assert answer.json() == {"detail": "internal server error"}
+
+
+def test_a_wrong_setting_ends_the_start_with_one_line():
+    done = subprocess.run(
+        [sys.executable, "-m", "uvicorn", "api.app:app", "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, "MAX_BYTES": "lots"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: environment variable MAX_BYTES: ")
+    assert "'lots'" in done.stderr and "Traceback" not in done.stderr
+
+
+# ---------------------------------------------------------------- the serving requirements
+
+SERVER = """
+import sys
+sys.path += sys.argv[1:]
+for name in ("tensorflow", "keras", "dvc", "pandas", "great_expectations", "PIL", "onnx"):
+    try:
+        __import__(name)
+    except ModuleNotFoundError:
+        continue
+    sys.exit(f"{name} can be imported")
+import uvicorn
+uvicorn.run("api.app:app", port=0)
+"""
+
+
+def link_serving_set(folder):
+    """Fill a folder with links to just the files of the packages in requirements/serving.txt."""
+    lines = (ROOT / "requirements" / "serving.txt").read_text().splitlines()
+    names = [line.split("==")[0] for line in lines if line[:1].isalnum()]
+    assert "fastapi" in names and "onnxruntime" in names
+    for name in names:
+        package = metadata.distribution(name)
+        for file in package.files:
+            # Scripts lie elsewhere.
+            if file.parts[0] != "..":
+                link = folder / file
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(package.locate_file(file))
+
+
+def test_the_server_predicts_with_only_the_serving_requirements(
+    serve, server, photo, model_path, tmp_path
+):
+    link_serving_set(tmp_path)
+    command = [sys.executable, "-I", "-S", "-c", SERVER, str(tmp_path), str(ROOT)]
+    with serve(command, MODEL_PATH=str(model_path)) as client:
+        answer = client.post("/predict", content=photo)
+        assert answer.status_code == 200
+        assert answer.json() == server.post("/predict", content=photo).json()

@@ -1,0 +1,62 @@
+"""A tiny model.onnx that keeps the contract: what it answers depends on every pixel."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+METADATA = {
+    "format": "fer-onnx/1",
+    "labels": json.dumps(LABELS),
+    "dataset": "tiny",
+    "parameters_digest": "0a" * 32,
+    "data_digest": "1b" * 32,
+    "temperature": "1.25",
+    "metrics": json.dumps({"PublicTest": {"accuracy": 0.5, "macro_f1": 0.4, "log_loss": 1.2}}),
+}
+
+
+def write_tiny_model(
+    path: Path,
+    *,
+    metadata: dict[str, str | None] | None = None,
+    input_name: str = "faces",
+    output_name: str = "probabilities",
+    input_type: int = TensorProto.UINT8,
+    input_shape: tuple = ("N", 48, 48),
+    pixels: int = 48 * 48,
+    softmax: bool = True,
+) -> Path:
+    """Write a random linear model; the keyword arguments make it a foreign one.
+
+    `metadata` overrides single properties; None takes a property out.
+    """
+    rng = np.random.default_rng(0)
+    weights = rng.normal(0, 1e-3, (pixels, len(LABELS))).astype(np.float32)
+    initializers = [
+        numpy_helper.from_array(weights, "weights"),
+        numpy_helper.from_array(np.array([-1, pixels]), "flat"),
+    ]
+    nodes = [
+        helper.make_node("Cast", [input_name], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["pixels", "flat"], ["rows"]),
+        helper.make_node("MatMul", ["rows", "weights"], ["logits"]),
+        helper.make_node("Softmax" if softmax else "Exp", ["logits"], [output_name]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info(input_name, input_type, input_shape)],
+        [helper.make_tensor_value_info(output_name, TensorProto.FLOAT, ("N", len(LABELS)))],
+        initializers,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    properties = {**METADATA, **(metadata or {})}
+    helper.set_model_props(model, {k: v for k, v in properties.items() if v is not None})
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path

@@ -1,0 +1,168 @@
+"""The model file's contract, and what `predict` promises."""
+
+import hashlib
+import json
+import re
+import threading
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from recognizer.classifier import BATCH, Classifier
+from recognizer.errors import ModelError
+from tests.model_fixture import LABELS, METADATA, write_tiny_model
+
+ROOT = Path(__file__).parents[2]
+
+
+def random_faces(count, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, 48, 48), dtype=np.uint8)
+
+
+def test_it_knows_what_the_file_says_of_itself(classifier, model_path):
+    assert classifier.version == hashlib.sha256(model_path.read_bytes()).hexdigest()
+    assert classifier.labels == LABELS
+    assert classifier.dataset == "tiny"
+    metadata = classifier.metadata
+    assert metadata.temperature == 1.25
+    assert metadata.parameters_digest == METADATA["parameters_digest"]
+    assert metadata.data_digest == METADATA["data_digest"]
+    assert metadata.metrics["PublicTest"]["accuracy"] == 0.5
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, BATCH, BATCH + 1, 3 * BATCH - 1])
+def test_probabilities_for_any_number_of_faces(classifier, count):
+    probabilities = classifier.predict(random_faces(count))
+    assert probabilities.shape == (count, 7)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def test_a_face_does_not_depend_on_its_neighbours(classifier):
+    faces = random_faces(2 * BATCH + 3)
+    together = classifier.predict(faces)
+    alone = np.concatenate([classifier.predict(face[None]) for face in faces])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+    np.testing.assert_allclose(classifier.predict(faces[::-1]), together[::-1], atol=1e-6)
+
+
+def test_the_answer_is_the_models(classifier, model_path):
+    weights = onnx.numpy_helper.to_array(onnx.load(model_path).graph.initializer[0])
+    faces = random_faces(5)
+    scores = np.exp(faces.reshape(5, -1).astype(np.float64) @ weights)
+    expected = scores / scores.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(classifier.predict(faces), expected, atol=1e-5)
+
+
+def test_views_in_any_memory_order_are_read_rightly(classifier):
+    faces = random_faces(4)
+    turned = faces.transpose(0, 2, 1)
+    np.testing.assert_array_equal(
+        classifier.predict(turned), classifier.predict(np.ascontiguousarray(turned))
+    )
+
+
+@pytest.mark.parametrize(
+    ("faces", "got"),
+    [
+        (np.zeros((1, 48, 48), np.float32), r"float32 \[1, 48, 48\]"),
+        (np.zeros((48, 48), np.uint8), r"uint8 \[48, 48\]"),
+        (np.zeros((2, 48, 47), np.uint8), r"uint8 \[2, 48, 47\]"),
+        (np.zeros((2, 48, 48, 1), np.uint8), r"uint8 \[2, 48, 48, 1\]"),
+    ],
+)
+def test_other_arrays_are_refused(classifier, faces, got):
+    with pytest.raises(ValueError, match=rf"expected uint8 \[N, 48, 48\], got {got}"):
+        classifier.predict(faces)
+
+
+def test_many_threads_get_the_serial_answers(classifier):
+    inputs = [random_faces(20, seed) for seed in range(8)]
+    serial = [classifier.predict(faces) for faces in inputs]
+    answers = [[] for _ in inputs]
+
+    def ask(k):
+        for _ in range(20):
+            answers[k].append(classifier.predict(inputs[k]))
+
+    threads = [threading.Thread(target=ask, args=(k,)) for k in range(len(inputs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for expected, given in zip(serial, answers, strict=True):
+        assert len(given) == 20
+        assert all(np.array_equal(expected, answer) for answer in given)
+
+
+# ---------------------------------------------------------------- files that are no such model
+
+
+def refusal(path):
+    with pytest.raises(ModelError) as caught:
+        Classifier(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"{path}: ")
+    return message
+
+
+def test_missing_and_unreadable_files(tmp_path):
+    assert "cannot be read: No such file" in refusal(tmp_path / "absent.onnx")
+    assert "cannot be read: Is a directory" in refusal(tmp_path)
+
+
+def test_damaged_files(tmp_path, model_path):
+    whole = model_path.read_bytes()
+    for number, content in enumerate([b"", b"hello", whole[: len(whole) // 2], whole[:-1000]]):
+        path = tmp_path / f"{number}.onnx"
+        path.write_bytes(content)
+        assert "not an ONNX model, or a damaged one" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"input_name": "images"}, "its inputs are images .*, expected faces"),
+        ({"output_name": "scores"}, "its outputs are scores .*, expected probabilities"),
+        ({"input_type": onnx.TensorProto.FLOAT}, r"its inputs are faces tensor\(float\)"),
+        ({"input_shape": ("N", 48, 47)}, r"its inputs are .*47\], expected .*\['N', 48, 48\]"),
+        ({"input_shape": (1, 48, 48)}, r"its inputs are .*\[1, 48, 48\], expected"),
+        ({"metadata": {"format": None}}, "metadata format is None, expected 'fer-onnx/1'"),
+        ({"metadata": {"format": "fer-onnx/2"}}, "metadata format is 'fer-onnx/2'"),
+        ({"metadata": {"labels": None}}, "metadata labels is missing"),
+        ({"metadata": {"labels": "angry,sad"}}, "metadata labels is not a JSON list"),
+        ({"metadata": {"labels": '["a", "a"]'}}, "metadata labels is not a JSON list"),
+        ({"metadata": {"labels": '["angry", "sad"]'}}, "its outputs are .*'N', 2"),
+        ({"metadata": {"dataset": "../../etc"}}, "metadata dataset is not a dataset's name"),
+        ({"metadata": {"temperature": "warm"}}, "metadata temperature is not a positive number"),
+        ({"metadata": {"temperature": "nan"}}, "metadata temperature is not a positive number"),
+        ({"metadata": {"data_digest": "xyz"}}, "metadata data_digest is not hexadecimal"),
+        ({"metadata": {"metrics": "[]"}}, "metadata metrics is not a JSON object"),
+    ],
+)
+def test_foreign_models(tmp_path, changes, reason):
+    path = write_tiny_model(tmp_path / "foreign.onnx", **changes)
+    message = refusal(path)
+    assert "not a model of this project" in message
+    assert re.search(reason, message)
+
+
+def test_metrics_may_be_empty(tmp_path):
+    path = write_tiny_model(tmp_path / "model.onnx", metadata={"metrics": json.dumps({})})
+    assert Classifier(path).metadata.metrics == {}
+
+
+def test_the_committed_model_keeps_the_contract():
+    path = ROOT / "models" / "fer2013" / "model.onnx"
+    if not path.exists():
+        pytest.skip("models/fer2013/model.onnx is not there yet")
+    classifier = Classifier(path)
+    assert classifier.labels == LABELS
+    assert classifier.dataset == "fer2013"
+    faces = random_faces(9)
+    together = classifier.predict(faces)
+    alone = np.concatenate([classifier.predict(face[None]) for face in faces])
+    np.testing.assert_allclose(together, alone, atol=1e-5)

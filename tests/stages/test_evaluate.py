@@ -1,0 +1,149 @@
+"""The evaluate stage on a tiny model, from faces.npz to evaluation.json and the plots."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from recognizer.classifier import Classifier
+from stages.errors import UserError
+from stages.evaluate import main
+from stages.fer_csv import EMOTIONS
+from stages.parameters import load_parameters
+from tests.model_fixture import write_tiny_model
+
+ROOT = Path(__file__).parents[2]
+FACES = Path("data/sample/faces.npz")
+MODEL = Path("models/sample/model.onnx")
+EVALUATION = Path("metrics/sample/evaluation.json")
+PLOTS = Path("metrics/sample/plots")
+
+
+@pytest.fixture
+def parameters():
+    return load_parameters("sample", ROOT / "params.yaml")
+
+
+@pytest.fixture
+def faces():
+    """210 faces of every emotion in every split; some test images stand in Training too."""
+    generator = np.random.default_rng(0)
+    count = 210
+    split = np.repeat([0, 1, 2], count // 3).astype(np.uint8)
+    return {
+        "images": generator.integers(0, 256, (count, 48, 48), dtype=np.uint8),
+        "labels": (np.arange(count) % 7).astype(np.uint8),
+        "split": split,
+        "row": np.arange(2, count + 2, dtype=np.int32),
+        "copy_in_training": (split > 0) & (np.arange(count) % 9 == 0),
+    }
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch, faces):
+    """An empty repository in which validate and export have run."""
+    monkeypatch.chdir(tmp_path)
+    for path in (FACES, MODEL):
+        path.parent.mkdir(parents=True)
+    np.savez(FACES, **faces)
+    write_tiny_model(MODEL)
+
+
+def outputs() -> dict[str, bytes]:
+    files = [path for path in Path("metrics").rglob("*") if path.is_file()]
+    return {str(path): path.read_bytes() for path in files}
+
+
+def test_figures_are_those_of_the_served_model(parameters, faces):
+    main("sample", parameters)
+    metrics = json.loads(EVALUATION.read_text())
+    assert set(metrics) == {"PublicTest", "PrivateTest", "model"}
+    classifier = Classifier(MODEL)
+    assert classifier.version.startswith(metrics["model"]["version"])
+    assert metrics["model"]["bytes"] == MODEL.stat().st_size
+    for code, name in ((1, "PublicTest"), (2, "PrivateTest")):
+        chosen = faces["split"] == code
+        right = (
+            classifier.predict(faces["images"][chosen]).argmax(axis=1) == faces["labels"][chosen]
+        )
+        unseen = ~faces["copy_in_training"][chosen]
+        assert metrics[name]["images"] == 70
+        assert metrics[name]["accuracy"] == pytest.approx(right.mean(), abs=1e-4)
+        assert metrics[name]["accuracy_deduplicated"] == pytest.approx(
+            right[unseen].mean(), abs=1e-4
+        )
+        assert set(metrics[name]["recall"]) == set(metrics[name]["f1"]) == set(EMOTIONS)
+    assert metrics["PublicTest"] != metrics["PrivateTest"]
+
+
+def test_plots_show_private_test(parameters, faces):
+    main("sample", parameters)
+    private = faces["split"] == 2
+    confusion = pd.read_csv(PLOTS / "confusion.csv")
+    assert confusion["actual"].tolist() == [EMOTIONS[k] for k in faces["labels"][private]]
+    assert pd.read_csv(PLOTS / "per_class.csv")["emotion"].tolist() == list(EMOTIONS)
+    assert pd.read_csv(PLOTS / "reliability.csv")["images"].sum() == private.sum()
+    for name, rate in (("roc", "fpr"), ("precision_recall", "recall")):
+        table = pd.read_csv(PLOTS / f"{name}.csv")
+        assert list(table.columns) == [rate, *EMOTIONS]
+        assert table[rate].tolist() == [n / 100 for n in range(101)]
+    picture = cv2.imread(str(PLOTS / "mistakes.png"), cv2.IMREAD_UNCHANGED)
+    assert picture.ndim == 2
+    assert picture.shape[1] == 1000
+
+
+def test_a_second_run_gives_the_same_bytes_whatever_the_training_images(parameters, faces):
+    main("sample", parameters)
+    first = outputs()
+    assert len(first) == 7
+    faces["images"][faces["split"] == 0] = 0
+    np.savez(FACES, **faces)
+    main("sample", parameters)
+    assert outputs() == first
+
+
+def test_an_emotion_without_images_is_an_error(parameters, faces):
+    kept = ~((faces["split"] == 2) & (faces["labels"] == 1))
+    np.savez(FACES, **{name: values[kept] for name, values in faces.items()})
+    with pytest.raises(UserError, match=r"faces\.npz: PrivateTest has no image of disgust"):
+        main("sample", parameters)
+    assert not outputs()
+
+
+def test_a_split_of_copies_alone_is_an_error(parameters, faces):
+    faces["copy_in_training"][faces["split"] == 1] = True
+    np.savez(FACES, **faces)
+    with pytest.raises(UserError, match="PublicTest also stands in Training"):
+        main("sample", parameters)
+
+
+def test_labels_in_another_order_are_an_error(parameters):
+    write_tiny_model(MODEL, metadata={"labels": json.dumps(EMOTIONS[::-1])})
+    with pytest.raises(UserError, match=r"model\.onnx: the model's labels are neutral, surprise"):
+        main("sample", parameters)
+
+
+@pytest.mark.parametrize("missing", [FACES, MODEL])
+def test_a_missing_input_is_an_error_that_names_the_way_out(parameters, missing):
+    missing.unlink()
+    with pytest.raises(UserError, match=f"{missing.name}.*`dvc repro`"):
+        main("sample", parameters)
+
+
+def test_a_damaged_model_ends_the_command_with_one_line():
+    MODEL.write_bytes(MODEL.read_bytes()[:1000])
+    Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
+    ended = subprocess.run(
+        [sys.executable, "-m", "stages.evaluate", "sample"],
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: models/sample/model.onnx")
+    assert ended.stderr.count("\n") == 1
