@@ -1,12 +1,16 @@
 """The files that stages hand to each other: where they lie and how they are written."""
 
 import json
+import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,13 @@ class Artifacts:
 def written_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place when the block ends well.
 
-    A block that raises, or a process killed inside it, leaves `path` as it was.
+    A block that raises, or a process killed inside it, leaves `path` as it was;
+    what a killed process left behind is removed by the next one that writes there.
     The temporary name keeps the suffix, which some writers judge the format by.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
     handle, name = tempfile.mkstemp(
         prefix=".", suffix=f".{os.getpid()}{path.suffix}", dir=path.parent
     )
@@ -59,6 +65,26 @@ def written_atomically(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary files beside `path` whose writers, named in them, run no more."""
+    pattern = rf"\.\w+\.(\d+){re.escape(path.suffix)}"
+    for temporary in path.parent.iterdir():
+        name = re.fullmatch(pattern, temporary.name)
+        if name and not _runs(int(name[1])):
+            temporary.unlink(missing_ok=True)
+            log.info("removed %s, left by an interrupted run", temporary)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_metrics(path: Path, metrics: dict) -> None:

@@ -9,7 +9,6 @@ of the dataset fer2013.
 
 import logging
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -42,7 +41,6 @@ def fetch(source: Fetch, path: Path) -> None:
     UserError
         The source can't be read, or its rows per split are not the declared ones.
     """
-    _remove_abandoned(path)
     rows = Counter()
     with written_atomically(path) as temporary:
         with temporary.open("wb", buffering=1 << 20) as raw:
@@ -86,29 +84,6 @@ def check_rows(found: Counter, declared: Rows) -> None:
 def _spelled(rows: Counter) -> str:
     names = (*SPLITS, "other") if rows["other"] else SPLITS
     return ", ".join(f"{name} {rows[name]}" for name in names)
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Remove temporary files of `written_atomically` that a killed process left beside `path`."""
-    for temporary in path.parent.glob(f".*{path.suffix}"):
-        # The writer's process id is part of the name.
-        name = re.fullmatch(rf"\.\w+\.(\d+){re.escape(path.suffix)}", temporary.name)
-        if name and not _runs(int(name[1])):
-            temporary.unlink(missing_ok=True)
-            logger.info("removed %s, left by an interrupted run", temporary)
-
-
-def _runs(process: int) -> bool:
-    """Whether another process has this id; our own has not written anything yet."""
-    if process == os.getpid():
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ defaults in code: what a run used can be read in the file alone.
 """
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,7 +22,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 class Section(BaseModel):
     """A group of keys: none unknown, none missing, none changed after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 # ---------------------------------------------------------------- fetch
@@ -301,20 +302,23 @@ def load_parameters(dataset: str, path: Path = Path("params.yaml")) -> Parameter
         The file or block is missing, or a key is unknown, missing or out of range.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run from the repository's root") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    blocks = [name for name in document or {} if name != "datasets"]
+    if not isinstance(document, dict):
+        raise UserError(f"{path}: expected one block per dataset, found {document!r:.40}")
+    blocks = {str(name): block for name, block in document.items() if name != "datasets"}
     if dataset not in blocks:
+        names = ", ".join(blocks) or "none"
         raise UserError(
-            f"{path}: no dataset '{dataset}'{_nearest(dataset, blocks)}; it has {', '.join(blocks)}"
+            f"{path}: no dataset '{dataset}'{_nearest(dataset, blocks)}; its datasets: {names}"
         )
     try:
-        return Parameters.model_validate(document[dataset])
+        return Parameters.model_validate(blocks[dataset])
     except ValidationError as error:
-        raise UserError(f"{path}: {_first_problem(dataset, document[dataset], error)}") from None
+        raise UserError(f"{path}: {_first_problem(dataset, blocks[dataset], error)}") from None
 
 
 def _first_problem(dataset: str, block: dict, error: ValidationError) -> str:
@@ -324,29 +328,42 @@ def _first_problem(dataset: str, block: dict, error: ValidationError) -> str:
     problem = problems[0]
     place = _place_in(block, problem["loc"])
     name = ".".join([dataset, *map(str, place)])
-    if problem["type"] != "extra_forbidden":
-        given = problem["input"]
-        found = "" if isinstance(given, (dict, list)) else f" (found {given!r})"
-        return f"{name}: {problem['msg'].removeprefix('Value error, ').lower()}{found}"
-    missing = [
-        str(other["loc"][-1])
-        for other in problems
-        if other["type"] == "missing" and other["loc"][:-1] == problem["loc"][:-1]
-    ]
-    return f"{name}: unknown key{_nearest(str(place[-1]), missing)}"
+    given = problem["input"]
+    found = "" if isinstance(given, (dict, list)) else f", found {given!r}"
+    match problem["type"]:
+        case "extra_forbidden":
+            missing = [
+                str(other["loc"][-1])
+                for other in problems
+                if other["type"] == "missing" and other["loc"][:-1] == problem["loc"][:-1]
+            ]
+            return f"{name}: unknown key{_nearest(str(place[-1]), missing)}"
+        case "missing":
+            return f"{name}: missing; every key must be given"
+        case "union_tag_not_found":
+            key = problem["ctx"]["discriminator"].strip("'")
+            return f"{name}.{key}: missing; every key must be given"
+        case "union_tag_invalid":
+            key = problem["ctx"]["discriminator"].strip("'")
+            expected = problem["ctx"]["expected_tags"]
+            return f"{name}.{key}: expected one of {expected}, found {given[key]!r}"
+        case "model_type" | "model_attributes_type":
+            return f"{name}: expected a section of keys{found}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name}: {message[0].lower()}{message[1:]}{found}"
 
 
 def _place_in(block: dict, location: tuple) -> list:
     """Pydantic's location without the tags of unions, which are no keys of the file."""
     place, here = [], block
-    for part in location:
-        if isinstance(here, dict) and part not in here and part != location[-1]:
+    for part in location[:-1]:
+        if isinstance(here, dict) and part not in here:
             continue
         place.append(part)
-        here = here[part] if isinstance(here, list) or part in (here or {}) else None
-    return place
+        here = here[part] if isinstance(here, (dict, list)) else None
+    return [*place, *location[-1:]]
 
 
-def _nearest(name: str, candidates: list[str]) -> str:
+def _nearest(name: str, candidates: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
     return f", did you mean '{near[0]}'?" if near else ""

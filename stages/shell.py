@@ -17,7 +17,10 @@ def run(main: Callable[[str, Parameters], None], description: str) -> None:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("dataset", help="a block of params.yaml, for instance sample or fer2013")
     dataset = parser.parse_args().dataset
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    # Our own lines, not those of every library: the running stage is `__main__`.
+    for name in ("__main__", "stages"):
+        logging.getLogger(name).setLevel(logging.INFO)
     try:
         main(dataset, load_parameters(dataset))
     except UserError as error:

@@ -173,21 +173,20 @@ def main(dataset: str, parameters: Parameters) -> None:
     # Great Expectations takes seconds to import, and logs every step of it.
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     from stages.expectations import validate_expectations
+    from stages.validation_report import validation_report
 
-    outcomes, page = validate_expectations(
-        rows, parameters.validate_, parameters.fetch.rows, dataset
-    )
+    counts = count_rows(rows)
+    outcomes = validate_expectations(rows, parameters.validate_, parameters.fetch.rows, dataset)
+    page = validation_report(dataset, counts, outcomes, rejected[["row", "check", "observed"]])
     with written_atomically(report) as temporary:
-        temporary.write_text(page)
+        temporary.write_text(page, encoding="utf-8")
     expectations = {"row": {}, "dataset": {}, "note": {}}
     for outcome in outcomes:
         expectations[outcome.level][outcome.check] = {
             "success": outcome.success,
             "observed": outcome.observed,
         }
-    write_metrics(
-        paths.metrics / "validation.json", {**count_rows(rows), "expectations": expectations}
-    )
+    write_metrics(paths.metrics / "validation.json", {**counts, "expectations": expectations})
 
     failed = [outcome for outcome in outcomes if outcome.level != "note" and not outcome.success]
     if failed:

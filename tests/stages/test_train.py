@@ -1,0 +1,457 @@
+"""The train stage: it learns, repeats itself, goes on after a kill, and stops where it should."""
+
+import ast
+import importlib.util
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from sklearn.metrics import accuracy_score, f1_score, log_loss
+
+from stages import augmentation, checkpoint, losses, networks, optimizers, parameters, train
+from stages.checkpoint import State
+from stages.errors import UserError
+from stages.parameters import load_parameters
+from stages.train import WeightAverage
+
+ROOT = Path(__file__).parents[2]
+
+TINY = {
+    "network": {"name": "residual", "widths": [4, 8], "blocks": 1, "dropout": 0.2},
+    "epochs": 3,
+    "batch_size": 16,
+    "resolutions": [{"size": 32, "share": 1.0}],
+    "weight_average": 0.9,
+    "augmentation": {
+        "flip": 0,
+        "rotation": 4,
+        "shift": 2,
+        "scale": 0.1,
+        "brightness": 0.1,
+        "contrast": 0.1,
+        "erasing": 0.2,
+        "mixup": 0.1,
+    },
+}
+STILL = {"augmentation": dict.fromkeys(TINY["augmentation"], 0)}
+SLOW = {"name": "sgd", "learning_rate": 1e-9, "momentum": 0, "nesterov": False, "weight_decay": 0}
+
+
+def settings(**changes) -> parameters.Train:
+    """The sample's training parameters, with what makes them tiny, with these changes."""
+    sample = load_parameters("sample", ROOT / "params.yaml").train.model_dump()
+    return parameters.Train.model_validate(sample | TINY | changes)
+
+
+def gratings(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """An easy problem: stripes in seven directions, one for each label."""
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(count) % 7).astype(np.uint8)
+    rows, columns = np.mgrid[:48, :48]
+    angles = (labels * np.pi / 7)[:, None, None]
+    phases = rng.uniform(0, 2 * np.pi, (count, 1, 1))
+    waves = np.sin(1.2 * (columns * np.cos(angles) + rows * np.sin(angles)) + phases)
+    images = 128 + 80 * waves + rng.normal(0, 10, waves.shape)
+    return images.clip(0, 255).astype(np.uint8), labels
+
+
+IMAGES, LABELS = gratings(64, 0)
+VALIDATION = gratings(35, 1)
+# Faces that show nothing: what the network says of them never changes.
+BLANK = np.full((14, 48, 48), 99, np.uint8), np.arange(14, dtype=np.uint8) % 7
+
+
+def fitted(settings, state: State | None = None, on_epoch=lambda state: None):
+    return train.train(IMAGES, LABELS, *VALIDATION, settings, state, on_epoch)
+
+
+def fitted_on_nothing(settings, state: State | None = None, on_epoch=lambda state: None):
+    return train.train(*BLANK, *BLANK, settings, state, on_epoch)[1]
+
+
+def same_weights(one: keras.Model, other: keras.Model) -> bool:
+    return all(map(np.array_equal, one.get_weights(), other.get_weights()))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deterministic():
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """A run with everything on that depends on the step, and its state after every epoch."""
+    folder = tmp_path_factory.mktemp("states")
+
+    def keep(state: State) -> None:
+        checkpoint.save(folder / f"{len(state.history)}.npz", "key", state)
+
+    network, history = fitted(settings(), on_epoch=keep)
+    return network, history, folder
+
+
+# ---------------------------------------------------------------- learning
+
+
+def test_it_learns_what_is_easy():
+    changes = {"epochs": 10, "weight_average": 0, "batch_size": 8, **STILL}
+    network, history = fitted(settings(**changes))
+    assert list(history["epoch"]) == list(range(1, 11))
+    assert history["loss"].iloc[-1] < 0.6 * history["loss"].iloc[0]
+    assert history["accuracy"].iloc[-1] > 0.5
+    assert history["val_accuracy"].max() > 0.7
+    # The model that comes back is the best epoch's, not the last.
+    images, labels = VALIDATION
+    logits = network.predict(augmentation.resize(images, 32)[..., None], verbose=0)
+    predicted = logits.argmax(axis=1)
+    best = history.iloc[history["val_macro_f1"].argmax()]
+    assert f1_score(labels, predicted, average="macro") == pytest.approx(best["val_macro_f1"])
+    assert accuracy_score(labels, predicted) == pytest.approx(best["val_accuracy"])
+
+
+def test_the_lowest_val_loss_can_be_the_best():
+    selection = {"monitor": "val_loss", "patience": None}
+    optimizer = {"name": "adam", "learning_rate": 0.02, "weight_decay": 0}
+    changes = {"epochs": 4, "selection": selection, "optimizer": optimizer, **STILL}
+    network, history = fitted(settings(**changes))
+    images, labels = VALIDATION
+    logits = network.predict(augmentation.resize(images, 32)[..., None], verbose=0)
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    assert log_loss(labels, probabilities) == pytest.approx(history["val_loss"].min(), rel=1e-4)
+
+
+def test_loss_and_accuracy_are_those_of_the_whole_epoch():
+    network, history = fitted(
+        settings(
+            network={"name": "five_layer", "dropout": 0},
+            optimizer=SLOW,
+            loss={"name": "cross_entropy", "label_smoothing": 0},
+            epochs=1,
+            **STILL,
+        )
+    )
+    logits = network.predict(augmentation.resize(IMAGES, 32)[..., None], verbose=0)
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    row = history.iloc[0]
+    assert row["loss"] == pytest.approx(log_loss(LABELS, probabilities), rel=1e-4)
+    assert row["accuracy"] == pytest.approx(accuracy_score(LABELS, logits.argmax(axis=1)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "loss": {"name": "focal", "gamma": 2, "label_smoothing": 0.1},
+            "class_weight": "effective_number",
+            "optimizer": {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0.01},
+            "schedule": {"name": "cosine", "warmup": 0.2},
+        },
+        {
+            "network": {"name": "five_layer", "dropout": 0.2},
+            "class_weight": "balanced",
+            "optimizer": {
+                "name": "rmsprop",
+                "learning_rate": 0.001,
+                "rho": 0.9,
+                "weight_decay": 0,
+            },
+            "schedule": {"name": "inverse_time", "decay": 0.01},
+            "weight_average": 0,
+        },
+    ],
+    ids=["focal, adamw, cosine", "balanced, rmsprop, inverse time"],
+)
+def test_the_choices_go_together(changes):
+    network, history = fitted(settings(epochs=2, **changes))
+    assert len(history) == 2
+    assert np.isfinite(history.to_numpy(float)).all()
+    assert history["learning_rate"].nunique() == 2
+    assert all(np.isfinite(weight).all() for weight in network.get_weights())
+
+
+def test_faces_grow_as_the_resolutions_say():
+    resolutions = [{"size": 16, "share": 0.5}, {"size": 24, "share": 0.5}]
+    _, history = fitted(settings(epochs=3, resolutions=resolutions))
+    assert list(history["size"]) == [16, 16, 24]
+    # However few the epochs, the last is spent at the size that is served.
+    _, history = fitted(settings(epochs=1, resolutions=resolutions))
+    assert list(history["size"]) == [24]
+
+
+@pytest.mark.parametrize("name", ["five_layer", "five_block"])
+def test_a_network_with_one_size_refuses_two(name):
+    changes = {
+        "network": {"name": name, "dropout": 0},
+        "resolutions": [{"size": 32, "share": 0.5}, {"size": 48, "share": 0.5}],
+    }
+    with pytest.raises(UserError, match=rf"{name} .* one size only, but \[32, 48\] are listed"):
+        fitted(settings(**changes))
+
+
+# ---------------------------------------------------------------- the same again
+
+
+def test_the_same_seed_gives_the_same_weights(uninterrupted):
+    network, history, _ = uninterrupted
+    again, history_again = fitted(settings())
+    assert same_weights(network, again)
+    pd.testing.assert_frame_equal(history, history_again, check_exact=True)
+
+
+def test_another_seed_gives_other_weights(uninterrupted):
+    network, history, _ = uninterrupted
+    other, history_other = fitted(settings(seed=1))
+    assert not same_weights(network, other)
+    assert (history["loss"] != history_other["loss"]).all()
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_an_interrupted_run_ends_with_the_same_weights(uninterrupted, epoch):
+    network, history, folder = uninterrupted
+    epochs = []
+    resumed, history_resumed = fitted(
+        settings(),
+        checkpoint.load(folder / f"{epoch}.npz", "key"),
+        lambda state: epochs.append(len(state.history)),
+    )
+    assert epochs == list(range(epoch + 1, 4))
+    assert same_weights(network, resumed)
+    pd.testing.assert_frame_equal(history, history_resumed, check_exact=True)
+
+
+# ---------------------------------------------------------------- stopping, slowing down
+
+
+def test_it_stops_when_patience_is_at_its_end():
+    patient = settings(
+        epochs=9, optimizer=SLOW, selection={"monitor": "val_accuracy", "patience": 2}, **STILL
+    )
+    states = []
+    history = fitted_on_nothing(patient, on_epoch=states.append)
+    assert len(history) == 3
+    assert history["val_accuracy"].nunique() == 1
+    # Taken up again, it stays where it is.
+    assert len(fitted_on_nothing(patient, states[-1])) == 3
+
+
+def test_a_plateau_lowers_the_rate_in_a_resumed_run_too(tmp_path):
+    slowing = settings(
+        epochs=5,
+        optimizer=SLOW,
+        schedule={"name": "plateau", "factor": 0.5, "patience": 1},
+        selection={"monitor": "val_accuracy", "patience": None},
+        **STILL,
+    )
+
+    def keep(state: State) -> None:
+        checkpoint.save(tmp_path / f"{len(state.history)}.npz", "key", state)
+
+    rates = fitted_on_nothing(slowing, on_epoch=keep)["learning_rate"]
+    assert list(rates) == pytest.approx([1e-9, 1e-9, 5e-10, 2.5e-10, 1.25e-10])
+    resumed = fitted_on_nothing(slowing, checkpoint.load(tmp_path / "3.npz", "key"))
+    assert list(resumed["learning_rate"]) == list(rates)
+
+
+# ---------------------------------------------------------------- average of the weights
+
+
+def averaged(decay: float, values: list[float]) -> list[float]:
+    """The average after each step of a network whose only weight takes these values."""
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    network.compile("sgd", "mse")
+    network.optimizer.build(network.trainable_variables)
+    average, found = WeightAverage(decay), []
+    for step, value in enumerate(values, 1):
+        network.set_weights([np.array([[value]], np.float32)])
+        network.optimizer.iterations.assign(step)
+        average.update(network)
+        with average.in_place(network):
+            found.append(float(network.get_weights()[0][0, 0]))
+        assert network.get_weights()[0] == np.float32(value)
+    return found
+
+
+def test_the_average_starts_with_the_first_step_and_forgets_slowly():
+    first, second, third = 4.0, 1.0, -2.0
+    mean = first
+    expected = [mean]
+    for step, value in ((2, second), (3, third)):
+        keep = min(0.9, (1 + step) / (10 + step))
+        mean = keep * mean + (1 - keep) * value
+        expected.append(mean)
+    assert averaged(0.9, [first, second, third]) == pytest.approx(expected)
+
+
+def test_the_average_can_be_turned_off():
+    assert averaged(0, [4.0, 1.0]) == [4.0, 1.0]
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+def test_a_run_that_diverges_says_what_to_change():
+    wild = SLOW | {"learning_rate": 1e30}
+    changes = {"network": {"name": "five_layer", "dropout": 0}, "optimizer": wild}
+    with pytest.raises(UserError, match=r"epoch 1.*learning_rate"):
+        fitted(settings(schedule={"name": "constant"}, **changes))
+
+
+@pytest.mark.parametrize("name", ["residual", "five_block"])
+def test_faces_too_small_for_the_network_are_refused(name):
+    network = {
+        "residual": {"name": "residual", "widths": [4] * 6, "blocks": 1, "dropout": 0},
+        "five_block": {"name": "five_block", "dropout": 0},
+    }[name]
+    changes = {"network": network, "resolutions": [{"size": 16, "share": 1.0}]}
+    with pytest.raises(UserError, match=f"{name} needs faces of at least 32 pixels, not 16"):
+        fitted(settings(**changes))
+
+
+# ---------------------------------------------------------------- on the command line
+
+
+def write_files(folder: Path, **changes) -> None:
+    """params.yaml and the arrays of a dataset `tiny`, as the stages before leave them."""
+    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    tiny = document["sample"]
+    tiny["train"] |= TINY | changes
+    (folder / "params.yaml").write_text(yaml.safe_dump({"tiny": tiny}))
+    data = folder / "data" / "tiny"
+    data.mkdir(parents=True, exist_ok=True)
+    np.savez(data / "train.npz", images=IMAGES, labels=LABELS)
+    images = np.concatenate([VALIDATION[0], IMAGES])
+    labels = np.concatenate([VALIDATION[1], LABELS])
+    split = np.repeat(np.array([1, 0], np.uint8), [len(VALIDATION[0]), len(IMAGES)])
+    np.savez(data / "faces.npz", images=images, labels=labels, split=split)
+
+
+def start(folder: Path, **environment: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "stages.train", "tiny"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished_epochs(folder: Path) -> list[int]:
+    return list(pd.read_csv(folder / "models" / "tiny" / "history.csv")["epoch"])
+
+
+def test_kill_9_and_run_again(tmp_path, monkeypatch, caplog):
+    folder, changed = tmp_path / "killed", tmp_path / "changed"
+    folder.mkdir()
+    write_files(folder, epochs=25)
+    models = folder / "models" / "tiny"
+
+    process = start(folder)
+    while process.poll() is None and not (models / "history.csv").exists():
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    _, log = process.communicate()
+    assert process.returncode == -signal.SIGKILL, log
+    assert (models / ".resume.npz").exists()
+    assert not (models / "model.keras").exists()
+    assert not (folder / "metrics").exists()
+    shutil.copytree(folder, changed)
+
+    process = start(folder)
+    _, log = process.communicate()
+    assert process.returncode == 0, log
+    assert "resuming after epoch " in log
+    assert "of 25\n" in log
+    assert finished_epochs(folder) == list(range(1, 26))
+    assert {path.name for path in models.iterdir()} == {"history.csv", "model.keras"}
+    metrics = (folder / "metrics" / "tiny" / "training.json").read_text()
+    assert '"epochs": 25' in metrics
+
+    # As if nothing had happened.
+    whole, history = fitted(settings(epochs=25))
+    assert same_weights(keras.saving.load_model(models / "model.keras", compile=False), whole)
+    assert pd.read_csv(models / "history.csv")["loss"].to_numpy() == pytest.approx(
+        history["loss"].to_numpy(), abs=1e-5
+    )
+
+    # What was begun with other parameters is begun anew.
+    write_files(changed, epochs=2)
+    monkeypatch.chdir(changed)
+    caplog.set_level("INFO", "stages.train")
+    train.main("tiny", load_parameters("tiny"))
+    assert "resuming" not in caplog.text
+    assert "epoch 1 of 2, 32 px: loss" in caplog.text
+    assert finished_epochs(changed) == [1, 2]
+    assert not (changed / "models" / "tiny" / ".resume.npz").exists()
+
+
+def test_without_a_network_imagenet_weights_are_asked_for_in_vain(tmp_path):
+    write_files(
+        tmp_path, network={"name": "resnet50", "weights": "imagenet", "dropout": 0}, epochs=1
+    )
+    nowhere = "http://127.0.0.1:9"
+    process = start(
+        tmp_path, KERAS_HOME=str(tmp_path / "keras"), HTTPS_PROXY=nowhere, https_proxy=nowhere
+    )
+    _, log = process.communicate()
+    assert process.returncode == 1
+    last = log.splitlines()[-1]
+    assert last.startswith("error: the ImageNet weights of resnet50 cannot be fetched (")
+    assert last.endswith("set train.network.weights to null to start from scratch")
+    assert "Traceback" not in log
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("name", ["train.npz", "faces.npz"])
+def test_a_missing_input_is_named(tmp_path, monkeypatch, name):
+    write_files(tmp_path)
+    (tmp_path / "data" / "tiny" / name).unlink()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"data/tiny/{name}: not found"):
+        train.main("tiny", load_parameters("tiny"))
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_an_epoch_on_another_backend(tmp_path, backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    write_files(tmp_path, epochs=1)
+    process = start(tmp_path, KERAS_BACKEND=backend)
+    _, log = process.communicate()
+    assert process.returncode == 0, log
+    row = pd.read_csv(tmp_path / "models" / "tiny" / "history.csv").iloc[0]
+    assert all(map(math.isfinite, row))
+    # This process, on its own backend, reads what the other one wrote.
+    network = keras.saving.load_model(tmp_path / "models" / "tiny" / "model.keras", compile=False)
+    assert network.predict(np.zeros((2, 32, 32, 1)), verbose=0).shape == (2, 7)
+
+
+@pytest.mark.parametrize("module", [augmentation, losses, networks, optimizers, train])
+def test_the_code_names_no_backend(module):
+    """`main` alone may: it turns TensorFlow's determinism on, where TensorFlow runs."""
+    tree = ast.parse(Path(module.__file__).read_text())
+    tree.body = [node for node in tree.body if getattr(node, "name", "") != "main"]
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert imported.isdisjoint({"tensorflow", "torch", "jax"})
