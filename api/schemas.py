@@ -101,6 +101,6 @@ class ModelDescription(ModelIdentity):
     )
     metrics: dict = Field(description="Headline metrics measured when the file was exported.")
     evaluation: dict | None = Field(
-        description="The committed metrics of its dataset by split, measured on the model file;"
-        " null where none are committed."
+        description="The committed metrics by split, if they were measured on this very file;"
+        " otherwise null."
     )

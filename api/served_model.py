@@ -27,7 +27,7 @@ class ServedModel:
     classifier : Classifier
         Present once `problem` is None, as is `evaluation`.
     evaluation : dict or None
-        The committed metrics of the model's dataset.
+        The committed metrics, if this very file is the one they were measured on.
     """
 
     name = "emotion"
@@ -61,10 +61,15 @@ class ServedModel:
         if not path.is_file():
             return None
         try:
-            return json.loads(path.read_text())
-        except ValueError as error:  # no reason to stop recognizing
-            log.error("%s: not JSON, so GET /model shows no evaluation: %s", path, error)
+            evaluation = json.loads(path.read_text())
+            measured = evaluation["model"]["version"]
+        except (ValueError, KeyError) as error:  # no reason to stop recognizing
+            log.error("%s: GET /model shows no evaluation, because it is damaged: %r", path, error)
             return None
+        if not self.classifier.version.startswith(measured):
+            log.warning("%s is of model %s, not of the served one; not shown", path, measured)
+            return None
+        return evaluation
 
     def _warm_up(self) -> None:
         """Run every detector and the model once, and look at what the model answers."""

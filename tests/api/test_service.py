@@ -144,8 +144,10 @@ def test_an_unusable_model_is_never_ready(tmp_path, model_path, make, reason):
         assert reason in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("content", [None, "{broken"])
-def test_without_committed_metrics_evaluation_is_null(tmp_path, model_path, content):
+@pytest.mark.parametrize(
+    "content", [None, "{broken", "{}", '{"model": {"version": "0123abcd4567"}}']
+)
+def test_without_metrics_of_this_very_file_evaluation_is_null(tmp_path, model_path, content):
     if content:
         (tmp_path / "tiny").mkdir()
         (tmp_path / "tiny" / "evaluation.json").write_text(content)

@@ -29,8 +29,9 @@ from stages.networks import build_network
 from stages.parameters import load_parameters
 
 ROOT = Path(__file__).parents[2]
-COARSE = np.random.default_rng(0).integers(0, 256, (40, 4, 4), dtype=np.uint8)
-FACES = np.stack([cv2.resize(face, (48, 48)) for face in COARSE])
+NOISE = np.random.default_rng(0).integers(0, 256, (40, 48, 48), dtype=np.uint8)
+# From coarse to fine: random networks average plain noise away.
+FACES = np.stack([cv2.resize(face[: n + 3, : n + 3], (48, 48)) for n, face in enumerate(NOISE)])
 LABELS = (np.arange(40) % 7).astype(np.uint8)
 DIGEST = "0a" * 32
 METADATA = {
@@ -201,7 +202,7 @@ def exported(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     assert "model.onnx differs from Keras by at most " in done.stderr
-    assert "" == done.stderr
+    assert "Using opset" not in done.stderr
     assert [path.name for path in models.iterdir() if path.name != "model.keras"] == ["model.onnx"]
     return folder
 
