@@ -87,8 +87,8 @@ def augment(images, augmentation: TrainAugmentation, size: int, rng) -> np.ndarr
     contrast = 1 + augmentation.contrast * rng.uniform(-1, 1, (count, 1, 1))
     brightness = 255 * augmentation.brightness * rng.uniform(-1, 1, (count, 1, 1))
     faces = ((faces - means) * contrast + means + brightness).clip(0, 255).astype(np.float32)
-    for face in faces[rng.random(count) < augmentation.erasing]:
-        _erase(face, rng)
+    for index in np.flatnonzero(rng.random(count) < augmentation.erasing):
+        _erase(faces[index], rng)
     return faces
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import tempfile
+import warnings
 from pathlib import Path
 
 import keras
@@ -84,7 +85,10 @@ def convert(model: keras.Model, metadata: dict[str, str]) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         faces = keras.InputSpec("uint8", (None, SIZE, SIZE), name=INPUT)
-        model.export(path, format="onnx", input_signature=[faces], verbose=False)
+        with warnings.catch_warnings():
+            # Keras asks NumPy 2 for a name of NumPy 1, and is not bothered by the answer.
+            warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
+            model.export(path, format="onnx", input_signature=[faces], verbose=False)
         exported = onnx.load(path)
     _name_by_position(exported.graph)
     for value in (*exported.graph.input, *exported.graph.output):

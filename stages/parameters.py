@@ -273,6 +273,23 @@ class Train(Section):
             raise ValueError("the shares of resolutions must add up to 1")
         return self
 
+    @model_validator(mode="after")
+    def _faces_outlast_the_halvings(self):
+        match self.network:
+            case Residual(widths=widths):
+                halvings = len(widths) - 1
+            case FiveBlock():
+                halvings = 5
+            case _:
+                return self
+        size = min(resolution.size for resolution in self.resolutions)
+        if size < 2**halvings:
+            raise ValueError(
+                f"network {self.network.name} halves the faces {halvings} times and needs at"
+                f" least {2**halvings} pixels, but resolutions has size {size}"
+            )
+        return self
+
 
 # ---------------------------------------------------------------- evaluate
 

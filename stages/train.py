@@ -15,6 +15,7 @@ import cv2
 import keras
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from tqdm import tqdm
 
@@ -80,6 +81,8 @@ def train(
 
     while len(state.history) < settings.epochs and not _stopped(state.history, settings):
         epoch = len(state.history)
+        # Dropout under PyTorch draws from the global generator, which no state on disk holds.
+        keras.utils.set_random_seed((settings.seed + epoch) % 2**32)
         _set_plateau_rate(network.optimizer, settings, state.history)
         figures = []
         batches = augmentation.batches(
@@ -99,6 +102,11 @@ def train(
             figures.append(network.train_on_batch(faces, soft_labels, sample_weights))
             average.update(network)
         loss, accuracy = np.mean(figures, axis=0)
+        if not np.isfinite(loss):
+            raise UserError(
+                f"train: the loss of epoch {epoch + 1} is no number any more; lower"
+                " train.optimizer.learning_rate or lengthen train.schedule's warm-up"
+            )
         row = {
             "epoch": epoch + 1,
             "size": sizes[epoch],
@@ -176,8 +184,9 @@ def _check_sizes(network: keras.Model, sizes: list[int]) -> None:
 
 
 def _validate(network, images, labels, size) -> dict[str, float]:
-    logits = network.predict(augmentation.resize(images, size)[..., None], 256, verbose=0)
-    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits.astype(np.float64)))
+    chunks = np.array_split(augmentation.resize(images, size)[..., None], len(images) // 256 + 1)
+    logits = np.concatenate([network.predict_on_batch(chunk) for chunk in chunks])
+    probabilities = softmax(logits.astype(np.float64), axis=1)
     predicted = probabilities.argmax(axis=1)
     return {
         "val_loss": log_loss(labels, probabilities, labels=range(len(EMOTIONS))),
@@ -237,6 +246,9 @@ def main(dataset: str, settings: parameters.Parameters) -> None:
 
         tf.config.experimental.enable_op_determinism()
     files = Artifacts(dataset)
+    for path in (files.data / "train.npz", files.data / "faces.npz"):
+        if not path.exists():
+            raise UserError(f"{path}: not found; run `dvc repro`, which makes it first")
     with np.load(files.data / "train.npz") as arrays:
         images, labels = arrays["images"], arrays["labels"]
     with np.load(files.data / "faces.npz") as arrays:

@@ -170,8 +170,7 @@ def main(dataset: str, parameters: Parameters) -> None:
     reasons = ", ".join(f"{by_check[check]} {check}" for check in CHECKS if check in by_check)
     logger.info("%s: %d rows (%s)", quarantine, len(rejected), reasons or "none rejected")
 
-    # Great Expectations takes seconds to import, and logs every step of it.
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    # Great Expectations takes seconds to import.
     from stages.expectations import validate_expectations
     from stages.validation_report import validation_report
 

@@ -195,6 +195,25 @@ def test_shares_of_resolutions_that_do_not_add_up(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("network", "halvings"),
+    [
+        ({"name": "residual", "widths": [4] * 6, "blocks": 1, "dropout": 0}, 5),
+        ({"name": "five_block", "dropout": 0}, 5),
+    ],
+)
+def test_faces_too_small_for_the_network(tmp_path, network, halvings):
+    document = changed("train.network", network)
+    document["sample"]["train"]["resolutions"] = [
+        {"size": 16, "share": 0.5},
+        {"size": 48, "share": 0.5},
+    ]
+    assert message(tmp_path, document) == (
+        f"sample.train: network {network['name']} halves the faces {halvings} times and needs"
+        f" at least {2**halvings} pixels, but resolutions has size 16"
+    )
+
+
 # ---------------------------------------------------------------- wrong files
 
 

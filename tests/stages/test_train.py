@@ -309,17 +309,6 @@ def test_a_run_that_diverges_says_what_to_change():
         fitted(settings(schedule={"name": "constant"}, **changes))
 
 
-@pytest.mark.parametrize("name", ["residual", "five_block"])
-def test_faces_too_small_for_the_network_are_refused(name):
-    network = {
-        "residual": {"name": "residual", "widths": [4] * 6, "blocks": 1, "dropout": 0},
-        "five_block": {"name": "five_block", "dropout": 0},
-    }[name]
-    changes = {"network": network, "resolutions": [{"size": 16, "share": 1.0}]}
-    with pytest.raises(UserError, match=f"{name} needs faces of at least 32 pixels, not 16"):
-        fitted(settings(**changes))
-
-
 # ---------------------------------------------------------------- on the command line
 
 
