@@ -5,6 +5,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
+from api.logs import request_id
 from recognizer.errors import ImageError, TooManyPixelsError
 
 
@@ -14,18 +15,23 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ImageError, _answer(422))
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
     app.add_exception_handler(ClientDisconnect, _answer(400, "the request broke off"))
-    # Starlette logs the traceback after this answer is sent.
-    app.add_exception_handler(Exception, _answer(500, "internal server error"))
+    app.add_exception_handler(Exception, _bug)
 
 
 def _answer(status: int, detail: str | None = None):
-    def handle(request: Request, error: Exception) -> JSONResponse:
+    async def handle(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": detail or str(error)}, status)
 
     return handle
 
 
-def _invalid_parameter(request: Request, error: RequestValidationError) -> JSONResponse:
+async def _bug(request: Request, error: Exception) -> JSONResponse:
+    # The traceback is logged after this answer is sent, with the same id.
+    headers = {"X-Request-ID": request_id.get() or ""}
+    return JSONResponse({"detail": "internal server error"}, 500, headers)
+
+
+async def _invalid_parameter(request: Request, error: RequestValidationError) -> JSONResponse:
     problem = error.errors()[0]
     where, *name = problem["loc"]
     parameter = ".".join(map(str, name))

@@ -77,11 +77,42 @@ class ModelIdentity(Schema):
     dataset: str = Field(description="What it was trained on.", examples=["fer2013"])
 
 
-class Prediction(Schema):
+class Faces(Schema):
     """Every face that was found, the largest first; none is no error."""
 
     image: ImageSize
     faces: list[Face]
+    truncated: bool = Field(
+        description="Whether there are more faces than the server answers for one image."
+    )
+
+
+class Prediction(Faces):
+    """What was found in one image."""
+
+    model: ModelIdentity
+
+
+class BatchFile(Schema):
+    """One file of a batch."""
+
+    filename: str = Field(description="As it was sent.", examples=["portrait.jpg"])
+
+
+class BatchFaces(Faces, BatchFile):
+    """What was found in one file of a batch."""
+
+
+class BatchError(BatchFile):
+    """Why one file of a batch has no faces to tell of."""
+
+    error: str = Field(description="One sentence: what is wrong with this file.")
+
+
+class BatchPrediction(Schema):
+    """One result for each file, in the order in which they were sent."""
+
+    results: list[BatchFaces | BatchError]
     model: ModelIdentity
 
 

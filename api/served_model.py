@@ -2,19 +2,36 @@
 
 import json
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from time import perf_counter
 from typing import Annotated
 
 import numpy as np
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, HTTPException, Request, Response
 
+from api.schemas import ImageSize
 from api.settings import Settings
 from recognizer.classifier import Classifier
-from recognizer.errors import ModelError
+from recognizer.errors import ImageError, ModelError
 from recognizer.faces import DETECTORS, SIZE
 from recognizer.image import decode
 from recognizer.recognizer import RecognizedFace, Recognizer
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What was found in one image."""
+
+    image: ImageSize
+    faces: list[RecognizedFace]
+    truncated: bool
+    """Whether there were more faces than the settings allow."""
+    seconds: dict[str, float]
+    """Time of each step: decode, detect, classify."""
 
 
 class ServedModel:
@@ -88,28 +105,59 @@ class ServedModel:
                 f"{self.settings.model_path}: the warm-up inference gave no probabilities"
             )
 
-    def recognize(self, data: bytes, detector: str) -> tuple[np.ndarray, list[RecognizedFace]]:
+    def recognize(self, data: bytes, detector: str, min_confidence: float = 0) -> Recognition:
         """Decode an image file and recognize its faces; safe to call from many threads.
 
-        Returns
-        -------
-        tuple
-            The image, uint8 [H, W], and its faces.
+        Parameters
+        ----------
+        data : bytes
+            The whole file.
+        detector : str
+            A key of `DETECTORS`.
+        min_confidence : float
+            Faces of which the detector is less sure are left out, 0 … 1.
 
         Raises
         ------
         ImageError
             The bytes are no image that can be used.
         """
+        recognizer = self._recognizers[detector]
+        times = [perf_counter()]
         image = decode(data, self.settings.max_pixels)
-        return image, self._recognizers[detector].recognize(image)
+        times.append(perf_counter())
+        found = recognizer.detector.detect(image)
+        times.append(perf_counter())
+        sure = [face for face in found if face.confidence >= min_confidence]
+        faces = recognizer.classify(image, sure[: self.settings.max_faces])
+        times.append(perf_counter())
+        seconds = [end - start for start, end in pairwise(times)]
+        return Recognition(
+            ImageSize(width=image.shape[1], height=image.shape[0]),
+            faces,
+            len(sure) > len(faces),
+            dict(zip(("decode", "detect", "classify"), seconds, strict=True)),
+        )
+
+    def recognize_each(
+        self, files: Sequence[bytes], detector: str, min_confidence: float = 0
+    ) -> list[Recognition | ImageError]:
+        """Recognize one file after the other; what is no image becomes its error."""
+        results = []
+        for data in files:
+            try:
+                results.append(self.recognize(data, detector, min_confidence))
+            except ImageError as error:
+                results.append(error)
+        return results
 
 
-def ready_model(request: Request) -> ServedModel:
-    """The model, or an answer 503 that says why there is none."""
+async def ready_model(request: Request, response: Response) -> ServedModel:
+    """The model, or an answer 503 that says why there is none. Its version becomes a header."""
     model: ServedModel = request.app.state.model
     if model.problem:
         raise HTTPException(503, model.problem)
+    response.headers["X-Model-Version"] = model.classifier.version
     return model
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recognizer.classifier import Classifier
-from recognizer.faces import SIZE, Box, Detector, crop
+from recognizer.faces import SIZE, Box, Detector, Face, crop
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,10 @@ class Recognizer:
         if image.dtype != np.uint8 or image.ndim != 2 or not image.size:
             shape = ", ".join(map(str, image.shape))
             raise ValueError(f"image: expected uint8 [H, W], got {image.dtype} [{shape}]")
-        faces = self.detector.detect(image)
+        return self.classify(image, self.detector.detect(image))
+
+    def classify(self, image: np.ndarray, faces: list[Face]) -> list[RecognizedFace]:
+        """Tell the emotion of faces that this detector found in the image, in their order."""
         crops = [crop(image, face.box, self.detector.frame) for face in faces]
         rows = self.classifier.predict(np.array(crops, np.uint8).reshape(-1, SIZE, SIZE))
         labels = self.classifier.labels

@@ -53,6 +53,7 @@ def serve(tmp_path_factory):
             )
             with httpx.Client(base_url=found.group(1), timeout=PATIENCE) as client:
                 client.log = log
+                client.process = process
                 if ready:
                     wait_until_ready(client)
                 yield client
@@ -98,6 +99,14 @@ def server(serve, model_path, evaluation, tmp_path_factory):
     metrics = tmp_path_factory.mktemp("metrics")
     (metrics / "tiny").mkdir()
     (metrics / "tiny" / "evaluation.json").write_text(json.dumps(evaluation))
-    limits = {"MAX_BYTES": "300000", "MAX_PIXELS": "1000000"}
+    limits = {
+        "MAX_BYTES": "300000",
+        "MAX_PIXELS": "1000000",
+        "MAX_FACES": "2",
+        "MAX_BATCH": "4",
+        # Patient, because the machine may be busy.
+        "QUEUE_SECONDS": "60",
+        "DEADLINE_SECONDS": "100",
+    }
     with serve(MODEL_PATH=str(model_path), METRICS_DIR=str(metrics), **limits) as client:
         yield client

@@ -3,6 +3,7 @@
 import socket
 import struct
 import threading
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recognizer.classifier import Classifier
+from recognizer.faces import HaarDetector
 from tests.model_fixture import LABELS
 from tests.portrait_fixture import portrait
 
@@ -64,6 +66,52 @@ def test_form_and_raw_body_give_the_same_faces(server, photo, model_path):
     assert server.post("/predict", content=photo).json() == answer
 
 
+def test_json_with_base64_gives_the_same_faces(server, photo):
+    answer = post(server, photo).json()
+    text = b64encode(photo).decode()
+    lines = "\r\n".join(text[k : k + 76] for k in range(0, len(text), 76))
+    for prefix in ("", "data:image/jpeg;base64,", "DATA:;base64,", "\ndata:image/png;x=1;base64,"):
+        assert server.post("/predict", json={"image": prefix + text}).json() == answer
+    assert server.post("/predict", json={"image": lines, "more": None}).json() == answer
+
+
+def test_answers_tell_the_model_and_the_time_of_each_step_in_headers(server, photo):
+    answer = post(server, photo)
+    assert answer.headers["x-model-version"] == answer.json()["model"]["version"]
+    assert server.get("/model").headers["x-model-version"] == answer.json()["model"]["version"]
+    times = dict(step.split(";dur=") for step in answer.headers["server-timing"].split(", "))
+    assert list(times) == ["decode", "detect", "classify"]
+    assert all(float(milliseconds) > 0 for milliseconds in times.values())
+
+
+def crowd():
+    """A scene with three faces, the largest on the right."""
+    scene = portrait((420, 120), 220)
+    scene[300:480, 10:190] = portrait((10, 300), 180)[300:480, 10:190]
+    scene[20:160, 220:360] = portrait((220, 20), 140)[20:160, 220:360]
+    return scene
+
+
+def test_the_largest_faces_are_answered_and_the_answer_tells_of_the_others(server, photo):
+    found = HaarDetector().detect(crowd())
+    assert len(found) == 3
+    answer = post(server, png(crowd())).json()
+    assert answer["truncated"] is True
+    assert [face["box"] for face in answer["faces"]] == [vars(face.box) for face in found[:2]]
+    assert post(server, photo).json()["truncated"] is False
+
+
+def test_faces_below_the_least_confidence_are_left_out(server):
+    found = sorted(face.confidence for face in HaarDetector().detect(crowd()))
+    assert found[0] < found[-1]
+    limit = found[-1] - 1e-9
+    (face,) = post(server, png(crowd()), min_confidence=limit).json()["faces"]
+    assert face["confidence"] == pytest.approx(found[-1], abs=1e-6)
+    assert post(server, png(crowd()), min_confidence=1).json()["faces"] == []
+    whole = post(server, png(crowd()), faces="whole", min_confidence=1).json()
+    assert len(whole["faces"]) == 1
+
+
 def test_whole_image_is_one_face_and_reaches_the_model_unchanged(server, model_path):
     answer = post(server, png(FACE), "image/png", faces="whole").json()
     (face,) = answer["faces"]
@@ -100,6 +148,53 @@ def test_sixteen_clients_get_the_serial_answers(server):
                 assert answer == serial[k]
 
 
+# ---------------------------------------------------------------- batches
+
+
+def send_batch(client, *files, **query):
+    return client.post("/predict/batch", files=[("files", file) for file in files], params=query)
+
+
+def test_a_batch_answers_each_file_in_order_and_one_bad_file_spoils_nothing(server, photo):
+    files = [
+        ("portrait.jpg", photo, "image/jpeg"),
+        ("notes.txt", b"hello", "text/plain"),
+        ("größe.png", png(FACE), "image/png"),
+        ("portrait.jpg", b"", "image/jpeg"),
+    ]
+    for faces in ("haar", "whole"):
+        answer = send_batch(server, *files, faces=faces)
+        assert answer.status_code == 200, answer.text
+        batch = answer.json()
+        assert list(batch["results"][0]) == ["filename", "image", "faces", "truncated"]
+        assert [result["filename"] for result in batch["results"]] == [file[0] for file in files]
+        for (name, data, _), result in zip(files, batch["results"], strict=True):
+            alone = post(server, data, faces=faces)
+            if alone.status_code == 200:
+                assert {**result, "model": batch["model"]} == {**alone.json(), "filename": name}
+            else:
+                assert result == {"filename": name, "error": detail(alone, 422)}
+        assert answer.headers["x-model-version"] == batch["model"]["version"]
+        assert answer.headers["server-timing"].startswith("decode;dur=")
+
+
+def test_a_batch_of_nothing_but_bad_files_is_an_answer(server):
+    answer = send_batch(server, ("a", b"a"), ("b", b"b"))
+    assert answer.status_code == 200
+    assert ["error" in result for result in answer.json()["results"]] == [True, True]
+
+
+def test_batches_that_are_refused(server, photo):
+    five = send_batch(server, *[(f"{k}.jpg", b"x") for k in range(5)])
+    assert "too many files: at most 4" in detail(five, 413)
+    large = send_batch(server, ("1.jpg", bytes(200_000)), ("2.jpg", bytes(200_000)))
+    assert "larger than 300,000 bytes" in detail(large, 413)
+    wrong_name = server.post("/predict/batch", files={"file": ("1.jpg", photo)})
+    assert "no file in a field named 'files'" in detail(wrong_name, 400)
+    assert "in a form" in detail(server.post("/predict/batch", content=photo), 415)
+    assert "min_confidence" in detail(send_batch(server, ("a", photo), min_confidence=2), 422)
+
+
 # ---------------------------------------------------------------- refusals
 
 
@@ -112,10 +207,38 @@ def test_what_is_no_image(server):
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/plain", "application/json", "application/x-www-form-urlencoded", "x"]
+    "content_type", ["text/plain", "text/json", "application/x-www-form-urlencoded", "x"]
 )
 def test_other_content_types(server, photo, content_type):
     assert "send the image in a form's field" in detail(post(server, photo, content_type), 415)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"null", b'{"file": "AA=="}', b'{"image": 1}', b"\xff", b"[" * 100_000],
+)
+def test_json_without_an_image(server, body):
+    assert "expected {" in detail(post(server, body, "application/json"), 400)
+
+
+@pytest.mark.parametrize(
+    "text", ["AAA", "AA=A", "?", "é", "data:image/jpeg,AAAA", "https://example.org/face.jpg"]
+)
+def test_json_with_an_image_that_is_no_base64(server, text):
+    sentence = detail(server.post("/predict", json={"image": text}), 422)
+    assert sentence.startswith("the image in the JSON body is no base64")
+
+
+def test_json_with_another_bad_image(server):
+    assert "empty" in detail(server.post("/predict", json={"image": ""}), 422)
+    assert "expected JPEG" in detail(server.post("/predict", json={"image": "AAAA"}), 422)
+    large = server.post("/predict", json={"image": "A" * 300_000})
+    assert "larger than 300,000 bytes" in detail(large, 413)
+
+
+@pytest.mark.parametrize("value", ["-0.1", "1.1", "nan", "much", ""])
+def test_a_least_confidence_out_of_range(server, photo, value):
+    assert "min_confidence" in detail(post(server, photo, min_confidence=value), 422)
 
 
 def test_forms_without_the_file(server, photo):

@@ -37,21 +37,29 @@ def test_model_tells_what_is_served_and_how_good_it_is(server, model_path, evalu
     assert answer["evaluation"] == evaluation
 
 
-def test_home_leads_to_the_documents(server):
-    home = server.get("/")
-    assert home.is_redirect and home.headers["location"] == "/docs"
+def test_the_documents_are_served(server):
     assert server.get("/docs").status_code == 200
 
 
 def test_the_schema_documents_every_answer(server):
     paths = server.get("/openapi.json").json()["paths"]
-    assert set(paths) == {"/predict", "/model", "/livez", "/readyz"}
+    assert set(paths) == {"/predict", "/predict/batch", "/model", "/livez", "/readyz", "/metrics"}
     predict = paths["/predict"]["post"]
     bodies = predict["requestBody"]["content"]
-    assert set(bodies) == {"multipart/form-data", "image/*", "application/octet-stream"}
-    assert set(predict["responses"]) == {"200", "400", "413", "415", "422", "503"}
-    (faces,) = predict["parameters"]
+    assert set(bodies) == {
+        "multipart/form-data",
+        "image/*",
+        "application/octet-stream",
+        "application/json",
+    }
+    problems = {"400", "401", "408", "413", "415", "422", "429", "503", "504"}
+    assert set(predict["responses"]) == {"200", *problems}
+    faces, min_confidence = predict["parameters"]
     assert faces["schema"]["enum"] == ["haar", "whole"] and faces["schema"]["default"] == "haar"
+    assert (min_confidence["schema"]["minimum"], min_confidence["schema"]["maximum"]) == (0, 1)
+    assert list(paths["/predict/batch"]["post"]["requestBody"]["content"]) == [
+        "multipart/form-data"
+    ]
 
 
 # ---------------------------------------------------------------- no model
@@ -69,7 +77,7 @@ def test_a_missing_model_keeps_the_server_up_and_says_why(serve, photo, tmp_path
         ):
             assert answer.status_code == 503
             assert answer.json()["detail"].endswith(reason)
-        assert f"{reason}\n" in client.log.read_text()
+        assert f'{reason}"}}\n' in client.log.read_text()
         assert "Traceback" not in client.log.read_text()
 
 
@@ -160,13 +168,16 @@ def test_without_metrics_of_this_very_file_evaluation_is_null(tmp_path, model_pa
 def test_a_bug_is_a_plain_500(model_path, photo):
     app = create_app(Settings(model_path=model_path))
 
-    def fail(data, detector):
+    def fail(*arguments):
         raise RuntimeError("secret")
 
     app.state.model.recognize = fail
-    answer = ask(app, "/predict", method="POST", content=photo)
+    answer = ask(app, "/predict", method="POST", content=photo, headers={"X-Request-ID": "the-one"})
     assert answer.status_code == 500
     assert answer.json() == {"detail": "internal server error"}
+    assert answer.headers["x-request-id"] == "the-one"
+    metrics = ask(app, "/metrics", started=False).text
+    assert 'fer_requests_total{route="/predict",status="500"} 1.0' in metrics
 
 
 def test_a_wrong_setting_ends_the_start_with_one_line():

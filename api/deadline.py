@@ -1,0 +1,41 @@
+"""No request takes longer than allowed."""
+
+import anyio
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class Deadline:
+    """ASGI middleware that answers for a request that is not answered in time.
+
+    It is 408 while the request's body is still awaited, and 504 after that.
+    """
+
+    def __init__(self, app: ASGIApp, seconds: float):
+        self.app = app
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        awaits_body = answered = False
+
+        async def noting_receive() -> Message:
+            nonlocal awaits_body
+            awaits_body = True
+            message = await receive()
+            awaits_body = False
+            return message
+
+        async def noting_send(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        with anyio.move_on_after(self.seconds) as deadline:
+            await self.app(scope, noting_receive, noting_send)
+        if deadline.cancelled_caught and not answered:
+            status, what = (408, "had not arrived") if awaits_body else (504, "was not answered")
+            problem = {"detail": f"the request {what} within {self.seconds:g} seconds"}
+            await JSONResponse(problem, status)(scope, receive, send)

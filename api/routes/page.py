@@ -1,0 +1,18 @@
+"""The page at `/`, and the files it is made of."""
+
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+STATIC = Path(__file__).parents[1] / "static"
+
+router = APIRouter(include_in_schema=False)
+files = StaticFiles(directory=STATIC)
+
+
+@router.get("/")
+async def page() -> FileResponse:
+    """The page for people."""
+    return FileResponse(STATIC / "index.html")

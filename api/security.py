@@ -1,0 +1,63 @@
+"""Who may ask, and what a browser may do with the answers."""
+
+from secrets import compare_digest
+from typing import Annotated
+
+from fastapi import HTTPException, Request, Security
+from fastapi.security import APIKeyHeader
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+KEY = APIKeyHeader(
+    name="X-API-Key",
+    auto_error=False,
+    description="Needed where the server is set up with an `API_KEY`.",
+)
+
+PAGE_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; object-src 'none';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""What the page may load: its own files, and the pictures that its visitor chooses."""
+
+
+async def require_api_key(request: Request, key: Annotated[str | None, Security(KEY)]) -> None:
+    """Answer 401 unless the request carries the key of the settings, or they have none."""
+    expected = request.app.state.settings.api_key
+    if expected is None:
+        return
+    # The time that it takes to compare must not tell how much of a guess is right.
+    # Headers are read as Latin-1; this gives back the bytes that were sent.
+    if not compare_digest((key or "").encode("latin-1"), expected.get_secret_value().encode()):
+        raise HTTPException(
+            401,
+            "the header X-API-Key is missing or wrong",
+            {"WWW-Authenticate": "APIKey"},
+        )
+
+
+class SecurityHeaders:
+    """ASGI middleware that tells browsers what not to do.
+
+    The page and its files have a content policy; /docs loads its parts from elsewhere.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+
+        async def adding_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "no-referrer"
+                if path == "/" or path.startswith("/static/"):
+                    headers["Content-Security-Policy"] = PAGE_POLICY
+            await send(message)
+
+        await self.app(scope, receive, adding_send)

@@ -1,0 +1,54 @@
+// Which model answers, and how often it was right.
+
+import { nextKey } from "./key.js";
+import { ask, KeyRefusal, Refusal } from "./recognition.js";
+
+const DATASETS = {
+  fer2013: { name: "FER-2013", pictures: "FER-2013’s" },
+  sample: { name: "the built-in sample: rendered faces, no photographs", pictures: "the built-in sample’s" },
+};
+
+const note = document.getElementById("accuracy-note");
+
+export async function showModel() {
+  for (;;) {
+    try {
+      return describe(await ask("model"));
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      if (error instanceof KeyRefusal) {
+        note.textContent = "This server asks for a key.";
+        await nextKey();
+      } else {
+        note.textContent = `No model is ready. ${error.message}`;
+        await new Promise((resolve) => setTimeout(resolve, error.wait));
+      }
+    }
+  }
+}
+
+function describe({ version, dataset, evaluation }) {
+  const { name, pictures } = DATASETS[dataset] ?? { name: dataset, pictures: `${dataset}’s` };
+  document.getElementById("version").textContent = version.slice(0, 12);
+  document.getElementById("dataset").textContent = name;
+  document.getElementById("identity").hidden = false;
+  if (!evaluation?.PrivateTest) {
+    note.textContent = "Its accuracy is not measured: no published figures belong to this very file.";
+    return;
+  }
+  const { accuracy, accuracy_low: low, accuracy_high: high, images } = evaluation.PrivateTest;
+  document.getElementById("accuracy").textContent = `${tenths(accuracy)} %`;
+  document.getElementById("mark").style.left = `${100 * accuracy}%`;
+  document.getElementById("interval").style.left = `${100 * low}%`;
+  document.getElementById("interval").style.width = `${100 * (high - low)}%`;
+  document.getElementById("measured").hidden = false;
+  const count = images ? `${images.toLocaleString("en")} ` : "";
+  note.textContent =
+    `Measured on the ${count}pictures of ${pictures} PrivateTest, which it never learnt from;` +
+    ` 95 % interval ${tenths(low)} to ${tenths(high)} %.` +
+    (dataset === "fer2013" ? " People who sorted the same pictures reached about 65 % (Goodfellow et al., 2013)." : "");
+}
+
+function tenths(share) {
+  return (100 * share).toFixed(1);
+}

@@ -1,0 +1,71 @@
+"""The log of a live server, line by line."""
+
+import json
+import re
+import time
+from datetime import datetime
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def logging(serve, model_path):
+    """A server that nobody else asks."""
+    with serve(MODEL_PATH=str(model_path)) as client:
+        yield client
+
+
+def lines_of(client, request_id):
+    """The lines of the log with an id, after waiting for the first."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        lines = [json.loads(line) for line in client.log.read_text().splitlines()]
+        if found := [line for line in lines if line.get("request_id") == request_id]:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(client.log.read_text())
+
+
+def test_one_line_for_one_request(logging, photo):
+    answer = logging.post("/predict?faces=whole&secret=1", content=photo)
+    (line,) = lines_of(logging, answer.headers["x-request-id"])
+    assert datetime.fromisoformat(line.pop("time")).tzinfo
+    assert 0 < line.pop("milliseconds") < 60_000
+    assert line == {
+        "level": "info",
+        "logger": "api.logs",
+        "message": "request",
+        "request_id": answer.headers["x-request-id"],
+        "method": "POST",
+        "path": "/predict",
+        "status": 200,
+    }
+
+
+def test_every_line_is_json_and_tells_the_start(logging):
+    lines = [json.loads(line) for line in logging.log.read_text().splitlines()]
+    messages = [line["message"] for line in lines]
+    assert any(message.startswith("Uvicorn running on") for message in messages)
+    assert any(message.startswith("ready: ") for message in messages)
+
+
+@pytest.mark.parametrize("sent", ["abc", "01:23-45.67_Z", "x" * 64])
+def test_a_sane_id_is_kept(logging, sent):
+    answer = logging.post("/predict", content=b"no", headers={"X-Request-ID": sent})
+    assert answer.headers["x-request-id"] == sent
+    (line,) = lines_of(logging, sent)
+    assert line["status"] == 422
+
+
+@pytest.mark.parametrize("sent", ["", "x" * 65, "a b", 'a","b":"c', "größe"])
+def test_another_id_is_replaced(logging, sent):
+    answer = logging.get("/livez", headers={"X-Request-ID": sent.encode()})
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+    lines_of(logging, answer.headers["x-request-id"])
+
+
+def test_paths_cannot_forge_lines(logging):
+    path = '/%0A%7B"message":"forged"%7D'
+    answer = logging.get(path)
+    (line,) = lines_of(logging, answer.headers["x-request-id"])
+    assert line["path"] == '/\n{"message":"forged"}'

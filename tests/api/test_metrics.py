@@ -1,0 +1,86 @@
+"""GET /metrics, as Prometheus reads it."""
+
+import asyncio
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.app import create_app
+from api.settings import Settings
+from recognizer.classifier import Classifier
+
+
+@pytest.fixture(scope="module")
+def counting(serve, model_path):
+    """A server that nobody else asks."""
+    with serve(MODEL_PATH=str(model_path), MAX_BYTES="300000") as client:
+        yield client
+
+
+def scrape(client):
+    """Every sample by its name and the values of its labels."""
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_what_is_counted(counting, photo, model_path):
+    before = scrape(counting)
+    answers = [counting.post("/predict", content=photo) for _ in range(3)]
+    emotion = answers[0].json()["faces"][0]["emotion"]
+    blank = cv2.imencode(".png", np.full((60, 60), 128, np.uint8))[1].tobytes()
+    files = [("files", ("a.jpg", photo)), ("files", ("b.png", blank)), ("files", ("c", b"no"))]
+    assert counting.post("/predict/batch", files=files).status_code == 200
+    assert counting.post("/predict", content=b"no").status_code == 422
+    assert counting.post("/predict", content=bytes(300_001)).status_code == 413
+    assert counting.post("/predict", headers={"content-type": "x"}).status_code == 415
+    for path in ("/one", "/two"):
+        assert counting.get(path).status_code == 404
+    for path in ("/static/index.html", "/static/nothing"):
+        counting.get(path)
+    after = scrape(counting)
+
+    def grown(*sample):
+        return after.get(sample, 0) - before.get(sample, 0)
+
+    assert grown("fer_requests_total", "/predict", "200") == 3
+    assert grown("fer_requests_total", "/predict/batch", "200") == 1
+    assert grown("fer_requests_total", "/predict", "422") == 1
+    assert grown("fer_requests_total", "none", "404") == 2
+    assert grown("fer_requests_total", "/static", "200") == 1
+    assert grown("fer_requests_total", "/static", "404") == 1
+    assert grown("fer_request_seconds_count", "/predict") == 6
+    assert 0 < grown("fer_request_seconds_sum", "/predict") < 60
+    for reason in ("invalid", "too_large", "content_type"):
+        assert grown("fer_rejected_requests_total", reason) == 1
+    for step in ("decode", "detect", "classify"):
+        assert grown("fer_step_seconds_count", step) == 5
+        assert grown("fer_step_seconds_sum", step) > 0
+    assert grown("fer_faces_per_image_count") == 5
+    assert grown("fer_faces_per_image_sum") == 4
+    assert grown("fer_faces_per_image_bucket", "0.0") == 1
+    assert grown("fer_predictions_total", emotion, Classifier(model_path).version) == 4
+    assert after["fer_requests_in_flight",] == 1  # the one that asks
+    assert after["fer_requests_waiting",] == 0
+    assert after["process_resident_memory_bytes",] > 1e6
+
+
+def test_each_application_counts_for_itself(model_path):
+    apps = [create_app(Settings(model_path=model_path)) for _ in range(2)]
+
+    async def ask(app, path):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return (await client.get(path)).text
+
+    asyncio.run(ask(apps[0], "/livez"))
+    counted = 'fer_requests_total{route="/livez",status="200"} 1.0'
+    assert counted in asyncio.run(ask(apps[0], "/metrics"))
+    assert counted not in asyncio.run(ask(apps[1], "/metrics"))

@@ -1,0 +1,180 @@
+"""More requests than the server can take: who waits, who is refused, who is given up."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from api.app import create_app
+from api.settings import Settings
+
+
+def talk(model_path, conversation, **limits):
+    """Hold a conversation with an application in this process, whose inferences wait at a gate.
+
+    `conversation` is called with the application, a client and the gate.
+    """
+    app = create_app(Settings(model_path=model_path, max_concurrency=1, **limits))
+    gate = threading.Event()
+    recognize = app.state.model.recognize
+
+    def wait_and_recognize(*arguments):
+        assert gate.wait(60)
+        return recognize(*arguments)
+
+    app.state.model.recognize = wait_and_recognize
+
+    async def connect():
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="http://test", timeout=60
+            ) as client,
+        ):
+            await until(lambda: app.state.model.problem is None)
+            try:
+                await conversation(app, client, gate)
+            finally:
+                gate.set()
+
+    asyncio.run(connect())
+
+
+async def until(condition):
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def test_who_finds_the_queue_full_is_refused_and_the_others_get_the_serial_answer(
+    model_path, photo
+):
+    async def conversation(app, client, gate):
+        crowd = [asyncio.create_task(client.post("/predict", content=photo)) for _ in range(12)]
+        await until(lambda: app.state.slots.waiting == 3)
+        await until(lambda: sum(request.done() for request in crowd) == 8)
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200
+        batch = await client.post("/predict/batch", files={"files": ("a.jpg", photo)})
+        assert batch.status_code == 429
+        gate.set()
+        answers = await asyncio.gather(*crowd)
+        serial = (await client.post("/predict", content=photo)).json()
+        assert len(serial["faces"]) == 1
+        for answer in answers:
+            if answer.status_code == 429:
+                assert answer.headers["retry-after"] == "31"
+                assert answer.json()["detail"].startswith("the server is busy")
+            else:
+                assert answer.json() == serial
+        assert sum(answer.status_code == 200 for answer in answers) == 4
+
+    talk(model_path, conversation, max_queue=3, queue_seconds=30.5)
+
+
+def test_who_waits_too_long_is_refused(model_path, photo):
+    async def conversation(app, client, gate):
+        first = asyncio.create_task(client.post("/predict", content=photo))
+        await until(lambda: app.state.slots.running == 1)
+        second = await client.post("/predict", content=photo)
+        assert not first.done()
+        gate.set()
+        assert (await first).status_code == 200
+        assert second.status_code == 429 and second.headers["retry-after"] == "1"
+        assert app.state.slots.waiting == 0
+        assert (await client.post("/predict", content=photo)).status_code == 200
+
+    talk(model_path, conversation, queue_seconds=0.05)
+
+
+def test_no_queue_at_all(model_path, photo):
+    async def conversation(app, client, gate):
+        both = [asyncio.create_task(client.post("/predict", content=photo)) for _ in range(2)]
+        await until(lambda: any(request.done() for request in both))
+        gate.set()
+        answers = await asyncio.gather(*both)
+        assert sorted(answer.status_code for answer in answers) == [200, 429]
+
+    talk(model_path, conversation, max_queue=0)
+
+
+def test_a_request_past_its_deadline_is_given_up_but_keeps_its_slot(model_path, photo):
+    async def conversation(app, client, gate):
+        late = await client.post("/predict", content=photo)
+        assert late.status_code == 504
+        assert late.json() == {"detail": "the request was not answered within 0.5 seconds"}
+        busy = await client.post("/predict", content=photo)
+        assert busy.status_code == 429
+        gate.set()
+        await until(lambda: app.state.slots.running == 0)
+        async with asyncio.timeout(60):  # the deadline is short for a busy machine
+            while (await client.post("/predict", content=photo)).status_code != 200:
+                await until(lambda: app.state.slots.running == 0)
+
+    talk(model_path, conversation, max_queue=0, deadline_seconds=0.5)
+
+
+def test_a_body_that_does_not_arrive_is_given_up(model_path):
+    async def conversation(app, client, gate):
+        async def body():
+            yield b"half"
+            await asyncio.Event().wait()
+
+        answer = await client.post("/predict", content=body())
+        assert answer.status_code == 408
+        assert answer.json() == {"detail": "the request had not arrived within 0.5 seconds"}
+
+    talk(model_path, conversation, deadline_seconds=0.5)
+
+
+def test_metrics_tell_who_waits_and_who_was_refused(model_path, photo):
+    async def conversation(app, client, gate):
+        pair = [asyncio.create_task(client.post("/predict", content=photo)) for _ in range(2)]
+        await until(lambda: app.state.slots.waiting == 1)
+        assert (await client.post("/predict", content=photo)).status_code == 429
+        metrics = (await client.get("/metrics")).text.splitlines()
+        gate.set()
+        await asyncio.gather(*pair)
+        assert "fer_requests_waiting 1.0" in metrics
+        assert "fer_requests_in_flight 3.0" in metrics
+        assert 'fer_rejected_requests_total{reason="overload"} 1.0' in metrics
+
+    talk(model_path, conversation, max_queue=1)
+
+
+def test_a_server_that_is_stopped_answers_what_it_has_accepted(serve, model_path, photo):
+    clients = 8
+    opened = threading.Barrier(clients)
+
+    def ask(server):
+        with httpx.Client(base_url=server.base_url, timeout=60) as client:
+            client.get("/livez")
+            opened.wait()
+            files = [("files", (f"{number}.jpg", photo)) for number in range(6)]
+            return client.post("/predict/batch", files=files)
+
+    patient = {"MAX_CONCURRENCY": "1", "QUEUE_SECONDS": "60", "DEADLINE_SECONDS": "60"}
+    with (
+        serve(MODEL_PATH=str(model_path), **patient) as server,
+        ThreadPoolExecutor(clients) as pool,
+    ):
+        asked = [pool.submit(ask, server) for _ in range(clients)]
+        while accepted(server) < clients:
+            pass
+        server.process.terminate()
+        answers = [request.result() for request in asked]
+        server.process.wait(60)
+    assert [answer.status_code for answer in answers] == [200] * clients
+    assert "Traceback" not in server.log.read_text()
+
+
+def accepted(server):
+    """Batches that the server has begun to answer."""
+    batches = 0
+    for line in server.get("/metrics").text.splitlines():
+        if line.startswith("fer_requests_in_flight "):
+            batches += float(line.split()[1]) - 1  # but for this one
+        if line.startswith('fer_requests_total{route="/predict/batch"'):
+            batches += float(line.split()[1])
+    return batches

@@ -1,0 +1,75 @@
+"""The API key, other sites, and what browsers are told."""
+
+import pytest
+from pydantic import ValidationError
+
+from api.settings import Settings
+
+KEY = "größe 0123456789"
+
+
+@pytest.fixture(scope="module")
+def guarded(serve, model_path):
+    """A server with a key, which the pages of two sites may ask."""
+    origins = "https://one.example, https://two.example"
+    with serve(MODEL_PATH=str(model_path), API_KEY=KEY, CORS_ORIGINS=origins) as client:
+        yield client
+
+
+@pytest.mark.parametrize("key", [None, "", "wrong", KEY[:-1], KEY + "0"])
+def test_without_the_key_there_are_only_probes(guarded, photo, key):
+    headers = {} if key is None else {"X-API-Key": key.encode()}
+    for answer in (
+        guarded.post("/predict", content=photo, headers=headers),
+        guarded.post("/predict/batch", files={"files": ("a", photo)}, headers=headers),
+        guarded.get("/model", headers=headers),
+        guarded.get("/metrics", headers=headers),
+    ):
+        assert answer.status_code == 401
+        assert answer.json() == {"detail": "the header X-API-Key is missing or wrong"}
+        assert answer.headers["www-authenticate"] == "APIKey"
+    for path in ("/livez", "/readyz", "/"):
+        assert guarded.get(path, headers=headers).status_code == 200
+
+
+def test_with_the_key_all_is_open_and_it_is_never_logged(guarded, photo):
+    headers = {"X-API-Key": KEY.encode()}
+    assert guarded.post("/predict", content=photo, headers=headers).status_code == 200
+    assert guarded.get("/model", headers=headers).status_code == 200
+    assert guarded.get("/metrics", headers=headers).status_code == 200
+    assert KEY[-10:] not in guarded.log.read_text()
+
+
+def test_an_empty_key_is_a_mistake():
+    with pytest.raises(ValidationError):
+        Settings(api_key="")
+
+
+def test_only_the_sites_of_the_settings_may_ask(guarded, server):
+    preflight = {"Access-Control-Request-Method": "POST", "Origin": "https://two.example"}
+    asked = {**preflight, "Access-Control-Request-Headers": "x-api-key,content-type"}
+    allowed = guarded.options("/predict", headers=asked)
+    assert allowed.status_code == 200
+    assert allowed.headers["access-control-allow-origin"] == "https://two.example"
+    refused = guarded.options("/predict", headers={**asked, "Origin": "https://other.example"})
+    assert "access-control-allow-origin" not in refused.headers
+    problem = guarded.post("/predict", headers={"Origin": "https://one.example"})
+    assert problem.status_code == 401
+    assert problem.headers["access-control-allow-origin"] == "https://one.example"
+    closed = server.options("/predict", headers=asked)
+    assert "access-control-allow-origin" not in closed.headers
+
+
+def test_what_browsers_are_told(server, photo):
+    for answer in (
+        server.get("/"),
+        server.get("/docs"),
+        server.get("/nothing"),
+        server.post("/predict", content=photo),
+        server.post("/predict", content=bytes(300_001)),
+    ):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+    for path in ("/", "/static/index.html"):
+        assert "default-src 'self'" in server.get(path).headers["content-security-policy"]
+    assert "content-security-policy" not in server.get("/docs").headers
