@@ -5,6 +5,7 @@ Needs Chromium, its driver, and a running `make serve`.
 
 import argparse
 import base64
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -26,13 +27,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as profile:
         for flag in ("headless", "no-sandbox", "hide-scrollbars", f"user-data-dir={profile}"):
             options.add_argument(f"--{flag}")
-        browser = webdriver.Chrome(options)
+        browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
         size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         browser.get(arguments.address)
         browser.find_element(By.ID, "file").send_keys(str(arguments.photo.resolve()))
         status = browser.find_element(By.ID, "status")
-        WebDriverWait(browser, 30).until(lambda _: "face" in status.text)
+        WebDriverWait(browser, 30).until(lambda _: "%" in status.text)
         height = browser.execute_script("return document.documentElement.scrollHeight")
         clip = {"x": 0, "y": 0, "width": WIDTH, "height": height, "scale": 1}
         shot = browser.execute_cdp_cmd(
