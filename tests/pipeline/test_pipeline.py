@@ -81,7 +81,12 @@ def test_plots_are_drawn(built):
     drawn = built.run("dvc plots show --out drawn")
     page = (built.folder / "drawn/index.html").read_text()
     assert "index.html" in drawn
-    for plot in ("sample confusion", "sample reliability", "sample ROC", "sample accuracy"):
-        assert plot in page
+    for plot in (
+        "confusion on PrivateTest",
+        "reliability on PrivateTest",
+        "ROC",
+        "accuracy while training",
+    ):
+        assert f"sample: {plot}" in page
     for picture in ("balance.png", "contact_sheet.png", "mistakes.png"):
         assert picture in page

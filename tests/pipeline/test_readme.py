@@ -84,7 +84,6 @@ def serving(newcomer, free_port):
         server.wait()
 
 
-@pytest.mark.timeout(600)
 def test_every_command_of_the_readme(newcomer, serving, free_port, monkeypatch):
     # `make test` would run this test again; collecting is as far as it goes in here.
     monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only -q")
