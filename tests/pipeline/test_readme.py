@@ -58,16 +58,16 @@ def serving(newcomer, free_port):
     started = []
 
     def start(command: str) -> None:
-        log = (newcomer.home / "serve.log").open("w")
         environment = {**newcomer.environment(), "UVICORN_PORT": str(free_port)}
-        server = subprocess.Popen(
-            ["bash", "-c", command],
-            cwd=newcomer.folder,
-            env=environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        with (newcomer.home / "serve.log").open("w") as log:
+            server = subprocess.Popen(
+                ["bash", "-c", command],
+                cwd=newcomer.folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         started.append(server)
         for _ in range(600):
             assert server.poll() is None, (newcomer.home / "serve.log").read_text()
