@@ -23,17 +23,24 @@ class State:
         Moving average of the model's weights; empty before the first step.
     best : list of float32 arrays
         The weights of the best epoch so far; empty before the first.
+    beliefs : list of one float32 array [N, C]
+        What the averaged network said of the training faces when it last looked;
+        empty before the first look.
     """
 
     history: list[dict]
     variables: list[np.ndarray]
     average: list[np.ndarray]
     best: list[np.ndarray]
+    beliefs: list[np.ndarray]
+
+
+_GROUPS = ("variables", "average", "best", "beliefs")
 
 
 def save(path: Path, key: str, state: State) -> None:
     """Write the state in one rename; a kill leaves the previous one."""
-    groups = {"variables": state.variables, "average": state.average, "best": state.best}
+    groups = {group: getattr(state, group) for group in _GROUPS}
     arrays = {
         f"{group}/{index}": array
         for group, members in groups.items()
@@ -59,6 +66,6 @@ def load(path: Path, key: str) -> State | None:
             return None
         groups = {
             group: [saved[name] for name in saved.files if name.startswith(f"{group}/")]
-            for group in ("variables", "average", "best")
+            for group in _GROUPS
         }
         return State(history=json.loads(str(saved["history"])), **groups)

@@ -2,12 +2,15 @@
 
     python -m stages.evaluate DATASET
 
-`data/D/faces.npz` and `models/D/model.onnx` become `metrics/D/evaluation.json` and
-`metrics/D/plots/`. Each face is judged once, without test-time augmentation. The plots
-show PrivateTest, which no other stage opens.
+`data/D/faces.npz` and `models/D/model.onnx` become `metrics/D/evaluation.json`,
+`metrics/D/intervals.json` (95 % intervals of every figure), `metrics/D/plots/` and the model
+card `models/D/README.md`. Each face is judged once, without test-time augmentation. The plots
+show PrivateTest.
 """
 
+import json
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +21,14 @@ from tqdm import tqdm
 
 from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
-from stages import evaluation_plots
+from stages import evaluation_plots, sensitivity
 from stages.artifacts import Artifacts, write_metrics, written_atomically
+from stages.card import Measured, model_card
 from stages.errors import UserError
 from stages.fer_csv import EMOTIONS, SPLITS
-from stages.measures import classification_figures
+from stages.measures import bootstrap_intervals, classification_figures, with_temperature
 from stages.parameters import Parameters
+from stages.robustness import robustness_table
 from stages.shell import run
 
 STEP = 256
@@ -82,7 +87,7 @@ def read_split(path: Path, name: str) -> Split:
 def open_model(path: Path) -> Classifier:
     """Load the model and check that its classes are the dataset's, in the same order."""
     try:
-        classifier = Classifier(path)
+        classifier = Classifier(path, threads=os.cpu_count() or 1)
     except ModelError as error:
         raise UserError(f"{error}; run `dvc repro` or the export stage of this dataset") from None
     if tuple(classifier.labels) != EMOTIONS:
@@ -110,7 +115,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a grey picture, uint8 [H, W], as small as PNG gets."""
+    """Write a picture, uint8 [H, W] grey or [H, W, 3] blue, green, red, as small as PNG gets."""
     with written_atomically(path) as temporary:
         # imencode and not imwrite, which would answer a full disk with a mere False.
         _, png = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
@@ -128,6 +133,7 @@ def write_plots(folder: Path, split: Split, probabilities: np.ndarray) -> None:
         "precision_recall": evaluation_plots.precision_recall_table(
             labels, probabilities, EMOTIONS
         ),
+        "abstention": evaluation_plots.abstention_table(labels, probabilities),
     }
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
@@ -140,29 +146,68 @@ def main(dataset: str, parameters: Parameters) -> None:
     model = paths.models / "model.onnx"
     classifier = open_model(model)
     metrics: dict = {"model": {"version": classifier.version[:12], "bytes": model.stat().st_size}}
+    intervals: dict = {}
     for name in ("PublicTest", "PrivateTest"):
         split = read_split(paths.data / "faces.npz", name)
         probabilities = predict(classifier, split.images, name)
-        figures = classification_figures(
+        metrics[name] = _figures(split, probabilities, classifier.metadata.temperature)
+        intervals[name] = bootstrap_intervals(
             split.labels,
             probabilities,
-            split.copy_in_training,
             EMOTIONS,
             parameters.evaluate.bootstrap,
             parameters.evaluate.seed,
         )
+        for figure in ("accuracy", "macro_f1"):
+            low, high = intervals[name][figure]
+            metrics[name] |= {f"{figure}_low": low, f"{figure}_high": high}
         log.info(
             "%s: %d images, accuracy %.4f (95 %% %.4f … %.4f), macro-F1 %.4f",
             name,
-            figures["images"],
-            figures["accuracy"],
-            figures["accuracy_low"],
-            figures["accuracy_high"],
-            figures["macro_f1"],
+            len(split.labels),
+            metrics[name]["accuracy"],
+            *intervals[name]["accuracy"],
+            metrics[name]["macro_f1"],
         )
-        metrics[name] = figures
     write_plots(paths.plots, split, probabilities)
+    means, faces = sensitivity.sensitivity_pictures(
+        classifier, split.images, split.labels, probabilities
+    )
+    write_picture(paths.plots / "sensitivity.png", means)
+    write_picture(paths.plots / "sensitivity_faces.png", faces)
+    robustness = robustness_table(classifier, split.images, split.labels, parameters.evaluate.seed)
+    write_table(paths.plots / "robustness.csv", robustness)
+    means = robustness.drop(columns="strength").loc[1:].mean()
+    metrics["robustness"] = {"mean": means.mean(), **means}
+    write_metrics(paths.metrics / "intervals.json", intervals)
     write_metrics(paths.metrics / "evaluation.json", metrics)
+    earlier = {
+        stage: json.loads((paths.metrics / f"{stage}.json").read_text())
+        for stage in ("validation", "balance", "training")
+    }
+    measured = Measured(
+        **earlier,
+        evaluation=metrics,
+        intervals=intervals,
+        robustness=robustness,
+        labels=split.labels,
+        predicted=probabilities.argmax(axis=1),
+    )
+    with written_atomically(paths.models / "README.md") as temporary:
+        temporary.write_text(model_card(dataset, parameters, measured))
+
+
+def _figures(split: Split, probabilities: np.ndarray, temperature: float) -> dict:
+    """All figures of one split; those that calibration changes also as they were before it."""
+    figures = classification_figures(split.labels, probabilities, split.copy_in_training, EMOTIONS)
+    raw = classification_figures(
+        split.labels,
+        with_temperature(probabilities, 1 / temperature),
+        split.copy_in_training,
+        EMOTIONS,
+    )
+    uncalibrated = {name: raw[name] for name in ("log_loss", "brier", "ece")}
+    return figures | {"uncalibrated": uncalibrated}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, precision_recall_fscore_support, roc_curve
 
-from stages.measures import reliability
+from stages.measures import accuracy_when_abstaining, reliability
 
 GRID = np.linspace(0, 1, 101)
 """The rates at which the curves are read off, so that files of two models compare row by row."""
@@ -82,6 +82,15 @@ def precision_recall_table(
         reaches = np.searchsorted(-recall, -GRID, side="right") - 1
         columns[name] = best[reaches]
     return pd.DataFrame(columns)
+
+
+def abstention_table(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """One row per `coverage` from 0.05 up: `accuracy` where the least sure are declined."""
+    coverage, accuracy = accuracy_when_abstaining(labels, probabilities)
+    shares = GRID[5:]
+    # To the nearest image and not past it: 0.05 has no exact binary form.
+    row = np.searchsorted(coverage, shares - 1e-9).clip(max=len(coverage) - 1)
+    return pd.DataFrame({"coverage": shares, "accuracy": accuracy[row]})
 
 
 def mistakes_picture(

@@ -6,8 +6,15 @@ import numpy as np
 from stages import parameters
 
 
-def build_loss(loss: parameters.Loss) -> keras.losses.Loss:
-    """Build a loss of one-hot or soft targets [N, C] and logits [N, C]."""
+def build_loss(loss: parameters.Loss, counts: np.ndarray) -> keras.losses.Loss:
+    """Build a loss of one-hot or soft targets [N, C] and logits [N, C].
+
+    Parameters
+    ----------
+    loss : parameters.Loss
+    counts : int [C]
+        Training images of each class, all above 0.
+    """
     match loss:
         case parameters.CrossEntropy():
             return keras.losses.CategoricalCrossentropy(
@@ -18,6 +25,24 @@ def build_loss(loss: parameters.Loss) -> keras.losses.Loss:
             return keras.losses.CategoricalFocalCrossentropy(
                 alpha=1.0, gamma=loss.gamma, from_logits=True, label_smoothing=loss.label_smoothing
             )
+        case parameters.LogitAdjusted():
+            shift = loss.strength * np.log(counts / counts.sum())
+            return LogitAdjusted(shift.astype(np.float32), loss.label_smoothing)
+
+
+class LogitAdjusted(keras.losses.CategoricalCrossentropy):
+    """Cross-entropy of logits plus a multiple of the classes' log frequency, `shift` [C].
+
+    The network learns what is left of a class when its frequency is taken off, and is served
+    without the shift (Menon et al., Long-tail Learning via Logit Adjustment, 2021).
+    """
+
+    def __init__(self, shift: np.ndarray, label_smoothing: float):
+        super().__init__(from_logits=True, label_smoothing=label_smoothing)
+        self.shift = shift
+
+    def call(self, y_true, y_pred):
+        return super().call(y_true, y_pred + self.shift)
 
 
 def class_weights(name: str, counts: np.ndarray) -> np.ndarray:

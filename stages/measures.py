@@ -10,7 +10,6 @@ from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
     brier_score_loss,
-    confusion_matrix,
     log_loss,
     precision_recall_fscore_support,
 )
@@ -21,8 +20,6 @@ def classification_figures(
     probabilities: np.ndarray,
     duplicated: np.ndarray,
     names: tuple[str, ...],
-    resamples: int,
-    seed: int,
 ) -> dict:
     """All figures of one split.
 
@@ -36,8 +33,6 @@ def classification_figures(
         Images that also stood in the training data; `accuracy_deduplicated` leaves them out.
     names : K strings
         Names of the classes, for `recall` and `f1`.
-    resamples, seed : int
-        Of the bootstrap behind `accuracy_low` … `macro_f1_high`.
 
     Returns
     -------
@@ -45,12 +40,11 @@ def classification_figures(
         `accuracy`, `accuracy_deduplicated`, `balanced_accuracy` (mean recall), `macro_f1`
         (mean F1), `min_recall` (of the worst class), `recall` and `f1` by name, all in 0 … 1;
         `log_loss` in nats; `brier` in 0 … 2, the mean over images of Σₖ (pₖ − [label = k])²
-        (Brier 1950); `ece` (see `expected_calibration_error`); the 95 % intervals; `images` = N.
+        (Brier 1950); `ece` (see `expected_calibration_error`);
+        `accuracy_answering_80` where the least sure fifth is declined; `images` = N.
     """
     classes = np.arange(len(names))
-    probabilities = probabilities.astype(np.float64)
-    # float32 rows miss a sum of 1 by some 1e-7.
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    probabilities = _normalised(probabilities)
     predicted = probabilities.argmax(axis=1)
     _, recall, f1, _ = precision_recall_fscore_support(
         labels, predicted, labels=classes, zero_division=0
@@ -65,78 +59,145 @@ def classification_figures(
         "log_loss": log_loss(labels, probabilities, labels=classes),
         "brier": brier_score_loss(labels, probabilities, labels=classes, scale_by_half=False),
         "ece": expected_calibration_error(labels, probabilities),
+        "accuracy_answering_80": _accuracy_at(0.8, labels, probabilities),
         "recall": dict(zip(names, recall, strict=True)),
         "f1": dict(zip(names, f1, strict=True)),
-        **bootstrap_intervals(labels, predicted, len(names), resamples, seed),
     }
 
 
-def reliability(
-    labels: np.ndarray, probabilities: np.ndarray, bins: int = 15
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Group the images by the probability of the predicted class, in bins of equal width.
+def _accuracy_at(share: float, labels: np.ndarray, probabilities: np.ndarray) -> float:
+    coverage, accuracy = accuracy_when_abstaining(labels, probabilities)
+    return float(accuracy[np.searchsorted(coverage, share - 1e-9)])
 
-    Bin b holds the confidences in (b / bins, (b + 1) / bins], as in Guo et al. 2017,
+
+CALIBRATION_BINS = 15
+
+LEAST = 1e-15
+"""No probability counts as less, or one image's log loss would be infinite."""
+
+
+def reliability(
+    labels: np.ndarray, probabilities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Group the images by the probability of the predicted class, in 15 bins of equal width.
+
+    Bin b holds the confidences in (b / 15, (b + 1) / 15], as in Guo et al. 2017,
     "On Calibration of Modern Neural Networks".
 
     Returns
     -------
     confidence, accuracy : float [B]
-        Means of each bin that has an image, B ≤ bins, by rising confidence.
+        Means of each bin that has an image, B ≤ 15, by rising confidence.
     images : int [B]
         Images in it.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == labels
-    inner_edges = np.arange(1, bins) / bins
-    bin_of_image = np.digitize(confidence, inner_edges, right=True)
-    images = np.bincount(bin_of_image, minlength=bins)
+    bin_of_image = _bin(confidence)
+    images = np.bincount(bin_of_image, minlength=CALIBRATION_BINS)
     filled = images > 0
     images = images[filled]
-    mean_confidence = np.bincount(bin_of_image, confidence, bins)[filled] / images
-    accuracy = np.bincount(bin_of_image, correct, bins)[filled] / images
+    mean_confidence = np.bincount(bin_of_image, confidence, CALIBRATION_BINS)[filled] / images
+    accuracy = np.bincount(bin_of_image, correct, CALIBRATION_BINS)[filled] / images
     return mean_confidence, accuracy, images
 
 
-def expected_calibration_error(
-    labels: np.ndarray, probabilities: np.ndarray, bins: int = 15
-) -> float:
+def _bin(confidence: np.ndarray) -> np.ndarray:
+    inner_edges = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
+    return np.digitize(confidence, inner_edges, right=True)
+
+
+def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean distance between confidence and accuracy, 0 … 1 (Naeini et al. 2015; top label).
 
     The bins of `reliability`, each weighted by its share of the images.
     """
-    confidence, accuracy, images = reliability(labels, probabilities, bins)
+    confidence, accuracy, images = reliability(labels, probabilities)
     return float(np.abs(confidence - accuracy) @ images / images.sum())
 
 
 def bootstrap_intervals(
-    labels: np.ndarray, predicted: np.ndarray, classes: int, resamples: int, seed: int
-) -> dict[str, float]:
-    """95 % percentile-bootstrap intervals (Efron 1979) of accuracy and macro-F1.
+    labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...], resamples: int, seed: int
+) -> dict[str, tuple[float, float]]:
+    """95 % percentile-bootstrap intervals (Efron 1979) of the figures that count.
 
-    Drawing N images with replacement fills the K × K cells of the confusion matrix like one
-    draw from a multinomial distribution, so no image is ever indexed. A class that is neither
-    drawn nor predicted has no F1 and is left out of that resample's mean.
+    Drawing N images with replacement means to weight each by how often it is drawn, so every
+    figure of a resample follows from weighted sums and no image is copied. A class that is
+    neither drawn nor predicted has no F1, one that is not drawn no recall: it is left out of
+    that resample's mean.
 
     Returns
     -------
     dict
-        `accuracy_low`, `accuracy_high`, `macro_f1_low`, `macro_f1_high`.
+        (low, high) of `accuracy`, `macro_f1`, `balanced_accuracy`, `min_recall`, `log_loss`,
+        `brier`, `ece`, and of `recall.NAME` and `f1.NAME` for each class.
     """
-    cells = confusion_matrix(labels, predicted, labels=np.arange(classes)).ravel()
+    classes = len(names)
+    probabilities = _normalised(probabilities)
+    predicted = probabilities.argmax(axis=1)
     generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(cells.sum(), cells / cells.sum(), size=resamples)
-    drawn = drawn.reshape(resamples, classes, classes)
-    hits = np.diagonal(drawn, axis1=1, axis2=2)
-    # F1 = 2 TP / (2 TP + FP + FN): the denominator is the row's plus the column's sum.
-    mentions = drawn.sum(axis=1) + drawn.sum(axis=2)
-    f1 = np.divide(2 * hits, mentions, where=mentions > 0, out=np.full(hits.shape, np.nan))
+    count = len(labels)
+    # [R, N]: how often each resample draws each image.
+    draws = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
+    draws = draws.astype(np.float32)
+
+    cell = labels.astype(int) * classes + predicted
+    confusion = (draws @ np.eye(classes**2, dtype=np.float32)[cell]).reshape(-1, classes, classes)
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
+    actual, said = confusion.sum(axis=2), confusion.sum(axis=1)
+    recall, f1 = _ratio(hits, actual), _ratio(2 * hits, actual + said)
+
+    truth = np.eye(classes)[labels]
+    confidence = probabilities.max(axis=1)
+    surplus = np.zeros((count, CALIBRATION_BINS), np.float32)
+    surplus[np.arange(count), _bin(confidence)] = confidence - (predicted == labels)
     resampled = {
-        "accuracy": hits.sum(axis=1) / cells.sum(),
+        "accuracy": hits.sum(axis=1) / count,
         "macro_f1": np.nanmean(f1, axis=1),
+        "balanced_accuracy": np.nanmean(recall, axis=1),
+        "min_recall": np.nanmin(recall, axis=1),
+        "log_loss": draws @ -np.log(probabilities[truth == 1].clip(LEAST)) / count,
+        "brier": draws @ ((probabilities - truth) ** 2).sum(axis=1) / count,
+        "ece": np.abs(draws @ surplus).sum(axis=1) / count,
+        **{f"recall.{name}": recall[:, k] for k, name in enumerate(names)},
+        **{f"f1.{name}": f1[:, k] for k, name in enumerate(names)},
     }
     return {
-        f"{name}_{end}": float(np.quantile(values, quantile))
+        name: tuple(float(end) for end in np.nanquantile(values, (0.025, 0.975)))
         for name, values in resampled.items()
-        for end, quantile in (("low", 0.025), ("high", 0.975))
     }
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Element by element; NaN where the whole is nothing."""
+    return np.divide(part, whole, where=whole > 0, out=np.full(part.shape, np.nan))
+
+
+def accuracy_when_abstaining(
+    labels: np.ndarray, probabilities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy on the surest images, for every number of them.
+
+    The risk–coverage curve of El-Yaniv and Wiener 2010, with accuracy = 1 − risk; images are
+    declined by the probability of the predicted class, least sure first.
+
+    Returns
+    -------
+    coverage, accuracy : float [N]
+        Share of the images that are answered, 1 / N … 1, and how many of those are right.
+    """
+    surest_first = np.argsort(-probabilities.max(axis=1), kind="stable")
+    correct = (probabilities.argmax(axis=1) == labels)[surest_first]
+    answered = np.arange(1, len(labels) + 1)
+    return answered / len(labels), correct.cumsum() / answered
+
+
+def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities of the same logits, divided by `temperature` once more; float64 [N, K]."""
+    return _normalised(probabilities.astype(np.float64).clip(LEAST) ** (1 / temperature))
+
+
+def _normalised(probabilities: np.ndarray) -> np.ndarray:
+    """As float64 with rows that sum to 1; float32 rows miss that by some 1e-7."""
+    probabilities = probabilities.astype(np.float64)
+    return probabilities / probabilities.sum(axis=1, keepdims=True)

@@ -43,7 +43,9 @@ def residual(network: parameters.Residual, _size: int, classes: int) -> keras.Mo
     """
     faces = keras.Input((None, None, 1), name="faces")
     # Each face by its own mean and deviation: lighting and exposure drop out.
-    x = layers.GroupNormalization(groups=1, center=False, scale=False, epsilon=100.0)(faces)
+    x = layers.GroupNormalization(
+        groups=1, center=False, scale=False, epsilon=100.0, dtype="float32"
+    )(faces)
     x = _convolution(x, network.widths[0])
     for width in network.widths[1:]:
         x = layers.MaxPooling2D()(x)
@@ -56,7 +58,7 @@ def residual(network: parameters.Residual, _size: int, classes: int) -> keras.Mo
             x = layers.ReLU()(layers.Add()([x, shortcut]))
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(network.dropout)(x)
-    return keras.Model(faces, layers.Dense(classes, name="logits")(x), name="residual")
+    return keras.Model(faces, _logits(x, classes), name="residual")
 
 
 def five_block(network: parameters.FiveBlock, size: int, classes: int) -> keras.Model:
@@ -68,7 +70,7 @@ def five_block(network: parameters.FiveBlock, size: int, classes: int) -> keras.
         x = layers.Dropout(network.dropout)(x)
     x = layers.Dense(256, activation="relu")(layers.Flatten()(x))
     x = layers.Dropout(network.dropout)(x)
-    return keras.Model(faces, layers.Dense(classes, name="logits")(x), name="five_block")
+    return keras.Model(faces, _logits(x, classes), name="five_block")
 
 
 def five_layer(network: parameters.FiveLayer, size: int, classes: int) -> keras.Model:
@@ -80,7 +82,7 @@ def five_layer(network: parameters.FiveLayer, size: int, classes: int) -> keras.
         x = layers.MaxPooling2D()(x)
     x = layers.Dense(128, activation="relu")(layers.Flatten()(x))
     x = layers.Dropout(network.dropout)(x)
-    return keras.Model(faces, layers.Dense(classes, name="logits")(x), name="five_layer")
+    return keras.Model(faces, _logits(x, classes), name="five_layer")
 
 
 def resnet50(network: parameters.ResNet50, size: int, classes: int) -> keras.Model:
@@ -108,13 +110,18 @@ def resnet50(network: parameters.ResNet50, size: int, classes: int) -> keras.Mod
             " connect once, or set train.network.weights to null to start from scratch"
         ) from error
     x = layers.Dropout(network.dropout)(backbone(x))
-    return keras.Model(faces, layers.Dense(classes, name="logits")(x), name="resnet50")
+    return keras.Model(faces, _logits(x, classes), name="resnet50")
 
 
 def _convolution(x, width: int):
     x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
     x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.ReLU()(x)
+
+
+def _logits(x, classes: int):
+    # In float32 also where the layers before compute in less: the loss takes logarithms of it.
+    return layers.Dense(classes, dtype="float32", name="logits")(x)
 
 
 BUILDERS = {

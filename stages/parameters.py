@@ -213,7 +213,15 @@ class Focal(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
 
 
-Loss = Annotated[CrossEntropy | Focal, Field(discriminator="name")]
+class LogitAdjusted(Section):
+    """Cross-entropy that asks more where a class is rare; its strength τ is 1 in the paper."""
+
+    name: Literal["logit_adjusted"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    strength: Annotated[float, Field(ge=0)]
+
+
+Loss = Annotated[CrossEntropy | Focal | LogitAdjusted, Field(discriminator="name")]
 
 
 class TrainAugmentation(Section):
@@ -234,6 +242,18 @@ class TrainAugmentation(Section):
     """Probability that one rectangle is erased."""
     mixup: Annotated[float, Field(ge=0)]
     """α of mixup's Beta(α, α); 0 turns it off."""
+
+
+class SelfDistillation(Section):
+    """A share of each target is what the averaged network itself says of the unchanged face.
+
+    After Kim et al., Self-Knowledge Distillation with Progressive Refinement of Targets, 2021.
+    """
+
+    share: Share
+    """Its part of the target at the end; it grows linearly from 0 over the epochs."""
+    every: Annotated[int, Field(ge=1)]
+    """Epochs between two looks at the training faces."""
 
 
 class Resolution(Section):
@@ -265,6 +285,9 @@ class Train(Section):
     augmentation: TrainAugmentation
     weight_average: Annotated[float, Field(ge=0, lt=1)]
     """Decay of the exponential moving average of the weights, per step; 0 turns it off."""
+    self_distillation: SelfDistillation | None
+    precision: Literal["float32", "mixed_bfloat16"]
+    """What the training steps compute in; the weights and what is served are float32."""
     selection: Selection
 
     @model_validator(mode="after")

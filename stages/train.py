@@ -6,7 +6,10 @@ that was killed goes on at its last finished epoch.
 """
 
 import hashlib
+import json
 import logging
+import re
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,17 +65,20 @@ def train(
     keras.utils.set_random_seed(settings.seed)
     sizes = _sizes(settings)
     steps = augmentation.batch_count(len(images), settings.batch_size)
-    network = networks.build_network(settings.network, sizes[-1], len(EMOTIONS))
+    with _precision(settings.precision):
+        network = networks.build_network(settings.network, sizes[-1], len(EMOTIONS))
     _check_sizes(network, sizes)
     network.compile(
         optimizers.build_optimizer(settings.optimizer, settings.schedule, settings.epochs * steps),
-        losses.build_loss(settings.loss),
+        losses.build_loss(settings.loss, np.bincount(labels, minlength=len(EMOTIONS))),
         metrics=["categorical_accuracy"],
     )
     network.optimizer.build(network.trainable_variables)
+    # What is judged and handed out: always in float32, and without an optimizer in its file.
+    judged = networks.build_network(settings.network, sizes[-1], len(EMOTIONS))
     average = WeightAverage(settings.weight_average)
     if state is None:
-        state = State(history=[], variables=[], average=[], best=[])
+        state = State(history=[], variables=[], average=[], best=[], beliefs=[])
     else:
         _assign(network.variables + network.optimizer.variables, state.variables)
         average.weights = state.average
@@ -87,7 +93,7 @@ def train(
         figures = []
         batches = augmentation.batches(
             images,
-            targets,
+            _blended(targets, state.beliefs, settings, epoch),
             weights,
             settings.augmentation,
             sizes[epoch],
@@ -114,19 +120,19 @@ def train(
             "loss": float(loss),
             "accuracy": float(accuracy),
         }
+        judged.set_weights(average.of(network))
+        row |= _validate(judged, validation_images, validation_labels, sizes[epoch])
+        state.history.append(row)
+        if _best_epoch(state.history, settings.selection.monitor) == epoch:
+            state.best = judged.get_weights()
+        if _looks_again(settings, epoch):
+            state.beliefs = [np.float32(probabilities(judged, images, sizes[epoch]))]
         state.variables = _arrays(network.variables + network.optimizer.variables)
-        with average.in_place(network):
-            row |= _validate(network, validation_images, validation_labels, sizes[epoch])
-            state.history.append(row)
-            if _best_epoch(state.history, settings.selection.monitor) == epoch:
-                state.best = network.get_weights()
         state.average = average.weights
         on_epoch(state)
 
-    # A fresh network: the compiled one would carry its optimizer into the file.
-    best = networks.build_network(settings.network, sizes[-1], len(EMOTIONS))
-    best.set_weights(state.best)
-    return best, pd.DataFrame(state.history)
+    judged.set_weights(state.best)
+    return judged, pd.DataFrame(state.history)
 
 
 class WeightAverage:
@@ -151,16 +157,34 @@ class WeightAverage:
         for mean, weight in zip(self.weights, weights, strict=True):
             mean += np.float32(share) * (weight - mean)
 
-    @contextmanager
-    def in_place(self, network: keras.Model) -> Iterator[None]:
-        """Give the network the averaged weights for the length of the block."""
-        if not self.weights:
-            yield
-            return
-        raw = network.get_weights()
-        network.set_weights(self.weights)
+    def of(self, network: keras.Model) -> list[np.ndarray]:
+        """The averaged weights, or the network's own where averaging is off."""
+        return self.weights or network.get_weights()
+
+
+@contextmanager
+def _precision(name: str) -> Iterator[None]:
+    """What the layers that are built in the block compute in; their weights stay float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
         yield
-        network.set_weights(raw)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _looks_again(settings: parameters.Train, epoch: int) -> bool:
+    """Whether the network, after this epoch, says anew what it sees in the training faces."""
+    distillation = settings.self_distillation
+    return distillation is not None and (epoch + 1) % distillation.every == 0
+
+
+def _blended(targets, beliefs, settings: parameters.Train, epoch: int) -> np.ndarray:
+    """The labels with a share of the network's own beliefs, growing from epoch to epoch."""
+    if not beliefs:
+        return targets
+    share = np.float32(settings.self_distillation.share * epoch / settings.epochs)
+    return (1 - share) * targets + share * beliefs[0]
 
 
 def _sizes(settings: parameters.Train) -> list[int]:
@@ -184,15 +208,34 @@ def _check_sizes(network: keras.Model, sizes: list[int]) -> None:
 
 
 def _validate(network, images, labels, size) -> dict[str, float]:
-    chunks = np.array_split(augmentation.resize(images, size)[..., None], len(images) // 256 + 1)
-    logits = np.concatenate([network.predict_on_batch(chunk) for chunk in chunks])
-    probabilities = softmax(logits.astype(np.float64), axis=1)
-    predicted = probabilities.argmax(axis=1)
+    said = probabilities(network, images, size)
+    predicted = said.argmax(axis=1)
     return {
-        "val_loss": log_loss(labels, probabilities, labels=range(len(EMOTIONS))),
+        "val_loss": log_loss(labels, said, labels=range(len(EMOTIONS))),
         "val_accuracy": accuracy_score(labels, predicted),
         "val_macro_f1": f1_score(labels, predicted, average="macro", zero_division=0),
     }
+
+
+def probabilities(network: keras.Model, images: np.ndarray, size: int) -> np.ndarray:
+    """What a network says of unchanged faces.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Float32 [N, size, size, 1] in 0 … 255 to logits [N, C].
+    images : uint8 [N, 48, 48]
+    size : int
+
+    Returns
+    -------
+    float64 [N, C], rows sum to 1.
+    """
+    chunks = np.array_split(images, len(images) // 256 + 1)
+    logits = [
+        network.predict_on_batch(augmentation.resize(chunk, size)[..., None]) for chunk in chunks
+    ]
+    return softmax(np.concatenate(logits).astype(np.float64), axis=1)
 
 
 def _best_epoch(history: list[dict], monitor: str) -> int:
@@ -237,14 +280,19 @@ def _assign(variables, arrays: list[np.ndarray]) -> None:
         variable.assign(array)
 
 
-def main(dataset: str, settings: parameters.Parameters) -> None:
-    """Read the arrays, train or go on training, write the model and its history."""
-    # Workers that warp 48-pixel faces only lose time on OpenCV's own threads.
+def make_repeatable() -> None:
+    """Set this process up so that the same run gives the same weights on the same machine."""
+    # One warp of a 48-pixel face only loses time on OpenCV's own threads.
     cv2.setNumThreads(0)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+
+
+def main(dataset: str, settings: parameters.Parameters) -> None:
+    """Read the arrays, train or go on training, write the model and its history."""
+    make_repeatable()
     files = Artifacts(dataset)
     for path in (files.data / "train.npz", files.data / "faces.npz"):
         if not path.exists():
@@ -256,7 +304,7 @@ def main(dataset: str, settings: parameters.Parameters) -> None:
         validation = arrays["images"][public], arrays["labels"][public]
 
     resume = files.models / ".resume.npz"
-    key = _key(settings.train, images, labels, *validation)
+    key = run_key(settings.train, images, labels, *validation)
     state = checkpoint.load(resume, key)
     if state:
         log.info("resuming after epoch %d of %d", len(state.history), settings.train.epochs)
@@ -277,8 +325,7 @@ def main(dataset: str, settings: parameters.Parameters) -> None:
         )
 
     network, history = train(images, labels, *validation, settings.train, state, on_epoch)
-    with written_atomically(files.models / "model.keras") as temporary:
-        network.save(temporary)
+    _save(network, files.models / "model.keras")
     _write_history(files.models / "history.csv", history)
     best = history.iloc[_best_epoch(history.to_dict("records"), settings.train.selection.monitor)]
     write_metrics(
@@ -299,13 +346,36 @@ def main(dataset: str, settings: parameters.Parameters) -> None:
     resume.unlink(missing_ok=True)
 
 
+def _save(network: keras.Model, path: Path) -> None:
+    """Write Keras's archive so that the same weights give the same bytes.
+
+    Keras puts the hour of saving into it, and numbers shared objects by their address in memory.
+    """
+    with written_atomically(path) as temporary:
+        network.save(temporary)
+        with zipfile.ZipFile(temporary) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        metadata = json.loads(files["metadata.json"])
+        del metadata["date_saved"]
+        files["metadata.json"] = json.dumps(metadata).encode()
+        numbers: dict[bytes, int] = {}
+        files["config.json"] = re.sub(
+            rb'(?<="shared_object_id": )\d+',
+            lambda address: b"%d" % numbers.setdefault(address[0], len(numbers) + 1),
+            files["config.json"],
+        )
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name, content in sorted(files.items()):
+                archive.writestr(zipfile.ZipInfo(name), content)
+
+
 def _write_history(path: Path, history) -> None:
     with written_atomically(path) as temporary:
         pd.DataFrame(history).round(5).to_csv(temporary, index=False, lineterminator="\n")
 
 
-def _key(settings: parameters.Train, *arrays: np.ndarray) -> str:
-    """Digest of what the run depends on: parameters, arrays and the code that uses them."""
+def run_key(settings: parameters.Train, *arrays: np.ndarray) -> str:
+    """Digest of what a run depends on: parameters, arrays and the code that uses them."""
     digest = hashlib.sha256(settings.model_dump_json().encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array))

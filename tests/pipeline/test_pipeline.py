@@ -67,7 +67,8 @@ def test_nothing_of_the_data_is_tracked(copy):
     tracked = copy.run("git ls-files data models metrics").split()
     assert "data/README.md" in tracked
     assert [name for name in tracked if name.endswith((".npz", ".keras", "raw.csv"))] == []
-    assert [name for name in tracked if "contact_sheet" in name or "mistakes" in name] == []
+    faces = ("contact_sheet", "mistakes", "sensitivity_faces")
+    assert [name for name in tracked if name.endswith(tuple(f"{x}.png" for x in faces))] == []
 
 
 def test_every_stage_file_is_a_stage_and_depends_on_itself(copy):
@@ -88,5 +89,5 @@ def test_plots_are_drawn(built):
         "accuracy while training",
     ):
         assert f"sample: {plot}" in page
-    for picture in ("balance.png", "contact_sheet.png", "mistakes.png"):
+    for picture in ("balance.png", "contact_sheet.png", "mistakes.png", "sensitivity.png"):
         assert picture in page

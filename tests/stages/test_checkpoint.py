@@ -27,22 +27,23 @@ def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
     )
 
 
-@given(variables=arrays, average=arrays, best=arrays)
+@given(variables=arrays, average=arrays, best=arrays, beliefs=arrays)
 @settings(deadline=None)
-def test_a_state_comes_back_as_it_was(tmp_path_factory, variables, average, best):
+def test_a_state_comes_back_as_it_was(tmp_path_factory, variables, average, best, beliefs):
     path = tmp_path_factory.getbasetemp() / ".resume.npz"
-    checkpoint.save(path, "key", State(HISTORY, variables, average, best))
+    checkpoint.save(path, "key", State(HISTORY, variables, average, best, beliefs))
     state = checkpoint.load(path, "key")
     assert state.history == HISTORY
     assert same(state.variables, variables)
     assert same(state.average, average)
     assert same(state.best, best)
+    assert same(state.beliefs, beliefs)
 
 
 def test_arrays_keep_their_order_beyond_ten(tmp_path):
     path = tmp_path / ".resume.npz"
     numbered = [np.array(index) for index in range(123)]
-    checkpoint.save(path, "key", State([], numbered, [], numbered[::-1]))
+    checkpoint.save(path, "key", State([], numbered, [], numbered[::-1], []))
     state = checkpoint.load(path, "key")
     assert [int(array) for array in state.variables] == list(range(123))
     assert [int(array) for array in state.best] == list(range(123))[::-1]
@@ -51,15 +52,15 @@ def test_arrays_keep_their_order_beyond_ten(tmp_path):
 def test_a_state_of_other_data_or_parameters_is_not_taken_up(tmp_path):
     path = tmp_path / ".resume.npz"
     assert checkpoint.load(path, "key") is None
-    checkpoint.save(path, "key", State(HISTORY, [], [], []))
+    checkpoint.save(path, "key", State(HISTORY, [], [], [], []))
     assert checkpoint.load(path, "another") is None
     assert checkpoint.load(path, "key").history == HISTORY
 
 
 def test_a_save_that_fails_keeps_the_state_before(tmp_path):
     path = tmp_path / ".resume.npz"
-    checkpoint.save(path, "key", State(HISTORY, [np.ones(3)], [], []))
+    checkpoint.save(path, "key", State(HISTORY, [np.ones(3)], [], [], []))
     with pytest.raises(TypeError):
-        checkpoint.save(path, "key", State([{"epoch": object()}], [], [], []))
+        checkpoint.save(path, "key", State([{"epoch": object()}], [], [], [], []))
     assert same(checkpoint.load(path, "key").variables, [np.ones(3)])
     assert list(tmp_path.iterdir()) == [path]

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 FACES = Path("data/sample/faces.npz")
 MODEL = Path("models/sample/model.onnx")
 EVALUATION = Path("metrics/sample/evaluation.json")
+INTERVALS = Path("metrics/sample/intervals.json")
 PLOTS = Path("metrics/sample/plots")
 
 
@@ -79,6 +80,15 @@ def test_figures_are_those_of_the_served_model(parameters, faces):
         )
         assert set(metrics[name]["recall"]) == set(metrics[name]["f1"]) == set(EMOTIONS)
     assert metrics["PublicTest"] != metrics["PrivateTest"]
+    private, temperature = metrics["PrivateTest"], classifier.metadata.temperature
+    assert temperature != 1
+    probabilities = classifier.predict(faces["images"][chosen]).astype(float)
+    before = probabilities**temperature / (probabilities**temperature).sum(axis=1, keepdims=True)
+    brier = ((before - np.eye(7)[faces["labels"][chosen]]) ** 2).sum(axis=1).mean()
+    assert private["uncalibrated"]["brier"] == pytest.approx(brier, abs=1e-3)
+    intervals = json.loads(INTERVALS.read_text())["PrivateTest"]
+    assert intervals["accuracy"] == [private["accuracy_low"], private["accuracy_high"]]
+    assert intervals["ece"][0] <= private["ece"] <= intervals["ece"][1]
 
 
 def test_plots_show_private_test(parameters, faces):
@@ -92,6 +102,9 @@ def test_plots_show_private_test(parameters, faces):
         table = pd.read_csv(PLOTS / f"{name}.csv")
         assert list(table.columns) == [rate, *EMOTIONS]
         assert table[rate].tolist() == [n / 100 for n in range(101)]
+    abstention = pd.read_csv(PLOTS / "abstention.csv")
+    accuracy = json.loads(EVALUATION.read_text())["PrivateTest"]["accuracy"]
+    assert abstention.iloc[-1].tolist() == [1, pytest.approx(accuracy, abs=1e-4)]
     picture = cv2.imread(str(PLOTS / "mistakes.png"), cv2.IMREAD_UNCHANGED)
     assert picture.ndim == 2
     assert picture.shape[1] == 1000
@@ -100,7 +113,7 @@ def test_plots_show_private_test(parameters, faces):
 def test_a_second_run_gives_the_same_bytes_whatever_the_training_images(parameters, faces):
     main("sample", parameters)
     first = outputs()
-    assert len(first) == 7
+    assert len(first) == 9
     faces["images"][faces["split"] == 0] = 0
     np.savez(FACES, **faces)
     main("sample", parameters)

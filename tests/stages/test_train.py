@@ -32,6 +32,8 @@ TINY = {
     "batch_size": 16,
     "resolutions": [{"size": 32, "share": 1.0}],
     "weight_average": 0.9,
+    "self_distillation": {"share": 0.5, "every": 1},
+    "precision": "float32",
     "augmentation": {
         "flip": 0,
         "rotation": 4,
@@ -201,6 +203,50 @@ def test_a_network_with_one_size_refuses_two(name):
         fitted(settings(**changes))
 
 
+def test_the_steps_may_be_taken_in_bfloat16_but_what_comes_out_is_float32():
+    changes = {"epochs": 4, "weight_average": 0, "batch_size": 8, **STILL}
+    network, history = fitted(settings(precision="mixed_bfloat16", **changes))
+    assert history["loss"].iloc[-1] < 0.8 * history["loss"].iloc[0]
+    assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+    assert not same_weights(network, fitted(settings(**changes))[0])
+
+
+# ---------------------------------------------------------------- self-distillation
+
+
+def test_the_beliefs_are_what_the_averaged_network_says_of_the_faces():
+    beliefs = {}
+
+    def keep(state: State) -> None:
+        beliefs[len(state.history)] = [belief.copy() for belief in state.beliefs]
+
+    distillation = {"share": 0.5, "every": 2}
+    fitted(settings(epochs=5, self_distillation=distillation, **STILL), on_epoch=keep)
+    assert beliefs[1] == []
+    assert np.array_equal(beliefs[2], beliefs[3])
+    assert not np.array_equal(beliefs[3], beliefs[4])
+    assert beliefs[4][0].shape == (64, 7)
+    assert beliefs[4][0].sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_targets_drift_from_the_labels_to_the_beliefs():
+    targets, beliefs = np.eye(7, dtype=np.float32), np.full((7, 7), 1 / 7, np.float32)
+    half = settings(epochs=10, self_distillation={"share": 0.5, "every": 1})
+    assert np.array_equal(train._blended(targets, [], half, epoch=9), targets)
+    assert np.array_equal(train._blended(targets, [beliefs], half, epoch=0), targets)
+    late = train._blended(targets, [beliefs], half, epoch=8)
+    assert late == pytest.approx(0.6 * targets + 0.4 * beliefs)
+    assert late.dtype == np.float32
+
+
+def test_a_share_of_nothing_changes_nothing(uninterrupted):
+    with_none, _ = fitted(settings(self_distillation=None))
+    with_nothing, _ = fitted(settings(self_distillation={"share": 0, "every": 1}))
+    assert same_weights(with_none, with_nothing)
+    assert not same_weights(with_none, uninterrupted[0])
+
+
 # ---------------------------------------------------------------- the same again
 
 
@@ -278,9 +324,7 @@ def averaged(decay: float, values: list[float]) -> list[float]:
         network.set_weights([np.array([[value]], np.float32)])
         network.optimizer.iterations.assign(step)
         average.update(network)
-        with average.in_place(network):
-            found.append(float(network.get_weights()[0][0, 0]))
-        assert network.get_weights()[0] == np.float32(value)
+        found.append(float(average.of(network)[0][0, 0]))
     return found
 
 
@@ -375,6 +419,10 @@ def test_kill_9_and_run_again(tmp_path, monkeypatch, caplog):
         history["loss"].to_numpy(), abs=1e-5
     )
 
+    # The same weights are the same bytes, whichever process wrote them.
+    train._save(whole, tmp_path / "whole.keras")
+    assert (models / "model.keras").read_bytes() == (tmp_path / "whole.keras").read_bytes()
+
     # What was begun with other parameters is begun anew.
     write_files(changed, epochs=2)
     monkeypatch.chdir(changed)
@@ -429,9 +477,9 @@ def test_an_epoch_on_another_backend(tmp_path, backend):
 
 @pytest.mark.parametrize("module", [augmentation, losses, networks, optimizers, train])
 def test_the_code_names_no_backend(module):
-    """`main` alone may: it turns TensorFlow's determinism on, where TensorFlow runs."""
+    """`make_repeatable` alone may: it turns TensorFlow's determinism on, where TensorFlow runs."""
     tree = ast.parse(Path(module.__file__).read_text())
-    tree.body = [node for node in tree.body if getattr(node, "name", "") != "main"]
+    tree.body = [node for node in tree.body if getattr(node, "name", "") != "make_repeatable"]
     imported = {
         name.split(".")[0]
         for node in ast.walk(tree)

@@ -1,0 +1,72 @@
+"""The model card: every figure in it is one of the figures it was given."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.card import Measured, model_card
+from stages.fer_csv import EMOTIONS
+from stages.parameters import load_parameters
+
+ROOT = Path(__file__).parents[2]
+
+
+def measured(dataset: str) -> Measured:
+    """What evaluate committed, read back."""
+    metrics = ROOT / "metrics" / dataset
+    files = ("validation", "balance", "training", "evaluation", "intervals")
+    confusion = pd.read_csv(metrics / "plots/confusion.csv")
+    return Measured(
+        **{name: json.loads((metrics / f"{name}.json").read_text()) for name in files},
+        robustness=pd.read_csv(metrics / "plots/robustness.csv"),
+        labels=confusion["actual"].map(EMOTIONS.index).to_numpy(),
+        predicted=confusion["predicted"].map(EMOTIONS.index).to_numpy(),
+    )
+
+
+@pytest.mark.parametrize("dataset", ["sample", "fer2013"])
+def test_the_committed_card_is_made_of_the_committed_metrics(dataset):
+    parameters = load_parameters(dataset, ROOT / "params.yaml")
+    card = model_card(dataset, parameters, measured(dataset))
+    assert card == (ROOT / "models" / dataset / "README.md").read_text()
+
+
+def test_the_card_follows_the_figures():
+    parameters = load_parameters("sample", ROOT / "params.yaml")
+    figures = measured("sample")
+    figures.evaluation["PrivateTest"]["recall"]["fear"] = 0.1234
+    figures.intervals["PrivateTest"]["recall.fear"] = [0.0567, 0.2345]
+    figures.labels[:], figures.predicted[:] = 2, 5
+    card = model_card("sample", parameters, figures)
+    assert "0.123 (0.057 – 0.234)" in card
+    row = next(line for line in card.splitlines() if line.startswith("| fear ") and "200" in line)
+    assert [int(cell) for cell in row.split("|")[2:-1]] == [0, 0, 0, 0, 0, 200, 0]
+
+
+@pytest.mark.parametrize(
+    ("fetch", "said"),
+    [
+        ({"source": "folder", "path": "faces", "rows": None}, "the folder `faces`"),
+        ({"source": "file", "path": "a.csv", "sha256": None, "rows": None}, "The file `a.csv`"),
+        ({"source": "kaggle", "handle": "a/b", "rows": None}, "`a/b`"),
+    ],
+)
+def test_the_card_says_where_the_faces_come_from(fetch, said):
+    parameters = load_parameters("sample", ROOT / "params.yaml")
+    document = parameters.model_dump(by_alias=True) | {"fetch": fetch}
+    network = {"name": "resnet50", "weights": "imagenet", "dropout": 0.1}
+    document["train"]["network"] = network
+    card = model_card("sample", type(parameters).model_validate(document), measured("sample"))
+    assert said in card
+    assert "began with weights from imagenet" in card
+
+
+def test_confusion_counts_every_face():
+    figures = measured("sample")
+    card = model_card("sample", load_parameters("sample", ROOT / "params.yaml"), figures)
+    section = card.split("## Confusion")[1].split("## Calibration")[0]
+    rows = [line.split("|")[2:-1] for line in section.splitlines() if line.startswith("| ")][1:]
+    assert np.array(rows, dtype=int).sum() == figures.evaluation["PrivateTest"]["images"]
