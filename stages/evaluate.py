@@ -181,15 +181,11 @@ def main(dataset: str, parameters: Parameters) -> None:
     metrics["robustness"] = {"mean": means.mean(), **means}
     write_metrics(paths.metrics / "intervals.json", intervals)
     write_metrics(paths.metrics / "evaluation.json", metrics)
-    earlier = {
-        stage: json.loads((paths.metrics / f"{stage}.json").read_text())
-        for stage in ("validation", "balance", "training")
-    }
+    # Read back, because the card is to agree with the files to the last digit.
+    files = ("validation", "balance", "training", "evaluation", "intervals")
     measured = Measured(
-        **earlier,
-        evaluation=metrics,
-        intervals=intervals,
-        robustness=robustness,
+        **{name: json.loads((paths.metrics / f"{name}.json").read_text()) for name in files},
+        robustness=pd.read_csv(paths.plots / "robustness.csv"),
         labels=split.labels,
         predicted=probabilities.argmax(axis=1),
     )

@@ -22,8 +22,8 @@ def measured(dataset: str) -> Measured:
     return Measured(
         **{name: json.loads((metrics / f"{name}.json").read_text()) for name in files},
         robustness=pd.read_csv(metrics / "plots/robustness.csv"),
-        labels=confusion["actual"].map(EMOTIONS.index).to_numpy(),
-        predicted=confusion["predicted"].map(EMOTIONS.index).to_numpy(),
+        labels=confusion["actual"].map(EMOTIONS.index).to_numpy(copy=True),
+        predicted=confusion["predicted"].map(EMOTIONS.index).to_numpy(copy=True),
     )
 
 

@@ -1,6 +1,7 @@
 """The evaluate stage on a tiny model, from faces.npz to evaluation.json and the plots."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,23 +48,26 @@ def faces():
 
 @pytest.fixture(autouse=True)
 def workspace(tmp_path, monkeypatch, faces):
-    """An empty repository in which validate and export have run."""
+    """An empty repository in which the stages before have run."""
     monkeypatch.chdir(tmp_path)
-    for path in (FACES, MODEL):
+    for path in (FACES, MODEL, EVALUATION):
         path.parent.mkdir(parents=True)
+    for stage in ("validation", "balance", "training"):
+        shutil.copy2(ROOT / f"metrics/sample/{stage}.json", EVALUATION.parent)
     np.savez(FACES, **faces)
     write_tiny_model(MODEL)
 
 
 def outputs() -> dict[str, bytes]:
-    files = [path for path in Path("metrics").rglob("*") if path.is_file()]
-    return {str(path): path.read_bytes() for path in files}
+    files = [path for path in EVALUATION.parent.rglob("*") if path.is_file()]
+    written = [path for path in files if path.stem not in ("validation", "balance", "training")]
+    return {str(path): path.read_bytes() for path in (*written, *Path("models").rglob("*.md"))}
 
 
 def test_figures_are_those_of_the_served_model(parameters, faces):
     main("sample", parameters)
     metrics = json.loads(EVALUATION.read_text())
-    assert set(metrics) == {"PublicTest", "PrivateTest", "model"}
+    assert set(metrics) == {"PublicTest", "PrivateTest", "robustness", "model"}
     classifier = Classifier(MODEL)
     assert classifier.version.startswith(metrics["model"]["version"])
     assert metrics["model"]["bytes"] == MODEL.stat().st_size
@@ -113,7 +117,7 @@ def test_plots_show_private_test(parameters, faces):
 def test_a_second_run_gives_the_same_bytes_whatever_the_training_images(parameters, faces):
     main("sample", parameters)
     first = outputs()
-    assert len(first) == 9
+    assert len(first) == 13
     faces["images"][faces["split"] == 0] = 0
     np.savez(FACES, **faces)
     main("sample", parameters)

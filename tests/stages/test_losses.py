@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from stages.losses import build_loss, class_weights
-from stages.parameters import CrossEntropy, Focal
+from stages.parameters import CrossEntropy, Focal, LogitAdjusted
 
 FER2013 = np.array([3995, 436, 4097, 7215, 4830, 3171, 4965])
 RNG = np.random.default_rng(0)
@@ -21,7 +21,7 @@ class_counts = st.lists(st.integers(1, 100_000), min_size=2, max_size=10).map(np
 
 
 def value(loss, targets, weights=None) -> float:
-    return float(build_loss(loss)(targets, LOGITS, sample_weight=weights))
+    return float(build_loss(loss, FER2013)(targets, LOGITS, sample_weight=weights))
 
 
 # ---------------------------------------------------------------- losses
@@ -57,10 +57,28 @@ def test_focal_makes_little_of_what_is_known():
     known = np.array([[9.0, 0, 0, 0, 0, 0, 0]], np.float32)
     target = np.eye(7, dtype=np.float32)[:1]
     losses = [
-        float(build_loss(Focal(name="focal", gamma=gamma, label_smoothing=0))(target, known))
+        float(
+            build_loss(Focal(name="focal", gamma=gamma, label_smoothing=0), FER2013)(target, known)
+        )
         for gamma in (0, 1, 2)
     ]
     assert losses[0] > 100 * losses[1] > 10_000 * losses[2] > 0
+
+
+@pytest.mark.parametrize("targets", [HARD, SOFT])
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_logit_adjustment_is_its_formula(targets, strength):
+    adjusted = LOGITS + strength * np.log(FER2013 / FER2013.sum())
+    smoothed = targets * 0.9 + 0.1 / 7
+    expected = -(smoothed * log_softmax(adjusted, axis=1)).sum(axis=1).mean()
+    loss = LogitAdjusted(name="logit_adjusted", label_smoothing=0.1, strength=strength)
+    assert value(loss, targets) == pytest.approx(expected, rel=1e-5)
+
+
+def test_logit_adjustment_of_no_strength_is_cross_entropy():
+    adjusted = LogitAdjusted(name="logit_adjusted", label_smoothing=0.1, strength=0)
+    plain = CrossEntropy(name="cross_entropy", label_smoothing=0.1)
+    assert value(adjusted, SOFT) == pytest.approx(value(plain, SOFT), rel=1e-5)
 
 
 def test_a_weight_counts_an_image_that_much_more():
@@ -72,7 +90,7 @@ def test_a_weight_counts_an_image_that_much_more():
 
 def test_a_batch_of_one_has_a_gradient_through_the_loss():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(7)])
-    model.compile("sgd", build_loss(Focal(name="focal", gamma=2, label_smoothing=0.1)))
+    model.compile("sgd", build_loss(Focal(name="focal", gamma=2, label_smoothing=0.1), FER2013))
     before = model.get_weights()
     model.train_on_batch(np.ones((1, 3), np.float32), HARD[:1])
     assert not np.array_equal(before[0], model.get_weights()[0])
