@@ -1,0 +1,70 @@
+"""experiments/params.yaml as types: every run as complete as a dataset's block of params.yaml."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from stages.errors import UserError
+from stages.parameters import Balance, Section, Seed, Train
+
+PARAMETERS = Path("experiments/params.yaml")
+
+
+class Settings(Section):
+    """What one run is trained with."""
+
+    balance: Balance
+    train: Train
+
+
+class Experiments(Section):
+    """The whole file."""
+
+    dataset: str
+    seeds: tuple[Seed, ...]
+    base: Settings
+    runs: dict[str, dict]
+    """Changes to `base` by the name of the run."""
+
+    def settings(self, name: str) -> Settings:
+        """Settings of one run.
+
+        Raises
+        ------
+        UserError
+            There is no such run, or its changes do not fit.
+        """
+        if name not in self.runs:
+            raise UserError(f"{PARAMETERS}: no run '{name}'; its runs: {', '.join(self.runs)}")
+        document = self.base.model_dump()
+        for section, changes in self.runs[name].items():
+            document[section] = document.get(section, {}) | changes
+        return _checked(Settings, document, f"runs.{name}")
+
+
+def load_experiments() -> Experiments:
+    """Read experiments/params.yaml.
+
+    Raises
+    ------
+    UserError
+        It is missing or does not fit.
+    """
+    try:
+        document = yaml.safe_load(PARAMETERS.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{PARAMETERS}: not found; run from the repository's root") from None
+    experiments = _checked(Experiments, document, "")
+    for name in experiments.runs:
+        experiments.settings(name)
+    return experiments
+
+
+def _checked(kind: type[Section], document: dict, place: str):
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, filter(None, [place, *problem["loc"]])))
+        raise UserError(f"{PARAMETERS}: {where}: {problem['msg']}") from None
