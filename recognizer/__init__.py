@@ -1,7 +1,20 @@
-"""From a photo to the emotion of each face in it: decode, detect, crop, classify.
+"""From a photo to the emotion of each face in it: decode, detect, align, classify.
 
-image.py       bytes to a grey image, safely
-faces.py       detectors by name, and the 48×48 crop that the model expects
-classifier.py  model.onnx: its contract, its description, its probabilities
-recognizer.py  the three in a row
+image.py          bytes to a grey image, safely; image_header.py reads its size first
+faces.py          detectors by name: haar.py, yunet.py and the whole image
+framing.py        the 48×48 crop that the model expects, turned level
+classifier.py     model.onnx: its contract, its description, its probabilities
+recognizer.py     all of it in a row
+detector_file.py  fetches the model of yunet: `make detector`
+
+The command line, `python -m recognizer`:
+
+inputs.py       photos and videos that paths, folders and patterns name
+video.py        the frames of a video; tracking.py keeps who is who in them
+work.py         what one process does with a photo or a frame; workers.py the processes
+answers.py      one answer after the other, in the order of the inputs
+terminal.py     as a table, csv_table.py as a CSV that can be resumed
+drawing.py      boxes, labels and bars; annotate.py draws them on photos and videos
+timeline.py     the plot of a video
+destination.py  where results go, atomic.py writes them whole
 """

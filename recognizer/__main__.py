@@ -1,93 +1,311 @@
-"""Recognize the emotions in photos: `python -m recognizer PHOTO… [--faces haar|whole] [--json]`."""
+"""Recognize the emotions in photos and videos: `python -m recognizer PATH…`."""
 
 import argparse
-import json
+import os
 import sys
-from dataclasses import asdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 
-import cv2
+from tqdm import tqdm
 
+from recognizer import detector_file
+from recognizer.answers import ANNOTATED_VIDEOS, TIMELINES, Run
 from recognizer.classifier import Classifier
-from recognizer.errors import ImageError, ModelError
+from recognizer.csv_table import CsvTable
+from recognizer.destination import Destination, choose_destination
+from recognizer.errors import DetectorError, ModelError, OutputError, WorkersError
 from recognizer.faces import DETECTORS
-from recognizer.image import decode
-from recognizer.recognizer import RecognizedFace, Recognizer
+from recognizer.inputs import PHOTO_SUFFIXES, Input, find_inputs
+from recognizer.recognizer import ENHANCEMENTS
+from recognizer.terminal import json_line, table_head, table_lines
+from recognizer.timeline import need_matplotlib
+from recognizer.tracking import TIME_CONSTANT
+from recognizer.work import Answer, Job, load
+from recognizer.workers import Workers, dask_cluster, local_processes
 
-MODEL = Path("models/fer2013/model.onnx")
+ROOT = Path(__file__).parents[1]
+"""Of the repository: its models are found from wherever the command is typed."""
+
+MODEL = ROOT / "models/fer2013/model.onnx"
+YUNET = ROOT / detector_file.PATH
 
 
 def main() -> int:
-    """Read the arguments, print what is found in each photo, and return the exit status."""
+    """Read the arguments, do what they say, and return the exit status."""
     arguments = _parser().parse_args()
-    # A damaged photo is reported once, by this program.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # A terminal that has no × or cannot show a file's name gets an escape instead.
+    sys.stdout.reconfigure(errors="backslashreplace")
+    # A damaged video is reported once, by this program.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
-        classifier = Classifier(arguments.model)
-    except ModelError as error:
+        return _run(arguments)
+    except (DetectorError, ModelError, OutputError, WorkersError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    recognizer = Recognizer(classifier, DETECTORS[arguments.faces]())
-    show = _print_json if arguments.json else _print_text
-    status = 0
-    for path in arguments.photos:
-        try:
-            image = decode(path.read_bytes())
-        except (OSError, ImageError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            print(f"error: {path}: {reason}", file=sys.stderr)
-            status = 1
-            continue
-        show(path, image.shape, recognizer.recognize(image), classifier)
-    return status
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever reads the output has enough, as in `… | head`; Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    annotated = _destination("--annotate", arguments.annotate, arguments.paths)
+    timelines = _destination("--plot", arguments.plot, arguments.paths)
+    if timelines:
+        need_matplotlib()
+    job = Job(
+        folder=Path.cwd(),
+        model=arguments.model.absolute(),
+        faces=arguments.faces,
+        align=arguments.align,
+        enhance=arguments.enhance,
+        min_confidence=arguments.min_confidence,
+        yunet=arguments.yunet.absolute(),
+    )
+    classifier = load(job).classifier
+    if arguments.dask or arguments.workers > 1:
+        job = replace(job, version=classifier.version, threads=1)
+    progress = _shows_progress(arguments)
+    with _table(arguments, classifier) as table, _workers(arguments) as workers:
+        run = Run(
+            job=job,
+            workers=workers,
+            labels=classifier.labels,
+            every=arguments.every,
+            time_constant=arguments.smooth,
+            annotated=annotated,
+            timelines=timelines,
+            progress=progress,
+        )
+        if table and table.done:
+            print(f"{table.path}: going on after {len(table.done)} inputs", file=sys.stderr)
+        ignored = [place.out for place in (annotated, timelines) if place and place.root]
+        inputs = _inputs(arguments.paths, ignored, table.done if table else set(), progress)
+        return _report(run.answers(inputs), arguments, classifier, table)
+
+
+def _report(
+    answers: Iterator[Answer],
+    arguments: argparse.Namespace,
+    classifier: Classifier,
+    table: CsvTable | None,
+) -> int:
+    """Print and write each answer; the exit status says whether all inputs could be read."""
+    headed, frames, errors = False, False, 0
+    for answer in answers:
+        if table:
+            table.write(answer)
+        if arguments.json:
+            print(json_line(answer, classifier.version, classifier.dataset), flush=True)
+        elif not table and not answer.error:
+            if not headed:
+                print(table_head(classifier.labels))
+                headed = True
+            print(*table_lines(answer, classifier.labels), sep="\n", flush=True)
+        if answer.error:
+            errors += 1
+            tqdm.write(f"error: {answer.path}: {answer.error}", file=sys.stderr)
+        frames |= answer.frame is not None
+    if arguments.plot and not frames and not errors and not (table and table.done):
+        raise OutputError("--plot: there was no video to draw a timeline of")
+    if table and table.errors:
+        print(f"cannot be read: {table.errors}; {table.path} says why", file=sys.stderr)
+        return 1
+    return int(errors > 0)
+
+
+def _inputs(
+    paths: Sequence[str], ignored: Sequence[Path], done: Collection[str], progress: bool
+) -> Iterator[Input]:
+    """The inputs that are still to be looked at, with a progress bar over all of them."""
+    total = sum(1 for _ in find_inputs(paths, ignored)) if progress else None
+    bar = tqdm(find_inputs(paths, ignored), total=total, unit="file", disable=not progress)
+    return (item for item in bar if str(item.path) not in done)
+
+
+def _shows_progress(arguments: argparse.Namespace) -> bool:
+    """Whether there is a terminal for the progress bar, and no answers are printed on it."""
+    prints = arguments.json or not arguments.csv
+    return sys.stderr.isatty() and not (prints and sys.stdout.isatty())
+
+
+def _destination(option: str, out: Path | None, paths: Sequence[str]) -> Destination | None:
+    if out is None:
+        return None
+    if option == "--plot":
+        suffixes = TIMELINES
+    else:
+        suffixes = ANNOTATED_VIDEOS if Input(Path(paths[0])).is_video else PHOTO_SUFFIXES
+    return choose_destination(option, out, paths, suffixes)
+
+
+def _table(
+    arguments: argparse.Namespace, classifier: Classifier
+) -> AbstractContextManager[CsvTable | None]:
+    if arguments.csv is None:
+        return nullcontext()
+    settings = (
+        f"faces={arguments.faces} align={'yes' if arguments.align else 'no'}"
+        f" enhance={arguments.enhance} min_confidence={arguments.min_confidence:g}"
+        f" every={arguments.every} smooth={arguments.smooth:g}"
+    )
+    return CsvTable(arguments.csv, classifier.labels, classifier.version, settings)
+
+
+def _workers(arguments: argparse.Namespace) -> AbstractContextManager[Workers]:
+    if arguments.dask:
+        return dask_cluster(arguments.dask)
+    if arguments.workers > 1:
+        return local_processes(arguments.workers)
+    return nullcontext(Workers(None))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m recognizer",
-        description="Find the faces in photos and print the emotion that each one shows.",
-    )
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="an image file")
-    parser.add_argument(
-        "--faces",
-        choices=list(DETECTORS),
-        default="haar",
-        help="how faces are found: haar (OpenCV's frontal cascade, the default), or whole (each"
-        " photo is one face)",
+        prog="recognize-emotions",
+        description="Find the faces in photos and videos, and tell the emotion that each shows.",
     )
     parser.add_argument(
-        "--model", type=Path, default=MODEL, help=f"the model file (default: {MODEL})"
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a photo, a video, a folder with all that is below it, or a quoted pattern such as"
+        " 'holiday/**/*.jpg'",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object per photo and line"
+    _add_outputs(parser.add_argument_group("what comes out, besides a table on the terminal"))
+    _add_recognition(parser.add_argument_group("how faces are found and read"))
+    _add_video_options(parser.add_argument_group("videos"))
+    workers = parser.add_argument_group("who does the work").add_mutually_exclusive_group()
+    workers.add_argument(
+        "--workers",
+        type=count,
+        default=1,
+        metavar="N",
+        help="so many processes of this machine (default: 1)",
+    )
+    workers.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="the Dask cluster of this scheduler, such as tcp://10.0.0.1:8786; its workers must"
+        " see the same files",
     )
     return parser
 
 
-def _print_json(
-    path: Path, shape: tuple[int, int], faces: list[RecognizedFace], classifier: Classifier
-) -> None:
-    height, width = shape
-    answer = {
-        "path": str(path),
-        "image": {"width": width, "height": height},
-        "faces": [asdict(face) for face in faces],
-        "model": {"version": classifier.version, "dataset": classifier.dataset},
-    }
-    print(json.dumps(answer), flush=True)
+def _add_outputs(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--json",
+        action="store_true",
+        help="print an object per line for each photo and frame, instead of the table",
+    )
+    group.add_argument(
+        "--csv",
+        type=Path,
+        metavar="OUT",
+        help="write a row per face to this file, instead of the table; if it is there, go on"
+        " where it stops",
+    )
+    group.add_argument(
+        "--annotate",
+        type=Path,
+        metavar="OUT",
+        help="write copies with boxes, emotions and bars: a file for one PATH, a folder for more",
+    )
+    group.add_argument(
+        "--plot",
+        type=Path,
+        metavar="OUT",
+        help="draw what each person in a video shows over time: a file for one video, a folder"
+        " for more",
+    )
 
 
-def _print_text(
-    path: Path, shape: tuple[int, int], faces: list[RecognizedFace], classifier: Classifier
-) -> None:
-    height, width = shape
-    count = {0: "no face", 1: "1 face"}.get(len(faces), f"{len(faces)} faces")
-    print(f"{path} ({width}×{height}): {count}")
-    for face in faces:
-        box = face.box
-        others = "  ".join(f"{name} {p:.2f}" for name, p in face.probabilities.items())
-        place = f"{box.width}×{box.height} at ({box.x}, {box.y})"
-        print(f"  {face.emotion:<9}{place}, confidence {face.confidence:.2f}\n    {others}")
+def _add_recognition(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--faces",
+        choices=list(DETECTORS),
+        default="haar",
+        help="haar: OpenCV's frontal cascade (default); yunet: a network that also finds turned"
+        " faces; whole: each picture is one face",
+    )
+    group.add_argument(
+        "--align",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="turn each face so that its eyes are level, where the detector finds them",
+    )
+    group.add_argument(
+        "--min-confidence",
+        type=share,
+        default=0.0,
+        metavar="P",
+        help="leave out faces of which the detector is less sure, 0 to 1 (default: 0)",
+    )
+    group.add_argument(
+        "--enhance",
+        choices=list(ENHANCEMENTS),
+        default="none",
+        help="what is done to the pictures of the faces first (default: none)",
+    )
+    group.add_argument(
+        "--model",
+        type=Path,
+        default=MODEL,
+        metavar="FILE",
+        help=f"another model (default: {MODEL.relative_to(ROOT)})",
+    )
+    group.add_argument(
+        "--yunet",
+        type=Path,
+        default=YUNET,
+        metavar="FILE",
+        help=f"the file of --faces yunet (default: {YUNET.relative_to(ROOT)})",
+    )
+
+
+def _add_video_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--every",
+        type=count,
+        default=1,
+        metavar="N",
+        help="look at the first frame and every N-th after it (default: 1)",
+    )
+    group.add_argument(
+        "--smooth",
+        type=seconds,
+        default=TIME_CONSTANT,
+        metavar="SECONDS",
+        help="time constant of the moving average over a person's frames; 0 for none"
+        f" (default: {TIME_CONSTANT:g})",
+    )
+
+
+def count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
+    return number
+
+
+def share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text}")
+    return number
+
+
+def seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < inf:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds, got {text}")
+    return number
 
 
 if __name__ == "__main__":

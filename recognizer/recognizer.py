@@ -1,11 +1,14 @@
 """From a grey image to the emotion of every face in it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from recognizer.classifier import Classifier
-from recognizer.faces import SIZE, Box, Detector, Face, crop
+from recognizer.detection import Box, Detector, Face, Point
+from recognizer.framing import SIZE, align, crop
 
 
 @dataclass(frozen=True)
@@ -19,14 +22,36 @@ class RecognizedFace:
     """The most probable one."""
     probabilities: dict[str, float]
     """By emotion, in the model's order; they sum to 1."""
+    eyes: tuple[Point, Point] | None = None
+    """Centre of the eye at the image's left, and of the one at its right; None: not found."""
 
 
 class Recognizer:
-    """A detector and a classifier in a row. It may be used by many threads at once."""
+    """A detector and a classifier in a row. It may be used by many threads at once.
 
-    def __init__(self, classifier: Classifier, detector: Detector):
+    Parameters
+    ----------
+    classifier : Classifier
+    detector : Detector
+    align : bool
+        Turn each face until its eyes are level. A face whose `eyes` are None stays as it is.
+    enhance : str
+        A key of `ENHANCEMENTS`, for the pictures of the faces.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        detector: Detector,
+        align: bool = True,
+        enhance: str = "none",
+    ):
+        if enhance not in ENHANCEMENTS:
+            raise ValueError(f"enhance: expected {', '.join(ENHANCEMENTS)}, got {enhance!r}")
         self.classifier = classifier
         self.detector = detector
+        self.align = align
+        self.enhance = enhance
 
     def recognize(self, image: np.ndarray) -> list[RecognizedFace]:
         """Find and classify the faces in a grey image, uint8 [H, W]; the largest comes first."""
@@ -37,8 +62,8 @@ class Recognizer:
 
     def classify(self, image: np.ndarray, faces: list[Face]) -> list[RecognizedFace]:
         """Tell the emotion of faces that this detector found in the image, in their order."""
-        crops = [crop(image, face.box, self.detector.frame) for face in faces]
-        rows = self.classifier.predict(np.array(crops, np.uint8).reshape(-1, SIZE, SIZE))
+        pictures = [self._cut_out(image, face) for face in faces]
+        rows = self.classifier.predict(np.array(pictures, np.uint8).reshape(-1, SIZE, SIZE))
         labels = self.classifier.labels
         return [
             RecognizedFace(
@@ -46,10 +71,34 @@ class Recognizer:
                 round(face.confidence, DECIMALS),
                 labels[int(row.argmax())],
                 {label: round(float(p), DECIMALS) for label, p in zip(labels, row, strict=True)},
+                face.eyes,
             )
             for face, row in zip(faces, rows, strict=True)
         ]
 
+    def _cut_out(self, image: np.ndarray, face: Face) -> np.ndarray:
+        if self.align and face.eyes:
+            picture = align(image, face.box, face.eyes, self.detector.frame)
+        else:
+            picture = crop(image, face.box, self.detector.frame)
+        return ENHANCEMENTS[self.enhance](picture)
+
+
+def _normalize_contrast(picture: np.ndarray) -> np.ndarray:
+    """Contrast-limited adaptive histogram equalization (Zuiderveld, Graphics Gems IV, 1994)."""
+    return cv2.createCLAHE(clipLimit=2.0, tileGridSize=(4, 4)).apply(picture)
+
+
+def _denoise(picture: np.ndarray) -> np.ndarray:
+    """Non-local means (Buades, Coll & Morel, Image Processing On Line 1, 2011)."""
+    return cv2.fastNlMeansDenoising(picture, h=5)
+
+
+ENHANCEMENTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "none": lambda picture: picture,
+    "contrast": _normalize_contrast,
+    "denoise": _denoise,
+}
 
 DECIMALS = 6
 """A float32 probability carries no more."""

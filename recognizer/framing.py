@@ -1,0 +1,103 @@
+"""The 48×48 face that the model expects: cut out as FER-2013 frames it, and turned level."""
+
+from math import atan2, ceil, cos, sin
+
+import cv2
+import numpy as np
+
+from recognizer.detection import Box, Point
+
+SIZE = 48
+"""Height and width of a face in pixels, as in FER-2013."""
+
+EYE_LINE = 0.386
+"""Height of the eyes in FER-2013, from the top, over the face's side.
+
+The median of Training faces, where the detector `yunet` finds them; so is each detector's
+`frame`. `python -m benchmarks.detection` measures them anew.
+"""
+
+MAX_OVERSAMPLING = 16
+"""Samples per pixel of the result and axis; more of them change nothing that one could see."""
+
+
+def crop(image: np.ndarray, box: Box, frame: float = 1.0) -> np.ndarray:
+    """Cut out a face as FER-2013 frames it: a square around the centre of its box.
+
+    What lies beyond the image's edge repeats the edge. A 48×48 box with `frame` 1 comes
+    back byte for byte.
+
+    Parameters
+    ----------
+    image : uint8 [H, W]
+    box : Box
+        It overlaps the image.
+    frame : float
+        Side of the square over the longer side of the box.
+
+    Returns
+    -------
+    uint8 [48, 48]
+    """
+    side = max(1, round(max(box.width, box.height) * frame))
+    rows, top, height = _span(box.y + (box.height - side) / 2, side, image.shape[0])
+    columns, left, width = _span(box.x + (box.width - side) / 2, side, image.shape[1])
+    # Scaled first and padded afterwards: a square around a line of pixels could be enormous.
+    way = cv2.INTER_AREA if side > SIZE else cv2.INTER_LINEAR
+    scaled = cv2.resize(image[rows, columns], (width, height), interpolation=way)
+    bottom, right = SIZE - top - height, SIZE - left - width
+    return cv2.copyMakeBorder(scaled, top, bottom, left, right, cv2.BORDER_REPLICATE)
+
+
+def _span(start: float, side: int, length: int) -> tuple[slice, int, int]:
+    """Along one axis: the part inside the image, and where and how long it lies in the crop."""
+    start = round(start)
+    inside = slice(max(0, start), min(length, start + side))
+    size = max(1, round((inside.stop - inside.start) * SIZE / side))
+    return inside, min(round((inside.start - start) * SIZE / side), SIZE - size), size
+
+
+def align(image: np.ndarray, box: Box, eyes: tuple[Point, Point], frame: float = 1.0) -> np.ndarray:
+    """Cut out a face as FER-2013 frames it, turned until its eyes are level.
+
+    The eyes give the angle and the place, the box the size: a face that looks aside has its
+    eyes closer together, and is no smaller for it. What lies beyond the image's edge repeats
+    the edge.
+
+    Parameters
+    ----------
+    image : uint8 [H, W]
+    box : Box
+    eyes : two points
+        The eye at the image's left and the one at its right.
+    frame : float
+        Side of the square over the longer side of the box.
+
+    Returns
+    -------
+    uint8 [48, 48]
+    """
+    side = max(box.width, box.height) * frame
+    (x1, y1), (x2, y2) = eyes
+    angle = atan2(y2 - y1, x2 - x1)
+    across = np.array([cos(angle), sin(angle)])
+    down = np.array([-sin(angle), cos(angle)])
+    centre = np.array([x1 + x2, y1 + y2]) / 2 + (0.5 - EYE_LINE) * side * down
+
+    # Only the part of the image that is needed: OpenCV cannot turn a very large one.
+    corner = np.clip(centre - side, 0, np.array(image.shape[::-1]) - 1).astype(int)
+    far = np.ceil(centre + side).astype(int)
+    part = image[corner[1] : max(corner[1] + 1, far[1]), corner[0] : max(corner[0] + 1, far[0])]
+
+    # Turned at about its own resolution and averaged afterwards, so that no pixel is skipped.
+    grid = SIZE * min(max(1, ceil(side / SIZE)), MAX_OVERSAMPLING)
+    step = side / grid
+    start = centre - corner - (side - step) / 2 * (across + down) - 0.5
+    turned = cv2.warpAffine(
+        part,
+        np.column_stack([step * across, step * down, start]),
+        (grid, grid),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return cv2.resize(turned, (SIZE, SIZE), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,115 @@
+"""The photos and videos that arguments name: files, folders with all that is in them, patterns."""
+
+import glob
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".webp", ".bmp", ".tif", ".tiff")
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp")
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file to look at, or the reason why a path gives none."""
+
+    path: Path
+    problem: str | None = None
+
+    @property
+    def is_video(self) -> bool:
+        return not self.problem and self.path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def find_inputs(arguments: Sequence[str], ignored: Collection[Path] = ()) -> Iterator[Input]:
+    """Find the files one after the other; sorted inside each argument, so every run agrees.
+
+    A file that is named is taken whatever its name. A folder gives the photos and videos
+    in it and below it, judged by their suffixes, a pattern those that match it; neither
+    gives hidden files. At any time, only the names in the folders on the way down to one
+    file are held, and the matches of one pattern.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Paths of files or folders, or patterns as of the shell; `**` matches any depth.
+    ignored : collection of Path
+        Folders and patterns give no file that lies in one of these folders.
+    """
+    ignored = frozenset(folder.resolve() for folder in ignored)
+    for argument in arguments:
+        path = Path(argument)
+        if is_folder(argument):
+            found, problem = _in_folder(path, ignored), "holds no photo and no video"
+        elif is_pattern(argument):
+            found, problem = _matches(argument, ignored), "matches no photo and no video"
+        else:
+            yield Input(path)
+            continue
+        empty = True
+        for item in found:
+            empty = False
+            yield item
+        if empty:
+            yield Input(path, problem)
+
+
+def is_folder(argument: str) -> bool:
+    """Whether an argument is a folder; one that may not be looked at is none."""
+    return os.path.isdir(argument)  # noqa: PTH112  Path.is_dir would raise
+
+
+def is_pattern(argument: str) -> bool:
+    """Whether an argument is a pattern; the name of a file that exists is none."""
+    return glob.has_magic(argument) and not os.path.exists(argument)  # noqa: PTH110
+
+
+def folder_of(argument: str) -> Path:
+    """The folder that everything an argument gives lies in, absolute."""
+    path = Path(argument)
+    if is_pattern(argument):
+        while glob.has_magic(str(path)):
+            path = path.parent
+    elif not is_folder(argument):
+        path = path.parent
+    return path.resolve()
+
+
+def _matches(pattern: str, ignored: frozenset[Path]) -> Iterator[Input]:
+    # Path.glob takes no absolute pattern.
+    for name in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207
+        path = Path(name)
+        if _is_known(name) and path.is_file() and ignored.isdisjoint(path.resolve().parents):
+            yield Input(path)
+
+
+def _in_folder(folder: Path, ignored: frozenset[Path]) -> Iterator[Input]:
+    try:
+        if folder.resolve() in ignored:
+            return
+        with os.scandir(folder) as entries:
+            names = sorted(filter(None, map(_name, entries)))
+    except OSError as error:
+        yield Input(folder, error.strerror)
+        return
+    for name in names:
+        if name.endswith("/"):
+            yield from _in_folder(folder / name, ignored)
+        else:
+            yield Input(folder / name)
+
+
+def _name(entry: os.DirEntry) -> str | None:
+    """The name of a folder, with a slash, or of a photo or video; None for everything else."""
+    if entry.name.startswith("."):
+        return None
+    if entry.is_dir(follow_symlinks=False):
+        return entry.name + "/"
+    # A link that leads nowhere is reported when it is read; a pipe would be waited for.
+    wanted = _is_known(entry.name) and (entry.is_file() or entry.is_symlink())
+    return entry.name if wanted else None
+
+
+def _is_known(name: str) -> bool:
+    return Path(name).suffix.lower() in PHOTO_SUFFIXES + VIDEO_SUFFIXES

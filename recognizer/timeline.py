@@ -1,0 +1,134 @@
+"""What each person in a video shows over time, as a picture."""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from recognizer.atomic import replaced_atomically, writing
+from recognizer.drawing import COLOURS
+from recognizer.errors import OutputError
+from recognizer.tracking import MAX_GAP, TrackedFace
+
+MOST_PERSONS = 8
+"""Those in the most frames get a strip each; more would be too small to read."""
+
+OTHER_COLOURS = "#0b5a63", "#9b2c12", "#5c584f"
+"""In turn, for emotions that are none of FER-2013's."""
+
+INK, PALE = "#1d1b17", "#d5d1c6"
+
+
+@dataclass
+class _Strip:
+    """One person's times, and the probabilities at each of them."""
+
+    times: array = field(default_factory=lambda: array("d"))
+    frames: array = field(default_factory=lambda: array("L"))
+    probabilities: array = field(default_factory=lambda: array("f"))
+
+
+class Timeline:
+    """Collects the faces of one video and draws a strip for each person.
+
+    Parameters
+    ----------
+    labels : sequence of str
+    """
+
+    def __init__(self, labels: Sequence[str]):
+        self._labels = labels
+        self._strips: dict[int, _Strip] = {}
+        self._times = array("d")
+
+    def add(self, seconds: float, faces: Sequence[TrackedFace]) -> None:
+        """Take in the faces of the next frame."""
+        for face in faces:
+            strip = self._strips.setdefault(face.person, _Strip())
+            strip.times.append(seconds)
+            strip.frames.append(len(self._times))
+            strip.probabilities.extend(face.probabilities.values())
+        self._times.append(seconds)
+
+    def write(self, path: Path) -> None:
+        """Draw the picture; its suffix says the format.
+
+        Raises
+        ------
+        OutputError
+            The file cannot be written.
+        """
+        from matplotlib.figure import Figure
+
+        persons = sorted(self._strips, key=lambda n: (-len(self._strips[n].times), n))
+        persons, others = sorted(persons[:MOST_PERSONS]), len(persons[MOST_PERSONS:])
+        height = 1.3 + 1.0 * max(1, len(persons))
+        figure = Figure(figsize=(10, height), dpi=120, layout="constrained")
+        axes = figure.subplots(max(1, len(persons)), sharex=True, squeeze=False)[:, 0]
+        for person, axis in zip(persons, axes, strict=False):
+            self._draw(axis, self._strips[person])
+            axis.set_ylabel(f"person {person}", rotation=0, ha="right", va="center", color=INK)
+        for axis in axes:
+            axis.set(ylim=(0, 1), yticks=[])
+            axis.spines[:].set_color(PALE)
+            axis.tick_params(colors=INK)
+        axes[-1].set_xlim(0, max(self._end(), 1e-3))
+        decimals = 2 if self._end() < 10 else 0
+        axes[-1].xaxis.set_major_formatter(lambda x, _: _clock(x, decimals))
+        figure.legend(
+            *self._key(), loc="outside upper center", ncols=len(self._labels), frameon=False
+        )
+        if others or not persons:
+            text = f"and {others} people in fewer frames" if others else "no face in this video"
+            axes[-1].set_xlabel(text, color=INK)
+        with replaced_atomically(path) as temporary, writing(path):
+            figure.savefig(temporary)
+
+    def _draw(self, axis, strip: _Strip) -> None:
+        times, frames = np.array(strip.times), np.array(strip.frames)
+        rows = np.array(strip.probabilities).reshape(len(times), -1)
+        gaps = (np.diff(times) > MAX_GAP) & (np.diff(frames) > 1)
+        for part in np.split(np.arange(len(times)), np.flatnonzero(gaps) + 1):
+            # What was seen holds until the next frame that was looked at.
+            following = frames[part[-1]] + 1
+            end = self._times[following] if following < len(self._times) else self._end()
+            x = np.append(times[part], end)
+            y = np.vstack([rows[part], rows[part[-1]]]).T
+            axis.stackplot(x, y, colors=self._colours(), step="post", linewidth=0)
+
+    def _end(self) -> float:
+        """The last frame lasts as long as the one before it."""
+        if len(self._times) < 2:
+            return self._times[-1] + MAX_GAP if self._times else MAX_GAP
+        return 2 * self._times[-1] - self._times[-2]
+
+    def _colours(self) -> list[str]:
+        others = len(OTHER_COLOURS)
+        return [COLOURS.get(name, OTHER_COLOURS[k % others]) for k, name in enumerate(self._labels)]
+
+    def _key(self):
+        from matplotlib.patches import Patch
+
+        return [Patch(color=colour) for colour in self._colours()], self._labels
+
+
+def need_matplotlib() -> None:
+    """Fail before the work, not after it.
+
+    Raises
+    ------
+    OutputError
+        matplotlib is not installed.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise OutputError("--plot needs matplotlib: pip install matplotlib") from error
+
+
+def _clock(seconds: float, decimals: int) -> str:
+    """Minutes and seconds, as 0:07 or 0:07.25."""
+    width = 2 if decimals == 0 else 3 + decimals
+    return f"{int(seconds // 60)}:{seconds % 60:0{width}.{decimals}f}"

@@ -1,0 +1,153 @@
+"""What the processes of one run do: from inputs to answers.
+
+Everything here can be sent to another process: plain data, and functions of it.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from recognizer.annotate import annotate_photo
+from recognizer.classifier import Classifier
+from recognizer.destination import Destination
+from recognizer.errors import ImageError, ModelError
+from recognizer.faces import build_detector
+from recognizer.image import decode
+from recognizer.inputs import PHOTO_SUFFIXES, Input
+from recognizer.recognizer import RecognizedFace, Recognizer
+from recognizer.video import Frame
+
+
+@dataclass(frozen=True)
+class Job:
+    """How faces are found and classified; the same in all processes of a run."""
+
+    folder: Path
+    """Where relative paths of inputs start; workers may be started elsewhere."""
+    model: Path
+    faces: str
+    """A key of `DETECTORS`."""
+    align: bool
+    enhance: str
+    """A key of `ENHANCEMENTS`."""
+    min_confidence: float
+    """Faces of which the detector is less sure are left out, 0 … 1."""
+    yunet: Path
+    """The model file of the detector `yunet`."""
+    version: str | None = None
+    """SHA-256 that the model file must have in this process; None takes any."""
+    threads: int | None = None
+    """Threads of OpenCV; None leaves it at one for each processor."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found in a photo or in one frame of a video, or why nothing can be said."""
+
+    path: Path
+    width: int = 0
+    height: int = 0
+    faces: list[RecognizedFace] = field(default_factory=list)
+    frame: int | None = None
+    """Number of the frame in its video, from 0."""
+    seconds: float | None = None
+    """Time of the frame from the start of its video."""
+    error: str | None = None
+
+
+def recognize_photos(
+    job: Job, annotated: Destination | None, photos: Sequence[Input]
+) -> list[Answer]:
+    """Recognize the faces in photos, one answer each; a broken file is answered with its error.
+
+    Parameters
+    ----------
+    job : Job
+    annotated : Destination or None
+        Where copies with boxes, emotions and bars are written.
+    photos : sequence of Input
+
+    Raises
+    ------
+    DetectorError, ModelError
+        This process cannot load the detector or the model, or finds another version of it.
+    OutputError
+        An annotated photo cannot be written.
+    """
+    return [_recognize_photo(job, annotated, photo) for photo in photos]
+
+
+def _recognize_photo(job: Job, annotated: Destination | None, photo: Input) -> Answer:
+    if photo.problem:
+        return Answer(photo.path, error=photo.problem)
+    path = job.folder / photo.path
+    try:
+        data = path.read_bytes()
+        image = decode(data)
+    except OSError as error:
+        return Answer(photo.path, error=error.strerror)
+    except ImageError as error:
+        return Answer(photo.path, error=str(error))
+    faces = _recognize(job, image)
+    if annotated:
+        annotate_photo(data, faces, annotated.path(path, PHOTO_SUFFIXES))
+    return Answer(photo.path, image.shape[1], image.shape[0], faces)
+
+
+def recognize_frames(job: Job, path: Path, frames: Sequence[Frame]) -> list[Answer]:
+    """Recognize the faces in grey frames of a video, each by itself, one answer each.
+
+    Raises
+    ------
+    DetectorError, ModelError
+        As `recognize_photos`.
+    """
+    answers = []
+    for frame in frames:
+        height, width = frame.image.shape
+        faces = _recognize(job, frame.image)
+        answers.append(Answer(path, width, height, faces, frame.index, frame.seconds))
+    return answers
+
+
+def _recognize(job: Job, image: np.ndarray) -> list[RecognizedFace]:
+    recognizer = load(job)
+    found = recognizer.detector.detect(image)
+    return recognizer.classify(image, [f for f in found if f.confidence >= job.min_confidence])
+
+
+def load(job: Job) -> Recognizer:
+    """The recognizer of this process, made by its first call.
+
+    Raises
+    ------
+    DetectorError, ModelError
+        The detector's or the model's file cannot be used.
+    """
+    # A Dask worker runs several threads, and each would load its own.
+    with _loading:
+        return _load(job)
+
+
+_loading = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _load(job: Job) -> Recognizer:
+    # A damaged photo is reported once, by this program.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    if job.threads:
+        cv2.setNumThreads(job.threads)
+    classifier = Classifier(job.model)
+    if job.version not in (None, classifier.version):
+        raise ModelError(
+            f"{job.model}: is model {classifier.version[:12]} in a worker's file system, but"
+            f" {job.version[:12]} here; all workers must see the same file"
+        )
+    detector = build_detector(job.faces, job.yunet)
+    return Recognizer(classifier, detector, job.align, job.enhance)

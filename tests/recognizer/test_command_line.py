@@ -1,0 +1,449 @@
+"""`python -m recognizer`: what it prints and writes, and what it says when it cannot."""
+
+import csv
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import tomllib
+from contextlib import suppress
+from importlib.metadata import EntryPoint
+from math import exp
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from distributed import LocalCluster
+
+from recognizer.__main__ import main
+from tests.model_fixture import LABELS, write_tiny_model
+from tests.portrait_fixture import portrait
+from tests.recognizer.video_fixture import write_video
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A face, no face, and two files that are no photos."""
+    cv2.imwrite(str(tmp_path / "face.jpg"), portrait())
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((100, 150), 90, np.uint8))
+    (tmp_path / "cut.png").write_bytes((tmp_path / "grey.png").read_bytes()[:60])
+    (tmp_path / "notes.txt").write_text("no picture")
+    return tmp_path
+
+
+@pytest.fixture
+def recognize(tmp_path, model_path, monkeypatch, capsys):
+    """Calls the program in the temporary folder; gives exit status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        arguments = ["--model", model_path, *arguments]
+        monkeypatch.setattr(sys, "argv", ["recognize-emotions", *map(str, arguments)])
+        status = main()
+        return status, *capsys.readouterr()
+
+    return call
+
+
+def start(folder, *arguments):
+    """Start the program as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "recognizer", *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def finished(process):
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def rows(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# ---------------------------------------------------------------- what is printed
+
+
+def test_a_table_for_people(photos, recognize):
+    status, out, err = recognize("face.jpg", "grey.png")
+    assert (status, err) == (0, "")
+    head, face, none = out.splitlines()
+    assert head.split() == ["emotion", *LABELS, "size", "and", "place", "sure", "where"]
+    emotion, share, *numbers = face.split()
+    assert emotion in LABELS
+    percents = [int(number) for number in numbers[: len(LABELS)]]
+    assert share == f"{max(percents)}%"
+    assert LABELS[percents.index(max(percents))] == emotion
+    assert sum(percents) == pytest.approx(100, abs=4)
+    for line, path in ((face, "face.jpg"), (none, "grey.png")):
+        assert line.index(path) == head.index("where")
+    assert none.startswith("no face ")
+
+
+def test_json_lines_for_programs(photos, recognize, classifier):
+    status, out, _ = recognize("face.jpg", "grey.png", "--faces", "whole", "--json")
+    assert status == 0
+    _, answer = map(json.loads, out.splitlines())
+    assert answer["path"] == "grey.png"
+    assert answer["image"] == {"width": 150, "height": 100}
+    assert answer["model"] == {"version": classifier.version, "dataset": "tiny"}
+    (face,) = answer["faces"]
+    assert face["box"] == {"x": 0, "y": 0, "width": 150, "height": 100}
+    assert face["confidence"] == 1
+    assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert max(face["probabilities"], key=face["probabilities"].get) == face["emotion"]
+
+
+def test_unreadable_files_are_answered_with_their_errors(photos, recognize):
+    names = ["notes.txt", "face.jpg", "absent.jpg", "cut.png", "*.gif"]
+    status, out, err = recognize(*names, "--json")
+    assert status == 1
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [answer["path"] for answer in answers] == names
+    assert ["error" in answer for answer in answers] == [True, False, True, True, True]
+    assert answers[2] == {"path": "absent.jpg", "error": "No such file or directory"}
+    lines = [f"error: {a['path']}: {a['error']}" for a in answers if "error" in a]
+    assert err.splitlines() == lines
+
+
+def test_sure_faces_only(photos, recognize):
+    assert recognize("face.jpg", "--min-confidence", "1")[1].splitlines()[1].startswith("no face")
+
+
+def test_every_option_of_recognition_reaches_the_recognizer(photos, recognize, monkeypatch):
+    recognize("grey.png", "--faces", "whole", "--json")
+    shared = ROOT.parent / "shared/detectors/face_detection_yunet.onnx"
+    if not shared.exists():
+        pytest.skip(f"{shared} is not there")
+    tilted = cv2.warpAffine(
+        portrait(), cv2.getRotationMatrix2D((320, 240), 20, 1), (640, 480), borderValue=128
+    )
+    cv2.imwrite("tilted.png", tilted)
+    answers = {
+        option: recognize("tilted.png", "--faces", "yunet", "--yunet", shared, "--json", *option)
+        for option in [(), ("--no-align",), ("--enhance", "contrast")]
+    }
+    faces = [json.loads(out)["faces"] for status, out, _ in answers.values()]
+    assert [len(found) for found in faces] == [1, 1, 1]
+    assert faces[0][0]["box"] == faces[1][0]["box"] == faces[2][0]["box"]
+    probabilities = [tuple(found[0]["probabilities"].values()) for found in faces]
+    assert len(set(probabilities)) == 3
+
+
+# ---------------------------------------------------------------- videos
+
+
+def test_a_face_in_a_video_keeps_its_person(recognize, tmp_path):
+    write_video(tmp_path / "a.mp4")
+    status, out, err = recognize("a.mp4", "--json")
+    assert (status, err) == (0, "")
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [answer["frame"] for answer in answers] == list(range(50))
+    assert [answer["seconds"] for answer in answers] == pytest.approx([k / 25 for k in range(50)])
+    # The face on the right is hidden from frame 20 to 25, and is the same person afterwards.
+    seen = {}
+    for answer in answers:
+        for face in answer["faces"]:
+            side = "left" if face["box"]["x"] < 160 else "right"
+            seen.setdefault((side, face["person"]), []).append(answer["frame"])
+    assert sorted(side for side, _ in seen) == ["left", "right"]
+    assert {person for _, person in seen} == {1, 2}
+    gap = next(frames for (side, _), frames in seen.items() if side == "right")
+    assert gap == [*range(20), *range(25, 50)]
+
+
+def test_every_nth_frame_and_smoothing(recognize, tmp_path):
+    write_video(tmp_path / "a.mp4")
+    answers = {}
+    for smooth in ("0", "0.5"):
+        _, out, _ = recognize("a.mp4", "--every", "10", "--smooth", smooth, "--json")
+        answers[smooth] = [json.loads(line) for line in out.splitlines()]
+    assert [answer["frame"] for answer in answers["0"]] == [0, 10, 20, 30, 40]
+
+    def left(smooth, number):
+        (face,) = [f for f in answers[smooth][number]["faces"] if f["box"]["x"] < 160]
+        return np.array(list(face["probabilities"].values()))
+
+    smoothed = left("0", 0)
+    for number in range(1, 5):
+        smoothed += (1 - exp(-0.4 / 0.5)) * (left("0", number) - smoothed)
+        np.testing.assert_allclose(left("0.5", number), smoothed, atol=1e-5)
+
+
+def test_the_table_of_a_video_tells_time_and_person(recognize, tmp_path):
+    write_video(tmp_path / "a.mp4", frames=30)
+    _, out, _ = recognize("a.mp4", "--every", "29")
+    assert [line.partition("a.mp4 ")[2] for line in out.splitlines()[1:]] == [
+        "0:00.000 person 1",
+        "0:00.000 person 2",
+        "0:01.160 person 1",
+        "0:01.160 person 2",
+    ]
+
+
+def test_a_video_cut_short_is_an_error_after_its_frames(recognize, tmp_path):
+    whole = write_video(tmp_path / "whole.avi", codec="MJPG").read_bytes()
+    (tmp_path / "a.avi").write_bytes(whole[: len(whole) * 2 // 3])
+    status, out, err = recognize("a.avi", "--json", "--annotate", "b.mp4")
+    *frames, last = map(json.loads, out.splitlines())
+    assert status == 1
+    assert 10 < len(frames) < 45
+    assert all("error" not in frame for frame in frames)
+    assert last["error"].startswith("cut short: it ends after ")
+    assert err == f"error: a.avi: {last['error']}\n"
+    copied = cv2.VideoCapture("b.mp4")
+    assert copied.get(cv2.CAP_PROP_FRAME_COUNT) == len(frames)
+
+
+# ---------------------------------------------------------------- files that are written
+
+
+def test_a_csv_has_a_row_per_face_and_per_error_and_nothing_is_printed(photos, recognize):
+    status, out, err = recognize(".", "absent.jpg", "--csv", "out.csv")
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1] == "cannot be read: 2; out.csv says why"
+    table = {row["path"]: row for row in rows(photos / "out.csv")}
+    assert list(table) == ["cut.png", "face.jpg", "grey.png", "absent.jpg"]
+    assert table["face.jpg"]["emotion"] in LABELS
+    assert table["absent.jpg"]["error"] == "No such file or directory"
+    assert table["grey.png"]["settings"] == (
+        "faces=haar align=yes enhance=none min_confidence=0 every=1 smooth=0.5"
+    )
+
+
+def test_a_finished_csv_still_tells_of_its_errors(photos, recognize):
+    names = ["absent.jpg", "grey.png", "face.jpg"]
+    recognize(*names, "--csv", "out.csv")
+    before = (photos / "out.csv").read_bytes()
+    status, _, err = recognize(*names, "--csv", "out.csv")
+    assert (photos / "out.csv").read_bytes() == before
+    assert status == 1
+    assert err.splitlines() == [
+        "out.csv: going on after 2 inputs",
+        "cannot be read: 1; out.csv says why",
+    ]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_killed_run_goes_on_where_its_csv_stops(photos, recognize, model_path, workers):
+    names = [f"{number:02}.png" for number in range(40)]
+    for name in names:
+        (photos / name).write_bytes((photos / "grey.png").read_bytes())
+    recognize(*names, "--csv", "whole.csv", "--faces", "whole")
+    # A pipe that nobody fills stops the run at a known place.
+    (photos / names[20]).unlink()
+    os.mkfifo(photos / names[20])
+    arguments = [*names, "--csv", "out.csv", "--faces", "whole", "--model", model_path]
+    process = start(photos, *arguments, "--workers", workers)
+    with (photos / names[20]).open("wb"):
+        while not (photos / "out.csv").exists() or len(rows(photos / "out.csv")) < 16:
+            assert process.poll() is None
+        process.kill()
+        process.communicate()  # until its workers have ended, too
+    stopped = (photos / "out.csv").read_bytes()
+    assert 16 <= len(rows(photos / "out.csv")) <= 20
+
+    (photos / "out.csv").write_bytes(stopped + b"20.png,,,,0,0,15")
+    (photos / names[20]).unlink()
+    (photos / names[20]).write_bytes((photos / "grey.png").read_bytes())
+    status, _, err = recognize(*arguments[:-2])
+    assert status == 0
+    assert "out.csv: going on after " in err
+    assert (photos / "out.csv").read_bytes() == (photos / "whole.csv").read_bytes()
+
+
+def test_a_csv_of_another_model_or_of_other_settings_is_not_mixed(photos, recognize, tmp_path):
+    recognize("face.jpg", "grey.png", "--csv", "out.csv")
+    before = (photos / "out.csv").read_bytes()
+    other = write_tiny_model(tmp_path / "other.onnx", metadata={"temperature": "2"})
+    for arguments in (["--faces", "whole"], ["--model", other], ["--no-align"]):
+        status, out, err = recognize("grey.png", "--csv", "out.csv", *arguments)
+        assert (status, out) == (1, "")
+        assert err.startswith("error: out.csv: was made by model ")
+        assert len(err.splitlines()) == 1
+    assert (photos / "out.csv").read_bytes() == before
+
+
+def test_annotated_copies_of_one_and_of_many(photos, recognize):
+    write_video(photos / "sub.mp4", frames=3)
+    assert recognize("face.jpg", "--annotate", "one.png")[0] == 0
+    assert cv2.imread("one.png").shape == (480, 640, 3)
+    assert (cv2.imread("one.png") != cv2.imread("face.jpg")).any()
+    for _ in range(2):  # the copies are no inputs of the second run
+        assert recognize(".", "--annotate", "many")[0] == 1
+        names = sorted(path.name for path in Path("many").iterdir())
+        assert names == ["face.jpg", "grey.png", "one.png", "sub.mp4"]
+
+
+def test_plots_of_one_and_of_many(photos, recognize):
+    write_video(photos / "a.mp4", frames=5)
+    assert recognize("a.mp4", "--plot", "one.png")[0] == 0
+    assert cv2.imread("one.png") is not None
+    assert recognize("a.mp4", "grey.png", "--plot", "many")[0] == 0
+    assert [path.name for path in Path("many").iterdir()] == ["a.mp4.png"]
+    status, _, err = recognize("grey.png", "--plot", "none.png")
+    assert (status, err) == (1, "error: --plot: there was no video to draw a timeline of\n")
+
+
+# ---------------------------------------------------------------- who does the work
+
+
+def test_workers_and_dask_write_the_same_files(tmp_path, recognize):
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in/face.png"), portrait())
+    write_video(tmp_path / "in/v.mp4", frames=6)
+    recognize("in", "--csv", "here.csv", "--annotate", "here")
+    assert recognize("in", "--csv", "two.csv", "--workers", "2", "--annotate", "two")[0] == 0
+    with LocalCluster(
+        n_workers=1, processes=False, protocol="tcp", dashboard_address=None
+    ) as cluster:
+        options = ["--csv", "dask.csv", "--dask", cluster.scheduler_address]
+        assert recognize("in", *options, "--annotate", "dask")[0] == 0
+    for other in ("two", "dask"):
+        assert Path(f"{other}.csv").read_bytes() == Path("here.csv").read_bytes()
+        for name in ("face.png", "v.mp4"):
+            assert Path(other, name).read_bytes() == Path("here", name).read_bytes()
+
+
+def test_a_scheduler_that_is_not_there_is_one_line(photos, recognize):
+    status, out, err = recognize("face.jpg", "--dask", "nowhere")
+    assert (status, out) == (1, "")
+    assert err == "error: --dask nowhere: expected an address, as tcp://HOST:PORT\n"
+
+
+# ---------------------------------------------------------------- mistakes and interruptions
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--model", "absent.onnx"], "absent.onnx: cannot be read: No such file or directory"),
+        (["--model", "notes.txt"], "notes.txt: not an ONNX model, or a damaged one"),
+        (["--faces", "yunet", "--yunet", "absent.onnx"], "absent.onnx: the YuNet detector's"),
+        (["--annotate", "face.jpg"], "--annotate face.jpg: is the input itself"),
+        (["--annotate", "out.gif"], "--annotate out.gif: expected a name that ends in .png"),
+        (["grey.png", "--annotate", "notes.txt"], "--annotate notes.txt: is a file, but many"),
+        (["--plot", "out.gif"], "--plot out.gif: expected a name that ends in .png, .svg, .pdf"),
+        (["--csv", "notes.txt"], "notes.txt: exists and is no table of this program"),
+        (["--csv", "notes.txt/out.csv"], "notes.txt/out.csv: cannot be written: "),
+    ],
+)
+def test_a_mistake_is_one_line(photos, recognize, arguments, reason):
+    status, out, err = recognize("face.jpg", *arguments)
+    assert (status, out) == (1, "")
+    assert err.startswith("error: ")
+    assert reason in err
+    assert len(err.splitlines()) == 1
+    assert (photos / "notes.txt").read_text() == "no picture"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["a.jpg", "--every", "0"],
+        ["a.jpg", "--every", "x"],
+        ["a.jpg", "--min-confidence", "1.5"],
+        ["a.jpg", "--smooth", "-1"],
+        ["a.jpg", "--smooth", "nan"],
+        ["a.jpg", "--workers", "2", "--dask", "tcp://localhost:8786"],
+        ["a.jpg", "--faces", "other"],
+    ],
+)
+def test_arguments_that_make_no_sense_are_explained(monkeypatch, capsys, arguments):
+    monkeypatch.setattr(sys, "argv", ["recognize-emotions", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert "recognize-emotions: error: " in capsys.readouterr().err
+
+
+def test_matplotlib_that_is_not_installed_is_one_line(photos, recognize, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    status, out, err = recognize("face.jpg", "--plot", "out.png")
+    assert (status, out) == (1, "")
+    assert err == "error: --plot needs matplotlib: pip install matplotlib\n"
+
+
+def test_control_c_is_one_line(photos, model_path):
+    os.mkfifo(photos / "pipe.png")
+    process = start(photos, "grey.png", "pipe.png", "--model", model_path)
+    assert process.stdout.readline()
+    with (photos / "pipe.png").open("wb"):
+        process.send_signal(signal.SIGINT)
+        status, _, err = finished(process)
+    assert (status, err) == (130, "interrupted\n")
+
+
+def test_whoever_reads_the_output_may_stop(photos, model_path):
+    process = start(photos, *["grey.png"] * 300, "--model", model_path)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=120) == 1
+    assert process.stderr.read() == ""
+
+
+def test_a_name_that_cannot_be_printed_is_printed_escaped(photos, model_path):
+    name = os.fsdecode(b"\xff\xe9.png")
+    (photos / "grey.png").rename(photos / name)
+    status, out, err = finished(start(photos, name, "--model", model_path))
+    assert (status, err) == (0, "")
+    assert out.splitlines()[1].endswith(r"\udcff\udce9.png")
+
+
+def test_a_terminal_shows_progress(photos, model_path):
+    here, there = pty.openpty()
+    termios.tcsetwinsize(there, (40, 100))
+    write_video(photos / "v.mp4", frames=40)
+    done = subprocess.run(
+        [sys.executable, "-m", "recognizer", ".", "--csv", "out.csv", "--model", model_path],
+        cwd=photos,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=there,
+        check=False,
+    )
+    os.close(there)
+    shown = b""
+    with suppress(OSError):  # the terminal is closed
+        while part := os.read(here, 4096):
+            shown += part
+    os.close(here)
+    assert done.returncode == 1
+    assert b"0/4 [" in shown
+    assert b"4/4 [" in shown
+    assert b"0/40 [" in shown
+    assert b"error: cut.png: the PNG image is damaged" in shown
+
+
+def test_starting_loads_nothing_that_serving_does_not_install(photos):
+    code = (
+        "import sys, recognizer.__main__;"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}"
+        " & {'matplotlib', 'distributed', 'dask', 'pandas', 'tensorflow', 'keras', 'dvc'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_the_console_script_is_this_program():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    script = EntryPoint("", project["scripts"]["recognize-emotions"], "console_scripts")
+    assert script.load() is main

@@ -1,0 +1,171 @@
+"""Boxes, panels and strips on pictures; annotated files."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recognizer.annotate import annotate_photo, annotated_video
+from recognizer.drawing import COLOURS, SHORTEST, draw
+from recognizer.errors import OutputError, VideoError
+from recognizer.faces import Box
+from recognizer.recognizer import RecognizedFace
+from tests.recognizer.video_fixture import RATE, write_video
+
+LABELS = tuple(COLOURS)
+
+
+def face(x, y, side, emotion="happy", share=0.7):
+    probabilities = dict.fromkeys(LABELS, (1 - share) / 6) | {emotion: share}
+    return RecognizedFace(Box(x, y, side, side), 0.9, emotion, probabilities)
+
+
+def bgr(colour):
+    return np.array([int(colour[k : k + 2], 16) for k in (5, 3, 1)])
+
+
+def coloured(picture, emotion):
+    """Where a picture shows the colour of an emotion, bool [H, W]."""
+    return np.abs(picture.astype(int) - bgr(COLOURS[emotion])).max(axis=2) < 20
+
+
+GREY = np.full((480, 640, 3), 128, np.uint8)
+
+
+def test_the_picture_itself_stays_as_it_was():
+    before = GREY.copy()
+    assert draw(GREY, [face(100, 100, 80)]).shape == GREY.shape
+    np.testing.assert_array_equal(GREY, before)
+    np.testing.assert_array_equal(draw(GREY, []), before)
+
+
+def test_a_box_is_drawn_around_the_face_and_nothing_on_it():
+    picture = draw(GREY, [face(100, 100, 80)])
+    for row, column in ((100, 140), (179, 140), (140, 100), (140, 179)):
+        assert coloured(picture, "happy")[row, column]
+    np.testing.assert_array_equal(picture[105:175, 105:175], GREY[105:175, 105:175])
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 1.0])
+def test_the_bar_is_as_long_as_the_probability(share):
+    picture = draw(GREY, [face(100, 100, 80, "sad", share)])
+    # Beside the box, the bar is the longest run of its colour in a row.
+    rows = coloured(picture, "sad")[:, 200:]
+    full = coloured(draw(GREY, [face(100, 100, 80, "sad", 1.0)]), "sad")[:, 200:]
+    assert rows.sum(axis=1).max() == pytest.approx(share * full.sum(axis=1).max(), abs=3)
+
+
+def test_all_seven_bars_have_their_colours():
+    picture = draw(GREY, [face(100, 100, 80, share=0.3)])
+    for emotion in LABELS:
+        assert coloured(picture, emotion).any(), emotion
+
+
+def test_in_a_crowd_no_face_is_covered_by_the_panel_of_another():
+    faces = [face(20 + 105 * k, y, 80) for y in (60, 220, 380) for k in range(6)]
+    picture = draw(GREY, faces)
+    for found in faces:
+        inside = np.s_[found.box.y + 9 : found.box.y + 60, found.box.x + 9 : found.box.x + 71]
+        np.testing.assert_array_equal(picture[inside], GREY[inside])
+
+
+@pytest.mark.parametrize("shape", [(48, 48), (30, 200), (1, 1), (640, 640), (300, 500)])
+def test_small_pictures_are_enlarged_by_a_whole_number(shape):
+    picture = draw(np.zeros((*shape, 3), np.uint8), [face(0, 0, 1)])
+    scale = picture.shape[0] // shape[0]
+    assert picture.shape == (scale * shape[0], scale * shape[1], 3)
+    assert max(picture.shape) >= SHORTEST > max(shape) * (scale - 1)
+
+
+@given(
+    st.tuples(st.integers(1, 900), st.integers(1, 900)),
+    st.lists(
+        st.tuples(*[st.integers(-50, 900)] * 2, st.integers(1, 900), st.sampled_from(LABELS)),
+        max_size=4,
+    ),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_box_in_any_picture_can_be_drawn(shape, faces):
+    image = np.zeros((*shape, 3), np.uint8)
+    assert draw(image, [face(*place) for place in faces]).dtype == np.uint8
+
+
+def test_other_emotions_can_be_drawn():
+    other = RecognizedFace(Box(9, 9, 90, 90), 1.0, "bored", {"bored": 0.6, "awake": 0.4})
+    assert (draw(GREY, [other]) != GREY).any()
+
+
+# ---------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff"])
+def test_an_annotated_photo_is_a_photo_in_colour(tmp_path, suffix):
+    _, data = cv2.imencode(".png", GREY)
+    path = tmp_path / f"new/a{suffix}"
+    annotate_photo(data.tobytes(), [face(100, 100, 80)], path)
+    picture = cv2.imread(str(path))
+    assert picture.shape == GREY.shape
+    assert np.abs(picture.astype(int) - draw(GREY, [face(100, 100, 80)])).mean() < 3
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_photo_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    _, data = cv2.imencode(".png", GREY)
+    with pytest.raises(OutputError, match=r"file/a\.jpg: cannot be written: "):
+        annotate_photo(data.tobytes(), [], tmp_path / "file/a.jpg")
+
+
+def read_video(path):
+    capture = cv2.VideoCapture(str(path))
+    assert capture.get(cv2.CAP_PROP_FPS) == RATE
+    frames = []
+    while (decoded := capture.read())[0]:
+        frames.append(decoded[1])
+    return frames
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_an_annotated_video_has_all_frames_and_each_answer_on_its_own(tmp_path, every):
+    source, path = write_video(tmp_path / "a.mp4", frames=10), tmp_path / "out/a.mp4"
+    emotions = ["happy", "sad", "angry"]
+    with annotated_video(source, path, every) as write:
+        for number in range(0, 10, every):
+            write([face(100, 100, 90, emotions[number // every % 3])])
+        assert not path.exists()
+    frames = read_video(path)
+    assert len(frames) == 10
+    for number, picture in enumerate(frames):
+        assert picture.shape == (480, 640, 3)
+        # The left edge of the box, in a picture of twice the size.
+        shown = picture[210:370, 199:202].reshape(-1, 3).mean(axis=0)
+        distances = {name: np.abs(shown - bgr(COLOURS[name])).sum() for name in emotions}
+        assert min(distances, key=distances.get) == emotions[number // every % 3]
+
+
+def test_an_odd_size_can_be_written(tmp_path):
+    source = tmp_path / "odd.avi"
+    writer = cv2.VideoWriter(str(source), cv2.VideoWriter_fourcc(*"MJPG"), RATE, (641, 481))
+    for _ in range(3):
+        writer.write(np.full((481, 641, 3), 99, np.uint8))
+    writer.release()
+    with annotated_video(source, tmp_path / "out.mp4", 1) as write:
+        for _ in range(3):
+            write([])
+    assert [frame.shape for frame in read_video(tmp_path / "out.mp4")] == [(480, 640, 3)] * 3
+
+
+def test_a_failed_video_leaves_nothing_behind(tmp_path):
+    source, folder = write_video(tmp_path / "a.mp4", frames=5), tmp_path / "out"
+    with pytest.raises(RuntimeError), annotated_video(source, folder / "a.mp4", 1) as write:
+        write([])
+        raise RuntimeError
+    assert list(folder.iterdir()) == []
+
+
+def test_what_is_no_video_cannot_be_annotated(tmp_path):
+    (tmp_path / "a.mp4").write_text("no video")
+    with pytest.raises(VideoError), annotated_video(tmp_path / "a.mp4", tmp_path / "b.mp4", 1):
+        pass
+    assert not (tmp_path / "b.mp4").exists()

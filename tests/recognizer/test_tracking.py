@@ -1,0 +1,118 @@
+"""A face keeps its person, and its probabilities follow slowly."""
+
+from math import exp
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recognizer.faces import Box
+from recognizer.recognizer import RecognizedFace
+from recognizer.tracking import MAX_GAP, Tracker, overlap
+
+
+def face(x, y=0, side=100, happy=1.0):
+    probabilities = {"happy": happy, "sad": 1 - happy}
+    emotion = max(probabilities, key=probabilities.get)
+    return RecognizedFace(Box(x, y, side, side), 0.9, emotion, probabilities)
+
+
+def persons(tracker, seconds, *faces):
+    return [tracked.person for tracked in tracker.update(seconds, faces)]
+
+
+def test_faces_that_cross_the_picture_keep_their_persons():
+    tracker = Tracker()
+    for step in range(50):
+        left, right = face(10 * step, 0), face(490 - 10 * step, 150)
+        order = [left, right] if step % 2 else [right, left]
+        assert persons(tracker, step / 25, *order) == ([2, 1] if step % 2 else [1, 2])
+
+
+def test_each_new_face_is_a_new_person():
+    tracker = Tracker()
+    assert persons(tracker, 0.0, face(0)) == [1]
+    assert persons(tracker, 0.1, face(300), face(0)) == [2, 1]
+    assert persons(tracker, 0.2, face(600), face(0), face(300)) == [3, 1, 2]
+
+
+def test_a_short_gap_is_survived_and_a_long_one_is_not():
+    tracker = Tracker()
+    assert persons(tracker, 0.0, face(0)) == [1]
+    for seconds in (0.3, 0.6, 0.9):
+        assert persons(tracker, seconds) == []
+    assert persons(tracker, MAX_GAP, face(0)) == [1]
+    assert persons(tracker, MAX_GAP + 0.5) == []
+    assert persons(tracker, 2 * MAX_GAP + 0.5, face(0)) == [2]
+
+
+def test_frames_far_apart_are_no_gap():
+    tracker = Tracker()
+    assert [persons(tracker, 10.0 * k, face(5 * k)) for k in range(5)] == [[1]] * 5
+
+
+def test_the_larger_overlap_wins():
+    tracker = Tracker()
+    tracker.update(0.0, [face(0), face(60)])
+    assert persons(tracker, 0.1, face(50), face(10)) == [2, 1]
+    # Two boxes on one face: the worse one is somebody new.
+    assert persons(tracker, 0.2, face(45), face(52), face(8)) == [3, 2, 1]
+
+
+@pytest.mark.parametrize("rate", [5, 25, 100])
+def test_smoothing_depends_on_time_and_not_on_the_rate_of_frames(rate):
+    tracker = Tracker(time_constant=0.5)
+    tracker.update(0.0, [face(0, happy=1)])
+    for frame in range(1, rate + 1):
+        (tracked,) = tracker.update(frame / rate, [face(0, happy=0)])
+    assert tracked.probabilities["happy"] == pytest.approx(exp(-1 / 0.5), abs=1e-6)
+    assert tracked.emotion == "sad"
+
+
+def test_the_emotion_is_that_of_the_smoothed_probabilities():
+    tracker = Tracker(time_constant=0.5)
+    tracker.update(0.0, [face(0, happy=1)])
+    (tracked,) = tracker.update(0.1, [face(0, happy=0)])
+    assert tracked.emotion == "happy"
+    assert tracked.probabilities["happy"] == pytest.approx(exp(-0.2), abs=1e-6)
+
+
+def test_without_a_time_constant_nothing_is_smoothed():
+    tracker = Tracker(time_constant=0)
+    tracker.update(0.0, [face(0, happy=1)])
+    (tracked,) = tracker.update(0.04, [face(0, happy=0.3)])
+    assert tracked.probabilities == {"happy": 0.3, "sad": 0.7}
+
+
+def test_everything_else_of_a_face_stays():
+    (tracked,) = Tracker().update(0.0, [face(7, 8, 90, happy=0.25)])
+    original = face(7, 8, 90, happy=0.25)
+    assert vars(tracked) == vars(original) | {"person": 1}
+
+
+boxes = st.builds(Box, *[st.integers(0, 300)] * 2, *[st.integers(1, 200)] * 2)
+
+
+@given(boxes, boxes)
+def test_overlap_is_a_share_and_the_same_both_ways(a, b):
+    assert 0 <= overlap(a, b) == overlap(b, a) <= 1
+    assert overlap(a, a) == 1
+
+
+def test_overlap_of_known_boxes():
+    assert overlap(Box(0, 0, 10, 10), Box(5, 0, 10, 10)) == pytest.approx(1 / 3)
+    assert overlap(Box(0, 0, 10, 10), Box(10, 0, 10, 10)) == 0
+
+
+@given(st.lists(st.lists(boxes, max_size=4), max_size=12), st.floats(0, 2))
+def test_no_two_faces_of_a_frame_are_one_person(scenes, time_constant):
+    tracker, known = Tracker(time_constant), 0
+    for number, scene in enumerate(scenes):
+        faces = [RecognizedFace(box, 1.0, "a", {"a": 0.6, "b": 0.4}) for box in scene]
+        tracked = tracker.update(number * 0.4, faces)
+        numbers = [found.person for found in tracked]
+        assert [found.box for found in tracked] == scene
+        assert len(set(numbers)) == len(numbers)
+        new = sorted(number for number in numbers if number > known)
+        assert new == list(range(known + 1, known + 1 + len(new)))
+        known += len(new)
