@@ -10,30 +10,35 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from api.body_limit import BodyLimit
 from api.deadline import Deadline
-from api.errors import add_error_handlers
+from api.errors import add_error_handlers, documented
 from api.logs import LogRequests, log_as_json
 from api.metrics import CountRequests, Metrics
-from api.routes import health, metrics, model, page, predict
-from api.schemas import Problem
+from api.routes import analyze, health, metrics, model, open_inference, page, predict, stream
+from api.schemas import Problem, ProtocolProblem
 from api.security import SecurityHeaders, require_api_key
-from api.served_model import ServedModel
+from api.served_models import ServedModels
 from api.settings import Settings, load_settings
 from api.slots import InferenceSlots
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the server; the model is loaded when it starts, in the background."""
+    """Build the server; the models are loaded when it starts."""
     app = FastAPI(
         title="Facial expression recognition",
         description="Finds the faces in an image and tells the emotion that each one shows.",
         lifespan=_lifespan,
     )
     app.state.settings = settings
-    app.state.model = ServedModel(settings)
-    app.state.slots = InferenceSlots(
+    app.state.models = ServedModels(settings)
+    app.state.slots = slots = InferenceSlots(
         settings.max_concurrency, settings.max_queue, settings.queue_seconds
     )
-    app.state.metrics = Metrics(waiting=lambda: app.state.slots.waiting)
+    app.state.streams = streams = anyio.Semaphore(settings.max_streams)
+    app.state.metrics = Metrics(
+        waiting=lambda: slots.waiting,
+        running=lambda: slots.running,
+        streams=lambda: settings.max_streams - streams.value,
+    )
     # The last one added is the first to see a request.
     app.add_middleware(BodyLimit, max_bytes=settings.max_bytes)
     app.add_middleware(Deadline, seconds=settings.deadline_seconds)
@@ -42,21 +47,38 @@ def create_app(settings: Settings) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Content-Type", "X-API-Key", "X-Request-ID"],
-            expose_headers=["Retry-After", "Server-Timing", "X-Model-Version", "X-Request-ID"],
+            allow_headers=[
+                "Content-Type",
+                "Inference-Header-Content-Length",
+                "X-API-Key",
+                "X-Request-ID",
+            ],
+            expose_headers=[
+                "Inference-Header-Content-Length",
+                "Retry-After",
+                "Server-Timing",
+                "X-Model-Version",
+                "X-Request-ID",
+            ],
         )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
     app.add_middleware(LogRequests)
     add_error_handlers(app)
-    for subject in (predict, model, metrics):
+    for subject, shape in (
+        (predict, Problem),
+        (model, Problem),
+        (metrics, Problem),
+        (analyze, ProtocolProblem),
+        (open_inference, ProtocolProblem),
+    ):
         app.include_router(
             subject.router,
             dependencies=[Depends(require_api_key)],
-            responses={401: {"model": Problem, "description": "The API key is missing or wrong"}},
+            responses=documented({401: "The API key is missing or wrong"}, shape),
         )
-    for subject in (health, page):
-        app.include_router(subject.router)
+    for router in (health.router, open_inference.probes, stream.router, page.router):
+        app.include_router(router)
     app.mount("/static", page.files)
     return app
 
@@ -65,9 +87,10 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # A damaged image is the sender's business; the answer tells, the log need not.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(anyio.to_thread.run_sync, app.state.model.load)
-        yield
+    # Before the first connection: a worker that replaces another one must not answer 503 while
+    # its neighbours could have answered. What goes wrong here is said by /readyz.
+    await anyio.to_thread.run_sync(app.state.models.load)
+    yield
 
 
 log_as_json()

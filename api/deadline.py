@@ -1,8 +1,9 @@
 """No request takes longer than allowed."""
 
 import anyio
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import problem_response
 
 
 class Deadline:
@@ -37,5 +38,5 @@ class Deadline:
             await self.app(scope, noting_receive, noting_send)
         if deadline.cancelled_caught and not answered:
             status, what = (408, "had not arrived") if awaits_body else (504, "was not answered")
-            problem = {"detail": f"the request {what} within {self.seconds:g} seconds"}
-            await JSONResponse(problem, status)(scope, receive, send)
+            sentence = f"the request {what} within {self.seconds:g} seconds"
+            await problem_response(scope, status, sentence)(scope, receive, send)

@@ -1,42 +1,82 @@
-"""Every error as JSON: {"detail": "one sentence"}."""
+"""Every error as JSON: {"detail": "one sentence"}, or {"error": …} where a protocol wants that."""
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from api.logs import request_id
-from recognizer.errors import ImageError, TooManyPixelsError
+from api.schemas import Problem, Schema
+from recognizer.errors import DetectorError, ImageError, TooManyPixelsError
 
 
 def add_error_handlers(app: FastAPI) -> None:
     """Make `app` answer each kind of error with its status and a sentence."""
-    app.add_exception_handler(TooManyPixelsError, _answer(413))
-    app.add_exception_handler(ImageError, _answer(422))
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ImageError, _refusal)
+    app.add_exception_handler(DetectorError, _refusal)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
-    app.add_exception_handler(ClientDisconnect, _answer(400, "the request broke off"))
+    app.add_exception_handler(ClientDisconnect, _broken_off)
     app.add_exception_handler(Exception, _bug)
 
 
-def _answer(status: int, detail: str | None = None):
-    async def handle(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"detail": detail or str(error)}, status)
+OVERLOAD = {
+    408: "The request did not arrive in time",
+    429: "Too many images are waiting; `Retry-After` tells when to try again",
+    503: "No model is ready",
+    504: "The request was not answered in time",
+}
+"""What may happen to every request for a prediction."""
 
-    return handle
+
+def documented(problems: dict[int, str], shape: type[Schema] = Problem) -> dict:
+    """The errors of a route for OpenAPI, from what each status means there."""
+    return {status: {"model": shape, "description": text} for status, text in problems.items()}
+
+
+def problem_response(
+    scope: Scope, status: int, sentence: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """The answer that tells a problem, in the shape that the route's clients expect."""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    protocol = path in {"/v2", "/analyze"} or path.startswith("/v2/")
+    return JSONResponse({"error" if protocol else "detail": sentence}, status, headers)
+
+
+def status_of(error: ImageError | DetectorError) -> int:
+    """The status that tells this error."""
+    return 413 if isinstance(error, TooManyPixelsError) else 422
+
+
+async def _refusal(request: Request, error: ImageError | DetectorError) -> JSONResponse:
+    return problem_response(request.scope, status_of(error), str(error))
+
+
+async def _http(request: Request, error: HTTPException) -> JSONResponse:
+    return problem_response(request.scope, error.status_code, error.detail, error.headers)
+
+
+async def _broken_off(request: Request, error: ClientDisconnect) -> JSONResponse:
+    return problem_response(request.scope, 400, "the request broke off")
 
 
 async def _bug(request: Request, error: Exception) -> JSONResponse:
     # The traceback is logged after this answer is sent, with the same id.
     headers = {"X-Request-ID": request_id.get() or ""}
-    return JSONResponse({"detail": "internal server error"}, 500, headers)
+    return problem_response(request.scope, 500, "internal server error", headers)
 
 
 async def _invalid_parameter(request: Request, error: RequestValidationError) -> JSONResponse:
+    return problem_response(request.scope, 422, invalid_parameter(error))
+
+
+def invalid_parameter(error: RequestValidationError | ValidationError) -> str:
+    """The sentence for the first parameter that does not fit."""
     problem = error.errors()[0]
-    where, *name = problem["loc"]
-    parameter = ".".join(map(str, name))
+    *where, name = problem["loc"]
     found = str(problem["input"])[:100]
     message = problem["msg"][:1].lower() + problem["msg"][1:]
-    return JSONResponse(
-        {"detail": f"{where} parameter {parameter}: {message} (found {found!r})"}, 422
-    )
+    return f"{where[0] if where else 'query'} parameter {name}: {message} (found {found!r})"

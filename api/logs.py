@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 SANE_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 """What is accepted as a request's id."""
 
+UVICORNS = re.compile(r'%s - "WebSocket|connection (open|closed)$')
+"""What uvicorn logs of a WebSocket, with its query."""
+
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request being answered."""
 
@@ -23,18 +26,21 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 class LogRequests:
     """ASGI middleware that gives every request an id, returns it, and logs one line at the end.
 
-    A sane `X-Request-ID` of the client's is kept.
+    A sane `X-Request-ID` of the client's is kept. A stream gets an id, and logs its line itself.
     """
 
     def __init__(self, app: ASGIApp):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         sent = Headers(scope=scope).get("x-request-id", "")
         request_id.set(sent if SANE_ID.fullmatch(sent) else uuid4().hex)
+        if scope["type"] == "websocket":
+            await self.app(scope, receive, send)
+            return
         status = 500  # unless an answer begins
 
         async def tagging_send(message: Message) -> None:
@@ -84,5 +90,6 @@ def log_as_json() -> None:
     logging.getLogger("api").setLevel(logging.INFO)
     for handler in (own, *logging.getLogger("uvicorn").handlers):
         handler.setFormatter(JsonFormatter())
-    # A request has its line already.
+    # A request has its line already, and so has a stream; uvicorn's would show the query.
     logging.getLogger("uvicorn.access").handlers.clear()
+    logging.getLogger("uvicorn.error").addFilter(lambda line: not UVICORNS.match(line.msg))

@@ -3,7 +3,7 @@
 Every process counts for itself: with several workers, each scrape sees one of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import perf_counter
 
 from prometheus_client import (
@@ -24,6 +24,8 @@ disable_created_metrics()
 REASONS = {
     400: "malformed",
     401: "api_key",
+    403: "origin",
+    404: "unknown",
     408: "slow_body",
     413: "too_large",
     415: "content_type",
@@ -32,15 +34,28 @@ REASONS = {
     503: "not_ready",
     504: "deadline",
 }
-"""Why a request was rejected, by the status of its answer."""
+"""Why a request or a frame was rejected, by the status of its answer."""
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
-    """The metrics of one application; `waiting` tells the requests that wait for a slot."""
+    """The metrics of one application.
 
-    def __init__(self, waiting: Callable[[], int]):
+    Parameters
+    ----------
+    waiting, running : callable
+        How many requests and frames wait for an inference slot, and how many have one.
+    streams : callable
+        How many streams are open.
+    """
+
+    def __init__(
+        self,
+        waiting: Callable[[], int],
+        running: Callable[[], int],
+        streams: Callable[[], int],
+    ):
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "fer_requests", "Requests answered.", ("route", "status"), registry=registry
@@ -53,17 +68,26 @@ class Metrics:
             buckets=SECONDS,
         )
         self.rejected = Counter(
-            "fer_rejected_requests", "Requests refused.", ("reason",), registry=registry
+            "fer_rejected_requests", "Requests and frames refused.", ("reason",), registry=registry
         )
         self.in_flight = Gauge(
             "fer_requests_in_flight", "Requests not yet answered.", registry=registry
         )
-        Gauge(
-            "fer_requests_waiting", "Requests that wait for an inference slot.", registry=registry
-        ).set_function(waiting)
+        for name, what, count in (
+            ("fer_requests_waiting", "Requests and frames that wait for a slot.", waiting),
+            ("fer_inferences_running", "Inference slots that are taken.", running),
+            ("fer_streams_open", "Open connections to /stream.", streams),
+        ):
+            Gauge(name, what, registry=registry).set_function(count)
+        self.frames = Counter(
+            "fer_stream_frames",
+            "Frames of streams: answered, refused, or dropped for a newer one.",
+            ("result",),
+            registry=registry,
+        )
         self.steps = Histogram(
             "fer_step_seconds",
-            "Time of each step with one image: decode, detect, classify.",
+            "Time of each step with one image or tensor: decode, detect, classify.",
             ("step",),
             registry=registry,
             buckets=SECONDS,
@@ -87,12 +111,24 @@ class Metrics:
         for step, seconds in recognition.seconds.items():
             self.steps.labels(step).observe(seconds)
         self.faces.observe(len(recognition.faces))
-        for face in recognition.faces:
-            self.predictions.labels(face.emotion, version).inc()
+        self.count_predictions((face.emotion for face in recognition.faces), version)
+
+    def count_predictions(self, emotions: Iterable[str], version: str) -> None:
+        """Count one prediction for each of the emotions."""
+        for emotion in emotions:
+            self.predictions.labels(emotion, version).inc()
+
+    def count_rejection(self, status: int) -> None:
+        """Count a request or a frame that was refused with this status."""
+        if status in REASONS:
+            self.rejected.labels(REASONS[status]).inc()
 
 
 class CountRequests:
-    """ASGI middleware that counts and times every request by its route."""
+    """ASGI middleware that counts and times every request by its route.
+
+    A stream counts its frames itself.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics):
         self.app = app
@@ -121,5 +157,4 @@ class CountRequests:
             route = getattr(scope.get("route"), "path", mount or "none")
             self.metrics.requests.labels(route, status).inc()
             self.metrics.latency.labels(route).observe(perf_counter() - start)
-            if status in REASONS:
-                self.metrics.rejected.labels(REASONS[status]).inc()
+            self.metrics.count_rejection(status)

@@ -3,8 +3,9 @@
 from secrets import compare_digest
 from typing import Annotated
 
-from fastapi import HTTPException, Request, Security
+from fastapi import HTTPException, Request, Security, WebSocket
 from fastapi.security import APIKeyHeader
+from pydantic import SecretStr
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,17 +24,30 @@ PAGE_POLICY = (
 
 async def require_api_key(request: Request, key: Annotated[str | None, Security(KEY)]) -> None:
     """Answer 401 unless the request carries the key of the settings, or they have none."""
-    expected = request.app.state.settings.api_key
-    if expected is None:
-        return
-    # The time that it takes to compare must not tell how much of a guess is right.
     # Headers are read as Latin-1; this gives back the bytes that were sent.
-    if not compare_digest((key or "").encode("latin-1"), expected.get_secret_value().encode()):
+    if not is_key((key or "").encode("latin-1"), request.app.state.settings.api_key):
         raise HTTPException(
             401,
             "the header X-API-Key is missing or wrong",
             {"WWW-Authenticate": "APIKey"},
         )
+
+
+def is_key(key: bytes, expected: SecretStr | None) -> bool:
+    """Whether this is the key of the settings, or they have none."""
+    # The time that it takes to compare must not tell how much of a guess is right.
+    return expected is None or compare_digest(key, expected.get_secret_value().encode())
+
+
+def is_welcome(socket: WebSocket, cors_origins: tuple[str, ...]) -> bool:
+    """Whether the page that opens a WebSocket is this server's own, or of a site in the settings.
+
+    Browsers let every page open a WebSocket to every server, and tell whose page it is.
+    """
+    origin = socket.headers.get("origin")
+    if origin is None or "*" in cors_origins or origin in cors_origins:
+        return True
+    return origin.partition("://")[2] == socket.headers.get("host")
 
 
 class SecurityHeaders:

@@ -1,4 +1,4 @@
-"""The model file that is served: loading, ready, or failed with a reason."""
+"""One version of the model that is served: loading, ready, or failed with a reason."""
 
 import json
 import logging
@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from time import perf_counter
-from typing import Annotated
 
 import numpy as np
-from fastapi import Depends, HTTPException, Request, Response
 
+from api.detectors import Detectors
+from api.model_source import Files, Revision
+from api.options import Options
 from api.schemas import ImageSize
-from api.settings import Settings
-from recognizer.classifier import Classifier
 from recognizer.errors import ImageError, ModelError
-from recognizer.faces import DETECTORS, SIZE
+from recognizer.faces import SIZE
 from recognizer.image import decode
 from recognizer.recognizer import RecognizedFace, Recognizer
 
@@ -49,87 +48,87 @@ class ServedModel:
 
     name = "emotion"
 
-    def __init__(self, settings: Settings):
-        self.settings = settings
-        self.problem: str | None = "the model is still loading"
+    def __init__(
+        self, source: Files | Revision, detectors: Detectors, max_pixels: int, max_faces: int
+    ):
+        self.source = source
+        self.detectors = detectors
+        self.max_pixels = max_pixels
+        self.max_faces = max_faces
+        self.problem: str | None = LOADING
+
+    @property
+    def version(self) -> str:
+        """SHA-256 of the model file's bytes, in hexadecimal digits."""
+        return self.classifier.version
 
     def load(self) -> None:
         """Load the file and warm it up. What goes wrong is logged and becomes `problem`."""
         try:
-            self.classifier = Classifier(self.settings.model_path)
-            self._recognizers = {
-                name: Recognizer(self.classifier, detector())
-                for name, detector in DETECTORS.items()
-            }
+            self.classifier = self.source.load()
             self.evaluation = self._read_evaluation()
             self._warm_up()
         except ModelError as error:
             self.problem = str(error)
             log.error("not ready: %s", error)
         except Exception:
-            self.problem = f"{self.settings.model_path}: failed to load; the server's log says why"
-            log.exception("not ready: %s: failed to load", self.settings.model_path)
+            self.problem = f"{self.source}: failed to load; the server's log says why"
+            log.exception("not ready: %s: failed to load", self.source)
         else:
             self.problem = None
-            log.info("ready: %s, version %s", self.settings.model_path, self.classifier.version)
+            log.info("ready: %s, version %s", self.source, self.version)
 
     def _read_evaluation(self) -> dict | None:
-        path = self.settings.metrics_dir / self.classifier.dataset / "evaluation.json"
-        if not path.is_file():
+        text = self.source.evaluation(self.classifier.dataset)
+        if text is None:
             return None
         try:
-            evaluation = json.loads(path.read_text())
+            evaluation = json.loads(text)
             measured = evaluation["model"]["version"]
         except (ValueError, KeyError) as error:  # no reason to stop recognizing
-            log.error("%s: GET /model shows no evaluation, because it is damaged: %r", path, error)
+            log.error("%s: its evaluation is not shown, because it is damaged: %r", self, error)
             return None
-        if not self.classifier.version.startswith(measured):
-            log.warning("%s is of model %s, not of the served one; not shown", path, measured)
+        if not self.version.startswith(measured):
+            log.warning("%s: the evaluation is of model %s; it is not shown", self, measured)
             return None
         return evaluation
+
+    def __str__(self) -> str:
+        return str(self.source)
 
     def _warm_up(self) -> None:
         """Run every detector and the model once, and look at what the model answers."""
         blank = np.zeros((SIZE, SIZE), np.uint8)
         try:
-            for recognizer in self._recognizers.values():
-                recognizer.recognize(blank)
+            for name in self.detectors.names:
+                Recognizer(self.classifier, self.detectors[name]).recognize(blank)
             probabilities = self.classifier.predict(blank[None])
         except Exception as error:  # onnxruntime's exceptions have no other class in common
             reason = " ".join(str(error).split())
-            raise ModelError(
-                f"{self.settings.model_path}: the warm-up inference failed: {reason}"
-            ) from error
+            raise ModelError(f"{self}: the warm-up inference failed: {reason}") from error
         if not abs(probabilities.sum() - 1) < 1e-3:
-            raise ModelError(
-                f"{self.settings.model_path}: the warm-up inference gave no probabilities"
-            )
+            raise ModelError(f"{self}: the warm-up inference gave no probabilities")
 
-    def recognize(self, data: bytes, detector: str, min_confidence: float = 0) -> Recognition:
+    def recognize(self, data: bytes, options: Options) -> Recognition:
         """Decode an image file and recognize its faces; safe to call from many threads.
-
-        Parameters
-        ----------
-        data : bytes
-            The whole file.
-        detector : str
-            A key of `DETECTORS`.
-        min_confidence : float
-            Faces of which the detector is less sure are left out, 0 … 1.
 
         Raises
         ------
         ImageError
             The bytes are no image that can be used.
+        DetectorError
+            This server has no such detector.
         """
-        recognizer = self._recognizers[detector]
+        recognizer = Recognizer(
+            self.classifier, self.detectors[options.faces], options.align, options.enhance
+        )
         times = [perf_counter()]
-        image = decode(data, self.settings.max_pixels)
+        image = decode(data, self.max_pixels)
         times.append(perf_counter())
         found = recognizer.detector.detect(image)
         times.append(perf_counter())
-        sure = [face for face in found if face.confidence >= min_confidence]
-        faces = recognizer.classify(image, sure[: self.settings.max_faces])
+        sure = [face for face in found if face.confidence >= options.min_confidence]
+        faces = recognizer.classify(image, sure[: self.max_faces])
         times.append(perf_counter())
         seconds = [end - start for start, end in pairwise(times)]
         return Recognition(
@@ -140,25 +139,17 @@ class ServedModel:
         )
 
     def recognize_each(
-        self, files: Sequence[bytes], detector: str, min_confidence: float = 0
+        self, files: Sequence[bytes], options: Options
     ) -> list[Recognition | ImageError]:
         """Recognize one file after the other; what is no image becomes its error."""
         results = []
         for data in files:
             try:
-                results.append(self.recognize(data, detector, min_confidence))
+                results.append(self.recognize(data, options))
             except ImageError as error:
                 results.append(error)
         return results
 
 
-async def ready_model(request: Request, response: Response) -> ServedModel:
-    """The model, or an answer 503 that says why there is none. Its version becomes a header."""
-    model: ServedModel = request.app.state.model
-    if model.problem:
-        raise HTTPException(503, model.problem)
-    response.headers["X-Model-Version"] = model.classifier.version
-    return model
-
-
-ReadyModel = Annotated[ServedModel, Depends(ready_model)]
+LOADING = "the model is still loading"
+"""The problem of a model that has not been loaded yet."""

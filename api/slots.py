@@ -42,6 +42,17 @@ class InferenceSlots:
 
     async def run(self, function: Callable, *arguments: Any) -> Any:
         """Call a function in a slot's thread; no slot in time is answered with 429."""
+        await self.acquire()
+        return await self.start(function, *arguments)
+
+    async def acquire(self) -> None:
+        """Wait for a slot, in the order of arrival; `start` must follow at once.
+
+        Raises
+        ------
+        HTTPException
+            429: too many wait already, or none became free in time.
+        """
         if self._free.value == 0 and self.waiting >= self.max_waiting:
             raise self._overloaded()
         try:
@@ -49,6 +60,9 @@ class InferenceSlots:
                 await self._free.acquire()
         except TimeoutError:
             raise self._overloaded() from None
+
+    async def start(self, function: Callable, *arguments: Any) -> Any:
+        """Call a function in the thread of the acquired slot."""
         job = asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
         # A request may be given up, but a thread cannot: the slot is free when its thread is.
         job.add_done_callback(lambda done: self._free.release())

@@ -1,9 +1,8 @@
 """Probes: is the process alive, and can it answer?"""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException, Request
 
 from api.schemas import Problem, Status
-from api.served_model import ReadyModel
 
 router = APIRouter(tags=["health"])
 
@@ -15,6 +14,8 @@ async def livez() -> Status:
 
 
 @router.get("/readyz", responses={503: {"model": Problem, "description": "Not yet, or not at all"}})
-async def readyz(model: ReadyModel) -> Status:
-    """A warm-up inference has passed and images can be sent; otherwise 503 says why not."""
+async def readyz(request: Request) -> Status:
+    """Every version in the settings has passed a warm-up inference; otherwise 503 says why not."""
+    if problem := request.app.state.models.problem:
+        raise HTTPException(503, problem)
     return Status(status="ready")

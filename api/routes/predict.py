@@ -1,32 +1,23 @@
 """The emotions in one image, and in many."""
 
-from typing import Annotated, Literal
+from fastapi import APIRouter, Request, Response
 
-from fastapi import APIRouter, Query, Request, Response
-
+from api.errors import OVERLOAD, documented
 from api.image_files import ImageInJson, many_image_files, one_image_file
+from api.options import ImageOptions
 from api.schemas import (
     BatchError,
     BatchFaces,
     BatchPrediction,
     ModelIdentity,
     Prediction,
-    Problem,
+    request_schema,
 )
-from api.served_model import ReadyModel, Recognition, ServedModel
+from api.served_model import Recognition, ServedModel
+from api.served_models import ready_model
 from recognizer.errors import ImageError
-from recognizer.faces import DETECTORS
 
 router = APIRouter(tags=["prediction"])
-
-Detector = Annotated[
-    Literal[tuple(DETECTORS)],
-    Query(description="How faces are found; `whole` takes the whole image as one face."),
-]
-MinConfidence = Annotated[
-    float,
-    Query(ge=0, le=1, description="Leave out faces of which the detector is less sure than this."),
-]
 
 BINARY = {"type": "string", "format": "binary"}
 ONE_IMAGE = {
@@ -43,7 +34,7 @@ ONE_IMAGE = {
         },
         "image/*": {"schema": BINARY},
         "application/octet-stream": {"schema": BINARY},
-        "application/json": {"schema": ImageInJson.model_json_schema()},
+        "application/json": {"schema": request_schema(ImageInJson)},
     },
 }
 MANY_IMAGES = {
@@ -54,83 +45,73 @@ MANY_IMAGES = {
                 "type": "object",
                 "required": ["files"],
                 "properties": {
-                    "files": {"type": "array", "items": BINARY, "description": "The images."}
+                    "files": {
+                        "type": "array",
+                        "items": BINARY,
+                        "minItems": 1,
+                        "description": "The images.",
+                    }
                 },
             }
         }
     },
 }
-OVERLOAD = {
-    408: "The request did not arrive in time",
-    429: "Too many images are waiting; `Retry-After` tells when to try again",
-    503: "No model is ready",
-    504: "The request was not answered in time",
-}
 ONE_IMAGE_PROBLEMS = {
     400: "The form or the JSON cannot be read, or has no image",
+    404: "The version that was asked for is not served",
     413: "Too many bytes or too many pixels",
     415: "The content type is neither a form nor an image nor JSON",
-    422: "Not an image, a damaged one, no base64, or a parameter out of range",
+    422: "Not an image, a damaged one, no base64, a parameter out of range, or a detector that"
+    " this server does not have",
     **OVERLOAD,
 }
 MANY_IMAGES_PROBLEMS = {
     400: "The form cannot be read, or has no files",
+    404: "The version that was asked for is not served",
     413: "Too many bytes or too many files",
     415: "The content type is not a form",
-    422: "A parameter is out of range",
+    422: "A parameter is out of range, or the detector is one that this server does not have",
     **OVERLOAD,
 }
-
-
-def _documented(problems: dict[int, str]) -> dict:
-    return {status: {"model": Problem, "description": text} for status, text in problems.items()}
 
 
 @router.post(
     "/predict",
     openapi_extra={"requestBody": ONE_IMAGE},
-    responses=_documented(ONE_IMAGE_PROBLEMS),
+    responses=documented(ONE_IMAGE_PROBLEMS),
 )
-async def predict(
-    request: Request,
-    response: Response,
-    model: ReadyModel,
-    faces: Detector = "haar",
-    min_confidence: MinConfidence = 0,
-) -> Prediction:
+async def predict(request: Request, response: Response, options: ImageOptions) -> Prediction:
     """Find every face in an image and tell its emotion. No face is an empty list."""
+    model = ready_model(request, response, options.version)
     data = await one_image_file(request)
-    found = await request.app.state.slots.run(model.recognize, data, faces, min_confidence)
-    request.app.state.metrics.observe(found, model.classifier.version)
+    found = await request.app.state.slots.run(model.recognize, data, options)
+    request.app.state.metrics.observe(found, model.version)
     response.headers["Server-Timing"] = _server_timing([found])
     return Prediction(
-        image=found.image, faces=found.faces, truncated=found.truncated, model=_identity(model)
+        image=found.image, faces=found.faces, truncated=found.truncated, model=identity(model)
     )
 
 
 @router.post(
     "/predict/batch",
     openapi_extra={"requestBody": MANY_IMAGES},
-    responses=_documented(MANY_IMAGES_PROBLEMS),
+    responses=documented(MANY_IMAGES_PROBLEMS),
 )
 async def predict_batch(
-    request: Request,
-    response: Response,
-    model: ReadyModel,
-    faces: Detector = "haar",
-    min_confidence: MinConfidence = 0,
+    request: Request, response: Response, options: ImageOptions
 ) -> BatchPrediction:
     """Do the same with many images. A bad one gets an error of its own; the others go on."""
-    files = await many_image_files(request, model.settings.max_batch)
+    model = ready_model(request, response, options.version)
+    files = await many_image_files(request, request.app.state.settings.max_batch)
     names, contents = zip(*files, strict=True)
-    found = await request.app.state.slots.run(model.recognize_each, contents, faces, min_confidence)
+    found = await request.app.state.slots.run(model.recognize_each, contents, options)
     good = [result for result in found if isinstance(result, Recognition)]
     for result in good:
-        request.app.state.metrics.observe(result, model.classifier.version)
+        request.app.state.metrics.observe(result, model.version)
     response.headers["Server-Timing"] = _server_timing(good)
     return BatchPrediction(
         results=[_result(name, result) for name, result in zip(names, found, strict=True)],
-        model=_identity(model),
+        model=identity(model),
     )
 
 
@@ -142,10 +123,9 @@ def _result(filename: str, result: Recognition | ImageError) -> BatchFaces | Bat
     )
 
 
-def _identity(model: ServedModel) -> ModelIdentity:
-    return ModelIdentity(
-        name=model.name, version=model.classifier.version, dataset=model.classifier.dataset
-    )
+def identity(model: ServedModel) -> ModelIdentity:
+    """Which model answered."""
+    return ModelIdentity(name=model.name, version=model.version, dataset=model.classifier.dataset)
 
 
 def _server_timing(results: list[Recognition]) -> str:

@@ -1,5 +1,6 @@
 // Which model answers, and how often it was right.
 
+import { offerDetectors } from "./detector.js";
 import { nextKey } from "./key.js";
 import { ask, KeyRefusal, Refusal } from "./recognition.js";
 
@@ -13,7 +14,9 @@ const note = document.getElementById("accuracy-note");
 export async function showModel() {
   for (;;) {
     try {
-      return describe(await ask("model"));
+      describe(await ask("model"));
+      offerDetectors((await ask("models")).detectors);
+      return;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       if (error instanceof KeyRefusal) {

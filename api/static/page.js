@@ -1,5 +1,6 @@
 // Puts the page together: photo, video or webcam in, reading out.
 
+import { onDetectorChange } from "./detector.js";
 import { follow, jpeg } from "./live.js";
 import { showModel } from "./model.js";
 import { hidePace, Pace, showLatency } from "./pace.js";
@@ -22,12 +23,14 @@ const photo = document.getElementById("photo");
 const video = document.getElementById("video");
 
 let activity = new AbortController();
+let shownFile = null; // the photo that can be looked at again
 
 // Ends what goes on, and returns the signal that ends what begins now.
 function begin() {
   activity.abort();
   activity = new AbortController();
   for (const track of video.srcObject?.getTracks() ?? []) track.stop();
+  shownFile = null;
   clearStage();
   hideTimeline();
   showGhost();
@@ -47,6 +50,7 @@ function end(sentence) {
 async function openFile(chosen) {
   if (chosen.type.startsWith("video/")) return openVideo(chosen);
   const signal = begin();
+  shownFile = chosen;
   clear.hidden = false;
   say("Looking for faces…");
   const shown = await showPhoto(chosen);
@@ -188,6 +192,11 @@ webcam.addEventListener("click", () => {
 clear.addEventListener("click", () => {
   end("No picture yet.");
   file.focus();
+});
+
+// A video that runs asks with the next frame.
+onDetectorChange(() => {
+  if (shownFile) openFile(shownFile);
 });
 
 mirrored.addEventListener("change", () => mirror(mirrored.checked));

@@ -1,6 +1,7 @@
 // What was found, in words and bars.
 
 const EMOTIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
+const EYE_LINE = 0.4; // height of the eyes in the model's pictures, from the top
 const LIVE_PAUSE = 2000; // milliseconds between two sentences, so that they can be heard out
 
 const status = document.getElementById("status");
@@ -47,7 +48,7 @@ export function showFaces(faces, source) {
     const names = Object.keys(face.probabilities);
     const card = list.children[index] ?? list.appendChild(newCard(names));
     fillCard(card, face, index, faces.length);
-    if (source) drawCrop(card.querySelector(".crop"), source, face.box);
+    if (source) drawCrop(card.querySelector(".crop"), source, face);
   });
 }
 
@@ -87,12 +88,26 @@ function fillCard(card, face, index, count) {
   }
 }
 
-// The style sheet makes it grey.
-function drawCrop(canvas, source, box) {
+// A square around the face, turned until the eyes are level. The style sheet makes it grey.
+function drawCrop(canvas, source, { box, eyes }) {
+  const side = Math.max(box.width, box.height);
+  let centre = [box.x + box.width / 2, box.y + box.height / 2];
+  let angle = 0;
+  if (eyes) {
+    const [[x1, y1], [x2, y2]] = eyes;
+    angle = Math.atan2(y2 - y1, x2 - x1);
+    const down = (0.5 - EYE_LINE) * side;
+    centre = [(x1 + x2) / 2 - down * Math.sin(angle), (y1 + y2) / 2 + down * Math.cos(angle)];
+  }
   const context = canvas.getContext("2d");
+  context.resetTransform();
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.imageSmoothingQuality = "high";
-  context.drawImage(source, box.x, box.y, box.width, box.height, 0, 0, canvas.width, canvas.height);
+  context.translate(canvas.width / 2, canvas.height / 2);
+  context.scale(canvas.width / side, canvas.height / side);
+  context.rotate(-angle);
+  context.translate(-centre[0], -centre[1]);
+  context.drawImage(source, 0, 0);
 }
 
 export function drawPlate() {

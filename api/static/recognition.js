@@ -1,5 +1,6 @@
 // Sends one picture to the server and returns its answer.
 
+import { detector } from "./detector.js";
 import { keyHeader, requestKey } from "./key.js";
 
 export class Refusal extends Error {
@@ -15,7 +16,7 @@ export class KeyRefusal extends Refusal {}
 export async function recognize(picture, signal) {
   const type = picture.type.startsWith("image/") ? picture.type : "application/octet-stream";
   const headers = { "Content-Type": type };
-  return ask("predict?faces=haar", { method: "POST", body: picture, headers, signal });
+  return ask(`predict?faces=${detector()}`, { method: "POST", body: picture, headers, signal });
 }
 
 export async function ask(address, { headers, ...request } = {}) {

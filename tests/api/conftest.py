@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import cv2
 import httpx
 import pytest
+import uvicorn
 
 from recognizer.classifier import Classifier
 from tests.model_fixture import write_tiny_model
@@ -64,6 +66,36 @@ def serve(tmp_path_factory):
     return start
 
 
+@pytest.fixture(scope="session")
+def serve_app():
+    """A context manager that serves an application of this process and yields a client of it.
+
+    It waits until nothing is loading any more, ready or not.
+    """
+
+    @contextmanager
+    def start(app):
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while not server.started:
+                assert thread.is_alive() and time.monotonic() < deadline
+                time.sleep(0.01)
+            host, port = server.servers[0].sockets[0].getsockname()
+            with httpx.Client(base_url=f"http://{host}:{port}", timeout=PATIENCE) as client:
+                while "loading" in client.get("/readyz").text:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join(PATIENCE)
+
+    return start
+
+
 def until(condition, process, log):
     """Wait for a condition to hold, and return it; a server that ended first is a failure."""
     deadline = time.monotonic() + PATIENCE
@@ -104,6 +136,7 @@ def server(serve, model_path, evaluation, tmp_path_factory):
         "MAX_PIXELS": "1000000",
         "MAX_FACES": "2",
         "MAX_BATCH": "4",
+        "MAX_TENSOR_FACES": "100",
         # Patient, because the machine may be busy.
         "QUEUE_SECONDS": "60",
         "DEADLINE_SECONDS": "100",

@@ -27,7 +27,7 @@ def lines_of(client, request_id):
 
 
 def test_one_line_for_one_request(logging, photo):
-    answer = logging.post("/predict?faces=whole&secret=1", content=photo)
+    answer = logging.post("/predict?faces=whole&min_confidence=0.1", content=photo)
     (line,) = lines_of(logging, answer.headers["x-request-id"])
     assert datetime.fromisoformat(line.pop("time")).tzinfo
     assert 0 < line.pop("milliseconds") < 60_000

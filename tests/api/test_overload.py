@@ -17,13 +17,14 @@ def talk(model_path, conversation, **limits):
     """
     app = create_app(Settings(model_path=model_path, max_concurrency=1, **limits))
     gate = threading.Event()
-    recognize = app.state.model.recognize
+    model = app.state.models.default
+    recognize = model.recognize
 
     def wait_and_recognize(*arguments):
         assert gate.wait(60)
         return recognize(*arguments)
 
-    app.state.model.recognize = wait_and_recognize
+    model.recognize = wait_and_recognize
 
     async def connect():
         async with (
@@ -32,7 +33,7 @@ def talk(model_path, conversation, **limits):
                 transport=httpx.ASGITransport(app), base_url="http://test", timeout=60
             ) as client,
         ):
-            await until(lambda: app.state.model.problem is None)
+            await until(lambda: model.problem is None)
             try:
                 await conversation(app, client, gate)
             finally:

@@ -236,6 +236,18 @@ def test_formats_that_only_one_side_can_read(page, site, files):
     assert not page.find("#photo").is_displayed()
 
 
+def test_the_visitor_chooses_how_faces_are_found(page, site, files):
+    offered = page.run("return [...document.getElementById('detector').options].map(e => e.value)")
+    assert offered == site.get("/models").json()["detectors"]
+    page.choose(files["blank.png"])
+    page.until_says("No face found. ")
+    page.find("#detector option[value=whole]").click()
+    page.until_says("One face: ")
+    outside, box = (page.find(selector).rect for selector in ("#photo", ".box"))
+    for side in ("x", "y", "width", "height"):
+        assert box[side] == pytest.approx(outside[side], abs=1)
+
+
 def test_no_face_is_a_sentence(page, files):
     page.choose(files["blank.png"])
     page.until_says("No face found. ")
@@ -351,7 +363,7 @@ def test_every_control_is_reached_by_keyboard_and_shows_it(page, files):
     page.choose(files["happy.jpg"])
     page.until_shows("happy")
     page.run("document.activeElement.blur()")
-    tab_through(page, ["Limits", "Model", "API", "file", "webcam", "clear"])
+    tab_through(page, ["Limits", "Model", "API", "file", "webcam", "clear", "detector"])
 
     page.run("document.getElementById('webcam').focus()")
     webdriver.ActionChains(page.browser).send_keys(Keys.ENTER).perform()

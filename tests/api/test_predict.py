@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import tempfile
 import threading
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.app import create_app
+from api.settings import Settings
 from recognizer.classifier import Classifier
 from recognizer.faces import HaarDetector
 from tests.model_fixture import LABELS
@@ -64,6 +67,24 @@ def test_form_and_raw_body_give_the_same_faces(server, photo, model_path):
     for content_type in ("image/jpeg", "IMAGE/JPEG; q=1", "application/octet-stream"):
         assert post(server, photo, content_type).json() == answer
     assert server.post("/predict", content=photo).json() == answer
+
+
+def test_no_picture_touches_the_disk(serve_app, model_path, monkeypatch):
+    def refuse(file):
+        raise AssertionError("a temporary file is written")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", refuse)
+    large = png(np.random.default_rng(0).integers(0, 256, (1500, 1500), np.uint8))
+    assert len(large) > 2**21
+    with serve_app(create_app(Settings(model_path=model_path))) as client:
+        for path, field in (
+            ("/predict?faces=whole", "file"),
+            ("/predict/batch?faces=whole", "files"),
+            ("/analyze", "img"),
+        ):
+            files = [(field, ("noise.png", large))]
+            answer = client.post(path, files=files, data={"detector_backend": "skip"})
+            assert answer.status_code == 200, answer.text
 
 
 def test_json_with_base64_gives_the_same_faces(server, photo):
@@ -241,6 +262,15 @@ def test_a_least_confidence_out_of_range(server, photo, value):
     assert "min_confidence" in detail(post(server, photo, min_confidence=value), 422)
 
 
+@pytest.mark.parametrize("charset", ["undefined", "unicode_escape", "utf-16", "no-such", ""])
+def test_forms_in_another_charset(server, charset):
+    content_type = f"multipart/form-data; boundary=frontier; charset={charset}"
+    assert "expected utf-8" in detail(post(server, FORM, content_type), 415)
+    for same in ("utf-8", "UTF-8", '"utf-8"'):
+        content_type = f"multipart/form-data; charset={same}; boundary=frontier"
+        assert post(server, FORM, content_type).status_code == 200
+
+
 def test_forms_without_the_file(server, photo):
     wrong_name = server.post("/predict", files={"image": ("photo.jpg", photo, "image/jpeg")})
     assert "no file in a field named 'file'" in detail(wrong_name, 400)
@@ -253,8 +283,14 @@ def test_forms_without_the_file(server, photo):
 @pytest.mark.parametrize("faces", ["yolo", "", "HAAR"])
 def test_unknown_detector(server, photo, faces):
     sentence = detail(post(server, photo, faces=faces), 422)
-    assert sentence.startswith("query parameter faces: input should be 'haar' or 'whole'")
+    assert sentence.startswith("query parameter faces: input should be 'haar', 'yunet' or 'whole'")
     assert repr(faces) in sentence
+
+
+@pytest.mark.parametrize("name", ["min_confidense", "detector", "image"])
+def test_an_option_that_does_not_exist(server, photo, name):
+    sentence = detail(post(server, photo, **{name: "1"}), 422)
+    assert sentence.startswith(f"query parameter {name}: extra inputs are not permitted")
 
 
 def test_too_many_pixels_are_refused_by_the_header(server):

@@ -1,6 +1,7 @@
 """Health, model, documents and start-up: with a model, without one, and with a wrong one."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from api.app import create_app
 from api.settings import Settings
 from recognizer.classifier import Classifier
+from recognizer.faces import DETECTORS
 from tests.model_fixture import LABELS, METADATA, write_tiny_model
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +45,15 @@ def test_the_documents_are_served(server):
 
 def test_the_schema_documents_every_answer(server):
     paths = server.get("/openapi.json").json()["paths"]
-    assert set(paths) == {"/predict", "/predict/batch", "/model", "/livez", "/readyz", "/metrics"}
+    emotion = "/v2/models/{name}"
+    version = emotion + "/versions/{version}"
+    assert set(paths) == {
+        *("/predict", "/predict/batch", "/analyze", "/stream"),
+        *("/model", "/models", "/livez", "/readyz", "/metrics"),
+        *("/v2", "/v2/health/live", "/v2/health/ready"),
+        *(emotion, f"{emotion}/ready", f"{emotion}/infer"),
+        *(version, f"{version}/ready", f"{version}/infer"),
+    }
     predict = paths["/predict"]["post"]
     bodies = predict["requestBody"]["content"]
     assert set(bodies) == {
@@ -52,14 +62,33 @@ def test_the_schema_documents_every_answer(server):
         "application/octet-stream",
         "application/json",
     }
-    problems = {"400", "401", "408", "413", "415", "422", "429", "503", "504"}
+    problems = {"400", "401", "404", "408", "413", "415", "422", "429", "503", "504"}
     assert set(predict["responses"]) == {"200", *problems}
-    faces, min_confidence = predict["parameters"]
-    assert faces["schema"]["enum"] == ["haar", "whole"] and faces["schema"]["default"] == "haar"
+    by_name = {parameter["name"]: parameter for parameter in predict["parameters"]}
+    assert list(by_name) == ["version", "faces", "align", "enhance", "min_confidence"]
+    faces, min_confidence = by_name["faces"], by_name["min_confidence"]
+    assert faces["schema"]["enum"] == list(DETECTORS) and faces["schema"]["default"] == "haar"
     assert (min_confidence["schema"]["minimum"], min_confidence["schema"]["maximum"]) == (0, 1)
     assert list(paths["/predict/batch"]["post"]["requestBody"]["content"]) == [
         "multipart/form-data"
     ]
+
+
+def test_the_examples_of_the_documents_work(server):
+    paths = server.get("/openapi.json").json()["paths"]
+    version = server.get("/model").json()["version"]
+    bodies = {
+        path: routes["post"]["requestBody"]["content"].get("application/json")
+        for path, routes in paths.items()
+        if "post" in routes
+    }
+    examples = {path: body["schema"]["examples"] for path, body in bodies.items() if body}
+    assert len(examples) == 4
+    for path, bodies in examples.items():
+        for body in bodies:
+            answer = server.post(path.format(name="emotion", version=version), json=body)
+            assert answer.status_code == 200, answer.text
+    assert "$defs" not in json.dumps(paths)
 
 
 # ---------------------------------------------------------------- no model
@@ -99,7 +128,7 @@ def ask(app, path, method="GET", *, started=True, **request):
             if not started:
                 return await client.request(method, path, **request)
             async with app.router.lifespan_context(app):
-                while "loading" in (app.state.model.problem or ""):
+                while "loading" in (app.state.models.problem or ""):
                     await asyncio.sleep(0.01)
                 return await client.request(method, path, **request)
 
@@ -171,7 +200,7 @@ def test_a_bug_is_a_plain_500(model_path, photo):
     def fail(*arguments):
         raise RuntimeError("secret")
 
-    app.state.model.recognize = fail
+    app.state.models.default.recognize = fail
     answer = ask(app, "/predict", method="POST", content=photo, headers={"X-Request-ID": "the-one"})
     assert answer.status_code == 500
     assert answer.json() == {"detail": "internal server error"}

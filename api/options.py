@@ -1,0 +1,51 @@
+"""What a request can ask for beside its image, as query parameters."""
+
+from typing import Annotated, Literal
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from recognizer.faces import DETECTORS
+from recognizer.recognizer import ENHANCEMENTS
+
+
+class VersionOption(BaseModel):
+    """Which version shall answer."""
+
+    # A misspelled option is a mistake, not a wish for the default.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str | None = Field(
+        None,
+        description="The version that shall answer: its SHA-256, or at least the first 8 digits."
+        " `GET /models` lists what is served.",
+    )
+
+
+class Options(VersionOption):
+    """Which version shall answer, how faces are found, and which are answered."""
+
+    faces: Literal[tuple(DETECTORS)] = Field(
+        "haar",
+        description="How faces are found. `whole` takes the whole image as one face; a server may"
+        " have no `yunet`.",
+    )
+    align: bool = Field(
+        True,
+        description="Turn each face until its eyes are level, where the detector gives eyes.",
+    )
+    enhance: Literal[tuple(ENHANCEMENTS)] = Field(
+        "none",
+        description="What is done to the pictures of the faces first: `contrast` evens out their"
+        " contrast, `denoise` smooths them.",
+    )
+    min_confidence: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="Leave out faces of which the detector is less sure than this.",
+    )
+
+
+ImageOptions = Annotated[Options, Query()]
+Version = Annotated[VersionOption, Query()]

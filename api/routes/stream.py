@@ -1,0 +1,282 @@
+"""Live video over a WebSocket: image files in, answers out, and always the newest frame next."""
+
+import asyncio
+import logging
+from base64 import urlsafe_b64decode
+from time import perf_counter
+from typing import NamedTuple
+
+import anyio
+from fastapi import APIRouter, HTTPException, WebSocket
+from pydantic import ValidationError
+from starlette.datastructures import State
+from starlette.websockets import WebSocketDisconnect
+
+from api.errors import documented, invalid_parameter, status_of
+from api.options import ImageOptions, Options
+from api.routes.predict import identity
+from api.schemas import StreamEnd, StreamError, StreamFaces, StreamTimes
+from api.security import is_key, is_welcome
+from api.served_model import Recognition, ServedModel
+from recognizer.errors import DetectorError, ImageError
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(tags=["stream"])
+
+SUBPROTOCOL = "fer.stream"
+"""A browser that sends a key names this protocol, too; it is the one that is agreed on."""
+
+KEY_PREFIX = "fer.key."
+"""The API key as a subprotocol: this, and the key in URL-safe base64 without padding."""
+
+CLOSE_CODES = {429: 1013, 503: 1013}
+"""Try again later (RFC 6455, 7.4, and IANA's registry); what is not here is 1008, refused."""
+
+
+class Frame(NamedTuple):
+    """One message of the client's."""
+
+    number: int
+    data: bytes | None
+    """None for a message that is text."""
+
+
+class NewestFrame:
+    """The newest frame that is not taken yet. There is never a second one."""
+
+    def __init__(self):
+        self.received = 0
+        self._frame: Frame | None = None
+        self._arrived = asyncio.Event()
+
+    def put(self, data: bytes | None) -> None:
+        """Number a frame that arrived; it takes the place of one that nobody took."""
+        self.received += 1
+        self._frame = Frame(self.received, data)
+        self._arrived.set()
+
+    async def arrival(self) -> None:
+        """Wait until there is a frame to take."""
+        await self._arrived.wait()
+
+    def take(self) -> Frame:
+        """Take the frame that `arrival` told of."""
+        frame, self._frame = self._frame, None
+        self._arrived.clear()
+        return frame
+
+
+# ---------------------------------------------------------------- one stream
+
+
+@router.websocket("/stream")
+async def stream(socket: WebSocket) -> None:
+    """Answer the newest frame, again and again, until the client goes."""
+    start = perf_counter()
+    newest = NewestFrame()
+    streams: anyio.Semaphore = socket.app.state.streams
+    await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope["subprotocols"] else None)
+    status = 101
+    try:
+        model, options = _admit(socket)
+        _enter(streams)
+        try:
+            await _converse(socket, model, options, newest)
+        finally:
+            streams.release()
+    except HTTPException as refusal:
+        status = refusal.status_code
+        await _end(socket, refusal)
+    finally:
+        fields = {
+            "method": "GET",
+            "path": socket.scope["path"],
+            "status": status,
+            "milliseconds": round(1000 * (perf_counter() - start), 2),
+            "frames": newest.received,
+        }
+        log.info("stream", extra={"fields": fields})
+
+
+def _admit(socket: WebSocket) -> tuple[ServedModel, Options]:
+    """Check who asks for what; HTTPException says why not."""
+    settings = socket.app.state.settings
+    if not is_welcome(socket, settings.cors_origins):
+        raise HTTPException(403, "this server is not open to the pages of that site")
+    if not is_key(_key(socket), settings.api_key):
+        raise HTTPException(
+            401, "the header X-API-Key, or the key's subprotocol, is wrong or missing"
+        )
+    try:
+        options = Options.model_validate(dict(socket.query_params))
+    except ValidationError as error:
+        raise HTTPException(422, invalid_parameter(error)) from None
+    return socket.app.state.models.find(options.version), options
+
+
+def _key(socket: WebSocket) -> bytes:
+    """The bytes of the key that came with the handshake."""
+    for name in socket.scope["subprotocols"]:
+        if name.startswith(KEY_PREFIX):
+            text = name.removeprefix(KEY_PREFIX)
+            try:
+                return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            except ValueError:
+                return b""
+    return socket.headers.get("x-api-key", "").encode("latin-1")
+
+
+def _enter(streams: anyio.Semaphore) -> None:
+    try:
+        streams.acquire_nowait()
+    except anyio.WouldBlock:
+        raise HTTPException(429, "too many streams are open; try again later") from None
+
+
+async def _end(socket: WebSocket, refusal: HTTPException) -> None:
+    """Say why, and close."""
+    socket.app.state.metrics.count_rejection(refusal.status_code)
+    end = StreamEnd(status=refusal.status_code, error=refusal.detail)
+    try:
+        await socket.send_text(end.model_dump_json())
+        reason = refusal.detail.encode()[:123].decode(errors="ignore")
+        await socket.close(CLOSE_CODES.get(refusal.status_code, 1008), reason)
+    except WebSocketDisconnect:  # gone already
+        pass
+
+
+async def _converse(
+    socket: WebSocket, model: ServedModel, options: Options, newest: NewestFrame
+) -> None:
+    """Receive and answer side by side: who reads slowly gets fewer answers, not older ones."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_answer, socket, model, options, newest)
+        still_there = await _receive(socket, newest)
+        tasks.cancel_scope.cancel()
+    if still_there:
+        seconds = socket.app.state.settings.stream_idle_seconds
+        raise HTTPException(408, f"no frame came for {seconds:g} seconds")
+
+
+async def _receive(socket: WebSocket, newest: NewestFrame) -> bool:
+    """Take in frames until none comes, which is true, or until the client goes: false."""
+    while True:
+        with anyio.move_on_after(socket.app.state.settings.stream_idle_seconds) as idle:
+            message = await socket.receive()
+        if idle.cancelled_caught:
+            return True
+        if message["type"] == "websocket.disconnect":
+            return False
+        newest.put(message.get("bytes"))
+
+
+async def _answer(
+    socket: WebSocket, model: ServedModel, options: Options, newest: NewestFrame
+) -> None:
+    metrics = socket.app.state.metrics
+    answered = 0
+    while True:
+        await newest.arrival()
+        frame, result = await _recognize_newest(socket.app.state, model, options, newest)
+        position = {"frame": frame.number, "dropped": frame.number - answered - 1}
+        answered = frame.number
+        metrics.frames.labels("dropped").inc(position["dropped"])
+        if isinstance(result, HTTPException):
+            metrics.frames.labels("refused").inc()
+            metrics.count_rejection(result.status_code)
+            answer = StreamError(status=result.status_code, error=result.detail, **position)
+        else:
+            metrics.frames.labels("answered").inc()
+            metrics.observe(result, model.version)
+            answer = StreamFaces(
+                image=result.image,
+                faces=result.faces,
+                truncated=result.truncated,
+                model=identity(model),
+                milliseconds=StreamTimes(
+                    **{step: round(1000 * time, 2) for step, time in result.seconds.items()}
+                ),
+                **position,
+            )
+        try:
+            await socket.send_text(answer.model_dump_json())
+        except WebSocketDisconnect:  # which is told to `_receive`, too
+            return
+
+
+async def _recognize_newest(
+    state: State, model: ServedModel, options: Options, newest: NewestFrame
+) -> tuple[Frame, Recognition | HTTPException]:
+    """Wait for a slot as every request does, and only then decide which frame is the newest."""
+    try:
+        await state.slots.acquire()
+    except HTTPException as overload:
+        return newest.take(), overload
+    frame = newest.take()
+    seconds = state.settings.deadline_seconds
+    try:
+        with anyio.fail_after(seconds):
+            return frame, await state.slots.start(
+                _recognize, model, frame.data, options, state.settings.max_bytes
+            )
+    except TimeoutError:
+        return frame, HTTPException(504, f"the frame was not answered within {seconds:g} seconds")
+    except HTTPException as refusal:
+        return frame, refusal
+
+
+def _recognize(
+    model: ServedModel, data: bytes | None, options: Options, max_bytes: int
+) -> Recognition:
+    if data is None:
+        raise HTTPException(415, "a frame is a binary message with an image file, not text")
+    if len(data) > max_bytes:
+        raise HTTPException(413, f"the frame is larger than {max_bytes:,} bytes")
+    try:
+        return model.recognize(data, options)
+    except (ImageError, DetectorError) as error:
+        raise HTTPException(status_of(error), str(error)) from error
+
+
+# ---------------------------------------------------------------- the same address without one
+
+DESCRIPTION = f"""
+A WebSocket for live video. Each binary message is one frame, an image file (JPEG is the
+quickest); each answer is one text message of JSON. While one frame is being recognized, newer
+ones replace each other: the next answer is for the newest. So send as many as you like, and look
+at `frame` (1 is the first that you sent) and `dropped` (how many were passed over since the last
+answer).
+
+```json
+{{"frame": 7, "dropped": 2, "image": {{"width": 640, "height": 480}}, "faces": [],
+  "truncated": false, "milliseconds": {{"decode": 1.9, "detect": 9.4, "classify": 0.0}},
+  "model": {{"name": "emotion", "version": "9f86…", "dataset": "fer2013"}}}}
+```
+
+A bad frame gets an answer of its own, and the stream goes on; `status` is what `POST /predict`
+would have answered:
+
+```json
+{{"frame": 8, "dropped": 0, "status": 422, "error": "the JPEG image is damaged or cut short"}}
+```
+
+Where the server ends the stream, the last message says why, without `frame`; the close code is
+1013 where a later try makes sense (too many streams, no model ready), otherwise 1008. A server
+that is stopped closes with 1012.
+
+The API key, where one is set, comes in the header `X-API-Key`. Browsers cannot set headers here:
+they offer the subprotocols `{SUBPROTOCOL}` and `{KEY_PREFIX}` + the key in URL-safe base64 without
+padding. The pages of other sites are refused unless `CORS_ORIGINS` names them.
+"""
+
+
+@router.get(
+    "/stream",
+    status_code=426,
+    description=DESCRIPTION,
+    responses=documented({426: "This address is a WebSocket", 422: "A parameter is out of range"}),
+)
+async def stream_is_a_websocket(options: ImageOptions) -> None:
+    """A WebSocket for live video."""
+    raise HTTPException(426, "this address is a WebSocket: see /docs", {"Upgrade": "websocket"})

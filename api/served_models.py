@@ -1,0 +1,73 @@
+"""Every version of the model that is served, and which of them a request means."""
+
+import re
+
+from fastapi import HTTPException, Request, Response
+
+from api.detectors import Detectors
+from api.model_source import sources
+from api.served_model import LOADING, ServedModel
+from api.settings import Settings
+
+
+class ServedModels:
+    """The versions that the settings ask for, side by side; the first answers by default."""
+
+    def __init__(self, settings: Settings):
+        self.detectors = Detectors(settings)
+        self.all = [
+            ServedModel(source, self.detectors, settings.max_pixels, settings.max_faces)
+            for source in sources(settings)
+        ]
+
+    @property
+    def default(self) -> ServedModel:
+        """The version that answers where none is asked for."""
+        return self.all[0]
+
+    @property
+    def problem(self) -> str | None:
+        """Why not everything that the settings ask for is ready; None once it is."""
+        problems = [*(model.problem for model in self.all), self.detectors.problem]
+        if LOADING in problems:
+            return LOADING
+        return next(filter(None, problems), None)
+
+    def load(self) -> None:
+        """Build the detectors and load one version after the other."""
+        self.detectors.build()
+        for model in self.all:
+            model.load()
+
+    def find(self, version: str | None) -> ServedModel:
+        """The version with this SHA-256, or with these first digits of it; None is the default.
+
+        Raises
+        ------
+        HTTPException
+            404 where no such version is served, 503 where it is not ready.
+        """
+        if version is None:
+            if self.default.problem:
+                raise HTTPException(503, self.default.problem)
+            return self.default
+        served = {model.version: model for model in reversed(self.all) if not model.problem}
+        if re.fullmatch("[0-9a-f]{8,64}", version):
+            found = [model for name, model in served.items() if name.startswith(version)]
+            if len(found) == 1:
+                return found[0]
+        if self.problem == LOADING:
+            raise HTTPException(503, LOADING)
+        names = ", ".join(name[:12] for name in reversed(served)) or "none"
+        raise HTTPException(
+            404,
+            f"no version {version[:100]!r} of {ServedModel.name} is served: expected the SHA-256 of"
+            f" a served version, or at least its first 8 digits (served: {names})",
+        )
+
+
+def ready_model(request: Request, response: Response, version: str | None) -> ServedModel:
+    """The version that a request asks for, ready to answer; the header tells which that is."""
+    model = request.app.state.models.find(version)
+    response.headers["X-Model-Version"] = model.version
+    return model

@@ -1,0 +1,23 @@
+// How faces are found: what this server offers, and what the visitor chose.
+
+const NAMES = {
+  haar: "from the front (Haar)",
+  yunet: "turned, too (YuNet)",
+  whole: "the picture is one",
+};
+
+const control = document.getElementById("detector-control");
+const select = document.getElementById("detector");
+
+export function offerDetectors(names) {
+  select.replaceChildren(...names.map((name) => new Option(NAMES[name] ?? name, name)));
+  control.hidden = false;
+}
+
+export function detector() {
+  return select.value || "haar";
+}
+
+export function onDetectorChange(act) {
+  select.addEventListener("change", act);
+}

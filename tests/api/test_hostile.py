@@ -1,0 +1,139 @@
+"""Several hundred requests that mean harm, against a live server with a short deadline."""
+
+import json
+import re
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import psutil
+import pytest
+from websockets.sync.client import connect
+
+from tests.api.hostile_images import GOOD, MAX_PIXELS, hostile_images
+from tests.api.hostile_requests import MAX_BATCH, MAX_BYTES, hostile_requests
+
+CLIENTS = 16
+PATIENCE = 60
+GROWTH = 16 * 2**20
+"""Bytes that one more pass over the corpus may add to the server's resident memory."""
+
+BUSY = {429, 504}
+"""Documented, and no fault of the request's: this machine may be slow."""
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return hostile_requests()
+
+
+@pytest.fixture(scope="module")
+def target(serve, model_path):
+    """A client of a server whose limits are those that the corpus is made for."""
+    limits = {
+        "MAX_BYTES": str(MAX_BYTES),
+        "MAX_PIXELS": str(MAX_PIXELS),
+        "MAX_BATCH": str(MAX_BATCH),
+        "DEADLINE_SECONDS": "3",
+    }
+    with serve(MODEL_PATH=str(model_path), **limits) as client:
+        yield client
+
+
+def answer_to(client, request) -> tuple[int, bytes, bytes]:
+    """Send bytes as they are, and read until the server closes: status, head and body."""
+    address = client.base_url.host, client.base_url.port
+    received = b""
+    with socket.create_connection(address, timeout=PATIENCE) as connection:
+        # Refused before all of it was sent; the answer is on its way.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(request.sent)
+            if request.hangs_up:
+                connection.shutdown(socket.SHUT_WR)
+        # What was sent after the answer is thrown away.
+        with suppress(ConnectionResetError):
+            while block := connection.recv(65536):
+                received += block
+    head, _, body = received.partition(b"\r\n\r\n")
+    while head.startswith(b"HTTP/1.1 100"):
+        head, _, body = body.partition(b"\r\n\r\n")
+    status = re.match(rb"HTTP/1\.1 (\d{3}) ", head)
+    return int(status[1]) if status else 0, head.lower(), body
+
+
+def complaint(client, request) -> str | None:
+    """What is wrong with the answer to a request; None if nothing is."""
+    status, head, body = answer_to(client, request)
+    if status not in request.expected | BUSY:
+        return f"{request.name}: {status} {body[:200]!r}, expected {request.expected}"
+    if not request.json:
+        return None
+    length = int(re.search(rb"\r\ncontent-length: (\d+)", head)[1])
+    answer = json.loads(body[:length])
+    # The protocols of others call it `error`.
+    if status == 200 or isinstance(answer.get("detail", answer.get("error")), str):
+        return None
+    return f"{request.name}: {status} without a sentence: {answer}"
+
+
+def attack(client, corpus) -> None:
+    """One pass over the corpus; the slow requests come first and wait beside the others."""
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        complaints = pool.map(lambda request: complaint(client, request), corpus[::-1])
+        found = [sentence for sentence in complaints if sentence]
+    assert not found, "\n".join(found)
+
+
+def test_the_corpus_is_large_and_the_same_every_time(corpus):
+    assert len(corpus) >= 300
+    assert len({request.name for request in corpus}) == len(corpus)
+    assert corpus == hostile_requests()
+
+
+def test_nothing_breaks_the_server(target, corpus, photo):
+    first = target.post("/predict", content=photo).json()
+    assert len(first["faces"]) == 1
+    process = psutil.Process(target.process.pid)
+    resident, files = [], []
+    for _ in range(3):
+        attack(target, corpus)
+        assert target.post("/predict", content=photo).json() == first
+        resident.append(process.memory_info().rss)
+        files.append(process.num_fds())
+    # The first pass is the warm-up of the memory allocator.
+    assert resident[2] <= resident[1] + GROWTH
+    assert files[2] <= files[1]
+    assert "raceback" not in target.log.read_text()
+
+
+def test_every_hostile_image_in_a_batch_has_a_result_of_its_own(target, photo):
+    expected = target.post("/predict", content=photo, params={"faces": "whole"}).json()["faces"]
+    images = list(hostile_images())
+    for start in range(0, len(images), MAX_BATCH - 1):
+        some = images[start : start + MAX_BATCH - 1]
+        files = [("files", (name, data)) for name, data, _ in some]
+        files.append(("files", ("good", photo)))
+        answer = target.post("/predict/batch", files=files, params={"faces": "whole"})
+        assert answer.status_code in {200, *BUSY}, answer.text
+        if answer.status_code != 200:
+            continue
+        *results, good = answer.json()["results"]
+        assert good["faces"] == expected
+        for (name, _, statuses), result in zip(some, results, strict=True):
+            assert result["filename"] == name
+            assert "faces" in result or ("error" in result and statuses != {200})
+
+
+def test_every_hostile_image_in_a_stream_is_answered(target, photo):
+    address = f"ws://{target.base_url.host}:{target.base_url.port}/stream?faces=whole"
+    with connect(address, open_timeout=PATIENCE) as stream:
+        for name, data, statuses in [*hostile_images(), ("good", photo, {200})]:
+            stream.send(data)
+            answer = json.loads(stream.recv(PATIENCE))
+            assert answer.get("status", 200) in statuses | BUSY, f"{name}: {answer}"
+            assert ("faces" in answer) != ("error" in answer)
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_the_images_that_are_damaged_for_the_corpus_are_good_ones(target, kind):
+    assert target.post("/predict", content=GOOD[kind]).status_code == 200

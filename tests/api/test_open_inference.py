@@ -1,0 +1,318 @@
+"""The Open Inference Protocol v2: with its public client against a live server, and by hand."""
+
+import json
+from base64 import b64encode
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recognizer.classifier import Classifier
+from tests.model_fixture import LABELS
+
+triton = pytest.importorskip("tritonclient.http", reason="tritonclient is not installed")
+
+FACES = np.random.default_rng(7).integers(0, 256, (3, 48, 48), dtype=np.uint8)
+INFER = "/v2/models/emotion/infer"
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with triton.InferenceServerClient(server.base_url.netloc.decode()) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def expected(model_path):
+    return Classifier(model_path).predict(FACES)
+
+
+@pytest.fixture(scope="module")
+def version(model_path):
+    return Classifier(model_path).version
+
+
+def tensor(values, binary):
+    """An input of the public client."""
+    datatype = "UINT8" if values.dtype == np.uint8 else "BYTES"
+    made = triton.InferInput("faces", list(values.shape), datatype)
+    return made.set_data_from_numpy(values, binary_data=binary)
+
+
+# ---------------------------------------------------------------- the public client
+
+
+def test_health_and_metadata(client, server, version):
+    assert client.is_server_live() and client.is_server_ready()
+    assert client.is_model_ready("emotion") and client.is_model_ready("emotion", version)
+    assert not client.is_model_ready("other") and not client.is_model_ready("emotion", "1")
+    about = client.get_server_metadata()
+    assert about["extensions"] == ["binary_tensor_data"] and set(about) >= {"name", "version"}
+    model = client.get_model_metadata("emotion")
+    assert model == client.get_model_metadata("emotion", version[:12])
+    assert model["name"] == "emotion" and model["versions"] == [version]
+    assert model["platform"] == "onnxruntime_onnx"
+    (faces,), (probabilities,) = model["inputs"], model["outputs"]
+    assert faces == {"name": "faces", "datatype": "UINT8", "shape": [-1, 48, 48]}
+    assert probabilities["shape"] == [-1, 7] and probabilities["datatype"] == "FP32"
+    assert probabilities["parameters"] == {"labels": list(LABELS)}
+    assert server.get("/v2/health/live").json() == {"live": True}
+    assert server.get("/v2/health/ready").json() == {"ready": True}
+
+
+@pytest.mark.parametrize("binary_in", [True, False])
+@pytest.mark.parametrize("binary_out", [True, False, None])
+def test_pixels(client, expected, version, binary_in, binary_out):
+    outputs = None
+    if binary_out is not None:
+        outputs = [triton.InferRequestedOutput("probabilities", binary_data=binary_out)]
+    result = client.infer(
+        "emotion", [tensor(FACES, binary_in)], outputs=outputs, request_id="the-one"
+    )
+    np.testing.assert_allclose(result.as_numpy("probabilities"), expected, atol=1e-6)
+    answer = result.get_response()
+    assert (answer["model_name"], answer["model_version"]) == ("emotion", version)
+    assert answer["id"] == "the-one"
+    (output,) = answer["outputs"]
+    # Without a word about the outputs, this client asks for bytes.
+    assert ("data" in output) == (binary_out is False)
+
+
+def test_a_version_and_no_faces_at_all(client, expected, version):
+    result = client.infer("emotion", [tensor(FACES, True)], model_version=version[:8])
+    np.testing.assert_allclose(result.as_numpy("probabilities"), expected, atol=1e-6)
+    for binary in (True, False):
+        outputs = [triton.InferRequestedOutput("probabilities", binary_data=binary)]
+        nothing = client.infer("emotion", [tensor(FACES[:0], binary)], outputs=outputs)
+        assert nothing.as_numpy("probabilities").shape == (0, 7)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_image_files_are_one_face_each(client, server, binary):
+    colour = cv2.merge([FACES[1], FACES[2], FACES[0]])
+    files = [
+        cv2.imencode(".png", FACES[0])[1].tobytes(),
+        cv2.imencode(".jpg", cv2.resize(colour, (100, 90)))[1].tobytes(),
+    ]
+    contents = files if binary else [b64encode(data) for data in files]
+    result = client.infer("emotion", [tensor(np.array(contents, object), binary)])
+    rows = [
+        server.post("/predict?faces=whole", content=data).json()["faces"][0]["probabilities"]
+        for data in files
+    ]
+    wanted = [list(row.values()) for row in rows]
+    np.testing.assert_allclose(result.as_numpy("probabilities"), wanted, atol=1e-6)
+
+
+def test_the_client_is_told_what_is_wrong(client, version):
+    wrong = [
+        (("other", [tensor(FACES, True)]), {}, "404", "no model 'other' is served"),
+        (("emotion", [tensor(FACES, True)]), {"model_version": "2"}, "404", "no version '2'"),
+        (("emotion", [tensor(FACES[0], True)]), {}, "400", "expected the shape [N, 48, 48]"),
+        (
+            ("emotion", [tensor(FACES, True)]),
+            {"request_compression_algorithm": "gzip"},
+            *("415", "send it as it is"),
+        ),
+    ]
+    for arguments, options, status, sentence in wrong:
+        with pytest.raises(triton.InferenceServerException) as refusal:
+            client.infer(*arguments, **options)
+        assert refusal.value.status() == status
+        assert sentence in refusal.value.message()
+
+
+# ---------------------------------------------------------------- by hand
+
+
+def request(**changes):
+    """A request of one face in JSON, with some fields of its only input changed."""
+    fields = {"name": "faces", "shape": [1, 48, 48], "datatype": "UINT8", **changes}
+    fields.setdefault("data", FACES[0].ravel().tolist())
+    return {"inputs": [{name: value for name, value in fields.items() if value is not None}]}
+
+
+def error(answer, status):
+    """The sentence of an error, after checking that the answer is a proper one."""
+    assert answer.status_code == status, answer.text
+    assert list(answer.json()) == ["error"]
+    assert "\n" not in answer.json()["error"]
+    return answer.json()["error"]
+
+
+def test_data_may_be_nested_and_the_answer_is_json(server, expected, version):
+    nested = request(data=FACES[:1].tolist())
+    for body in (request(), nested, {**nested, "id": "7", "outputs": [], "parameters": None}):
+        answer = server.post(INFER, json=body)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-model-version"] == version
+        (output,) = answer.json()["outputs"]
+        assert output["shape"] == [1, 7] and output["datatype"] == "FP32"
+        np.testing.assert_allclose(output["data"], expected[0], atol=1e-6)
+        assert answer.json().get("id") == body.get("id")
+
+
+NO_PIXELS = [-1, 256, 1.5, "1", None, [1, 2], 2**70]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({}, "inputs: field required"),
+        ([], "the request's JSON: input should be an object"),
+        ({"inputs": []}, "inputs: list should have at least 1 item"),
+        ({"inputs": request()["inputs"] * 2}, "inputs: list should have at most 1 item"),
+        ({**request(), "outputs": [{"name": "logits"}]}, "no output 'logits'"),
+        ({**request(), "id": 5}, "id: input should be a valid string"),
+        ({**request(), "parameters": {"binary_data_output": 1}}, "expected true or false"),
+        (request(name="pixels"), "no input 'pixels': expected 'faces'"),
+        (request(datatype="FP32"), "expected the datatype UINT8 or BYTES, found 'FP32'"),
+        (request(shape=[48, 48]), "expected the shape [N, 48, 48]"),
+        (request(shape=[1, 48, 48, 1]), "expected the shape [N, 48, 48]"),
+        (request(shape=["1", 48, 48]), "inputs.0.shape.0: input should be a valid integer"),
+        (request(shape=[2, 48, 48]), "its shape has 4608 values, but 2304 came"),
+        (request(shape=[2**31, 48, 48]), "values, but 2304 came"),
+        (request(shape=[2**31 + 1, 48, 48]), "inputs.0.shape.0: input should be less"),
+        (request(shape=[-1, 48, 48]), "inputs.0.shape.0: input should be greater"),
+        (request(data=[]), "but 0 came"),
+        (request(data="AAAA"), "inputs.0.data: input should be a valid array"),
+        (request(parameters={"binary_data_size": 4}), "both data and binary_data_size"),
+        *((request(data=[value] * 2304), "expected integers 0 … 255") for value in NO_PIXELS[:5]),
+        (request(data=[[[[0]]]]), "expected integers 0 … 255"),
+        (request(data=[[0], 0]), "data mixes lists and values"),
+        (request(datatype="BYTES"), "expected the shape [N] for BYTES"),
+        (request(datatype="BYTES", shape=[2], data=["", "x"]), "faces[1]: expected an image file"),
+        (request(datatype="BYTES", shape=[1], data=[5]), "faces[0]: expected an image file"),
+        (request(datatype="BYTES", shape=[2], data=["AAAA"]), "has 2 files, but 1 came"),
+        (request(datatype="BYTES", shape=[1], data=["AAAA"]), "faces[0]: not an image of a known"),
+    ],
+)
+def test_what_does_not_fit(server, body, sentence):
+    assert sentence in error(server.post(INFER, json=body), 400)
+
+
+@pytest.mark.parametrize(
+    ("header", "tail", "size", "sentence"),
+    [
+        ("{length}", b"", 2304, "binary_data_size is 2304, but 0 bytes follow the JSON"),
+        ("{length}", bytes(2305), 2304, "but 2305 bytes follow"),
+        ("{length}", bytes(2304), None, "binary_data_size is missing"),
+        ("{length}", bytes(1), True, "binary_data_size is True"),
+        ("{length}", bytes(5), "5", "binary_data_size is 5"),
+        ("99999999", bytes(2304), 2304, "but the body has"),
+        ("-1", b"", 0, "expected a number"),
+        ("9" * 5000, b"", 0, "but the body has"),
+        ("²", b"", 0, "expected a number"),
+        ("3", b"", 0, "the request's JSON: invalid JSON"),
+        (None, bytes(2304), 2304, "the request's JSON: invalid JSON"),
+    ],
+)
+def test_binary_data_that_does_not_fit(server, header, tail, size, sentence):
+    body = request(parameters={"binary_data_size": size}, data=0)
+    del body["inputs"][0]["data"]
+    text = json.dumps(body).encode()
+    headers = {}
+    if header is not None:
+        value = header.format(length=len(text)).encode()
+        headers["Inference-Header-Content-Length"] = value
+    answer = server.post(INFER, content=text + tail, headers=headers)
+    assert sentence in error(answer, 400)
+
+
+@pytest.mark.parametrize("tail", [b"\1", b"\5\0\0\0abcd", b"\xff\xff\xff\xff", b"\0\0\0\0\1\0"])
+def test_files_whose_bytes_break_off(server, tail):
+    body = request(datatype="BYTES", shape=[1], parameters={"binary_data_size": len(tail)}, data=0)
+    del body["inputs"][0]["data"]
+    text = json.dumps(body).encode()
+    headers = {"Inference-Header-Content-Length": str(len(text))}
+    answer = server.post(INFER, content=text + tail, headers=headers)
+    assert "its bytes break off" in error(answer, 400)
+
+
+def test_limits(server):
+    five = request(datatype="BYTES", shape=[5], data=[""] * 5)
+    assert "more than 4 files in one tensor" in error(server.post(INFER, json=five), 413)
+    many = request(shape=[101, 48, 48], data=[0] * (101 * 48 * 48))
+    answer = server.post(INFER, content=json.dumps(many, separators=(",", ":")))
+    assert "more than 100 faces" in error(answer, 413) or "larger than" in error(answer, 413)
+    large = b64encode(cv2.imencode(".png", np.zeros((1001, 1000), np.uint8))[1]).decode()
+    body = request(datatype="BYTES", shape=[1], data=[large])
+    assert "faces[0]: the image has too many pixels" in error(server.post(INFER, json=body), 413)
+    assert "larger than 300,000 bytes" in error(server.post(INFER, content=bytes(300_001)), 413)
+
+
+def test_other_addresses_of_the_protocol_answer_in_its_shape(server):
+    assert error(server.get("/v2/nothing"), 404)
+    assert error(server.get(INFER), 405)
+    assert error(server.get("/v2/models/other"), 404)
+    assert error(server.get("/v2/models/emotion/versions/1/ready"), 404)
+
+
+def test_the_key_is_asked_for_but_not_by_probes(serve, model_path):
+    with serve(MODEL_PATH=str(model_path), API_KEY="secret") as client:
+        assert client.get("/v2/health/live").status_code == 200
+        assert client.get("/v2/health/ready").status_code == 200
+        assert "X-API-Key" in error(client.get("/v2"), 401)
+        assert "X-API-Key" in error(client.post(INFER, json=request()), 401)
+        with triton.InferenceServerClient(client.base_url.netloc.decode()) as public:
+            headers = {"X-API-Key": "secret"}
+            assert public.infer("emotion", [tensor(FACES, True)], headers=headers)
+
+
+def test_without_a_model_nothing_is_ready(serve, tmp_path):
+    with serve(ready=False, MODEL_PATH=str(tmp_path / "absent.onnx")) as client:
+        while "loading" in (answer := client.get("/v2/health/ready")).text:
+            pass
+        assert "absent.onnx" in error(answer, 503)
+        assert client.get("/v2/health/live").status_code == 200
+        for path in ("/v2/models/emotion", "/v2/models/emotion/ready"):
+            assert "absent.onnx" in error(client.get(path), 503)
+
+
+def test_predictions_are_counted(server, expected, version):
+    def count(text):
+        rows = (line.split() for line in text.splitlines() if line.startswith("fer_predictions"))
+        return sum(float(value) for *_, value in rows)
+
+    before = count(server.get("/metrics").text)
+    assert server.post(INFER, json=request()).status_code == 200
+    metrics = server.get("/metrics").text
+    assert count(metrics) == before + 1
+    emotion = LABELS[expected[0].argmax()]
+    assert f'fer_predictions_total{{emotion="{emotion}",model_version="{version}"}}' in metrics
+    assert 'route="/v2/models/{name}/infer"' in metrics
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "name": st.just("faces") | ANY_JSON,
+            "shape": st.just([1, 48, 48]) | st.lists(st.integers(), max_size=4) | ANY_JSON,
+            "datatype": st.sampled_from(["UINT8", "BYTES", "FP32"]) | ANY_JSON,
+            "parameters": st.fixed_dictionaries(
+                {}, optional={"binary_data_size": st.integers() | ANY_JSON}
+            )
+            | ANY_JSON,
+            "data": st.just([0] * 2304) | st.lists(ANY_JSON, max_size=3) | ANY_JSON,
+        },
+    ),
+    st.none() | st.integers(-1, 400).map(str) | st.text("0123456789-+ x", max_size=4),
+    st.binary(max_size=20),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_request_is_the_servers_fault(server, fields, header, tail):
+    body = json.dumps({"inputs": [fields]}).encode() + tail
+    headers = {} if header is None else {"Inference-Header-Content-Length": header.strip()}
+    answer = server.post(INFER, content=body, headers=headers)
+    if answer.status_code != 200:
+        error(answer, 400)

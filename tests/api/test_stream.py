@@ -1,0 +1,365 @@
+"""WS /stream: live video against a live server."""
+
+import json
+import socket
+import threading
+import time
+from base64 import urlsafe_b64encode
+
+import cv2
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from api.app import create_app
+from api.settings import Settings
+from recognizer.classifier import Classifier
+
+FACE = cv2.imencode(".png", np.random.default_rng(3).integers(0, 256, (48, 48), np.uint8))[1]
+FACE = FACE.tobytes()
+
+
+def open_stream(client, query="", **options):
+    """A WebSocket to the server that an HTTP client talks to."""
+    address = str(client.base_url).replace("http", "ws", 1)
+    return connect(f"{address}/stream{query}", open_timeout=60, **options)
+
+
+def answer_to(stream, frame):
+    stream.send(frame)
+    return json.loads(stream.recv(timeout=60))
+
+
+def ending(stream):
+    """The last message and the close code of a stream that the server ends."""
+    last = json.loads(stream.recv(timeout=60))
+    assert set(last) == {"status", "error"}
+    with pytest.raises(ConnectionClosed) as closed:
+        stream.recv(timeout=60)
+    assert closed.value.rcvd.reason == last["error"][:123]
+    return last["status"], last["error"], closed.value.rcvd.code
+
+
+# ---------------------------------------------------------------- answers
+
+
+def test_each_frame_gets_the_answer_of_predict(server, photo):
+    with open_stream(server, "?faces=whole") as stream:
+        for number, data in enumerate((photo, FACE, photo), 1):
+            answer = answer_to(stream, data)
+            assert (answer.pop("frame"), answer.pop("dropped")) == (number, 0)
+            times = answer.pop("milliseconds")
+            assert list(times) == ["decode", "detect", "classify"]
+            assert all(time >= 0 for time in times.values())
+            assert answer == server.post("/predict?faces=whole", content=data).json()
+
+
+def test_options_and_version_come_in_the_query(server, photo, model_path):
+    version = Classifier(model_path).version
+    query = f"?faces=haar&align=false&min_confidence=1&version={version[:8]}"
+    with open_stream(server, query) as stream:
+        answer = answer_to(stream, photo)
+        assert answer["faces"] == [] and answer["model"]["version"] == version
+
+
+def test_a_bad_frame_is_an_answer_and_the_stream_goes_on(server, photo):
+    large = cv2.imencode(".png", np.zeros((1001, 1000), np.uint8))[1].tobytes()
+    with open_stream(server) as stream:
+        for number, (frame, status, sentence) in enumerate(
+            [
+                (b"hello", 422, "expected JPEG, PNG"),
+                (b"", 422, "empty"),
+                (photo[:2000], 422, "damaged"),
+                (large, 413, "too many pixels"),
+                (bytes(300_001), 413, "larger than 300,000 bytes"),
+                ("text", 415, "a binary message"),
+            ],
+            1,
+        ):
+            answer = answer_to(stream, frame)
+            assert set(answer) == {"frame", "dropped", "status", "error"}
+            assert (answer["frame"], answer["dropped"], answer["status"]) == (number, 0, status)
+            assert sentence in answer["error"]
+        assert len(answer_to(stream, photo)["faces"]) == 1
+
+
+def test_a_frame_in_parts_is_one_frame(server, photo):
+    with open_stream(server) as stream:
+        answer = answer_to(stream, [photo[:100], photo[100:5000], photo[5000:]])
+        assert answer["frame"] == 1 and len(answer["faces"]) == 1
+
+
+# ---------------------------------------------------------------- the newest wins
+
+
+@pytest.fixture
+def gated(model_path):
+    """Makes an application with one slot, whose inferences wait at a gate, and the gate."""
+
+    def start(**limits):
+        app = create_app(Settings(model_path=model_path, max_concurrency=1, **limits))
+        gate = threading.Semaphore(0)
+        model = app.state.models.default
+        recognize = model.recognize
+
+        def wait_and_recognize(*arguments):
+            assert gate.acquire(timeout=60)
+            return recognize(*arguments)
+
+        model.recognize = wait_and_recognize
+        return app, gate
+
+    return start
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_frames_that_a_newer_one_replaced_are_dropped_and_counted(gated, serve_app, photo):
+    app, gate = gated()
+    with serve_app(app) as client, open_stream(client, "?faces=whole") as stream:
+        stream.send(photo)
+        until(lambda: app.state.slots.running == 1)
+        for frame in (b"stale", b"stale", b"stale", FACE):
+            stream.send(frame)
+        # A ping is answered in its place, so all of them have arrived.
+        assert stream.ping().wait(60)
+        gate.release(2)
+        first, second = (json.loads(stream.recv(timeout=60)) for _ in range(2))
+        assert (first["frame"], first["dropped"]) == (1, 0)
+        assert (second["frame"], second["dropped"]) == (5, 3)
+        assert second["image"] == {"width": 48, "height": 48}
+        gate.release()
+        third = answer_to(stream, photo)
+        assert (third["frame"], third["dropped"]) == (6, 0)
+        metrics = client.get("/metrics").text.splitlines()
+        assert 'fer_stream_frames_total{result="answered"} 3.0' in metrics
+        assert 'fer_stream_frames_total{result="dropped"} 3.0' in metrics
+        assert "fer_streams_open 1.0" in metrics
+
+
+def test_streams_take_turns_with_each_other_and_with_requests(gated, serve_app, photo):
+    """Who sends a hundred frames waits in the same queue as who sends one."""
+    app, gate = gated()
+    with serve_app(app) as client, open_stream(client) as greedy, open_stream(client) as modest:
+        greedy.send(photo)
+        until(lambda: app.state.slots.running == 1)
+        for _ in range(49):
+            greedy.send(photo)
+        assert greedy.ping().wait(60)
+        modest.send(photo)
+        until(lambda: app.state.slots.waiting == 1)
+        answers = []
+        request = threading.Thread(
+            target=lambda: answers.append(client.post("/predict", content=photo))
+        )
+        request.start()
+        until(lambda: app.state.slots.waiting == 2)
+        gate.release(3)
+        assert json.loads(greedy.recv(timeout=60))["frame"] == 1
+        assert json.loads(modest.recv(timeout=60))["frame"] == 1
+        request.join(60)
+        assert answers[0].status_code == 200
+        # The greedy one is behind them again, with its newest frame only.
+        until(lambda: app.state.slots.running == 1)
+        gate.release()
+        assert json.loads(greedy.recv(timeout=60))["frame"] == 50
+
+
+def test_who_does_not_read_the_answers_delays_nobody(serve, model_path, photo):
+    with (
+        serve(MODEL_PATH=str(model_path), MAX_CONCURRENCY="1") as client,
+        open_stream(client, "?faces=whole", max_queue=1, close_timeout=0) as lazy,
+        open_stream(client, "?faces=whole") as diligent,
+    ):
+        for number in range(1, 21):
+            for _ in range(20):
+                lazy.send(FACE)
+            assert answer_to(diligent, FACE)["frame"] == number
+
+
+def test_a_full_queue_refuses_the_frame_and_not_the_stream(gated, serve_app, photo):
+    app, gate = gated(max_queue=0)
+    with serve_app(app) as client, open_stream(client) as first, open_stream(client) as second:
+        first.send(photo)
+        until(lambda: app.state.slots.running == 1)
+        refusal = answer_to(second, photo)
+        assert (refusal["frame"], refusal["status"]) == (1, 429)
+        assert refusal["error"].startswith("the server is busy")
+        gate.release(2)
+        assert json.loads(first.recv(timeout=60))["frame"] == 1
+        until(lambda: app.state.slots.running == 0)
+        assert len(answer_to(second, photo)["faces"]) == 1
+        metrics = client.get("/metrics").text
+        assert 'fer_stream_frames_total{result="refused"} 1.0' in metrics
+        assert 'fer_rejected_requests_total{reason="overload"} 1.0' in metrics
+
+
+def test_a_frame_past_its_deadline_is_given_up(gated, serve_app, photo):
+    app, gate = gated(deadline_seconds=0.3, queue_seconds=60)
+    with serve_app(app) as client, open_stream(client) as stream:
+        late = answer_to(stream, photo)
+        assert (late["status"], late["frame"]) == (504, 1)
+        assert late["error"] == "the frame was not answered within 0.3 seconds"
+        gate.release(100)
+        until(lambda: app.state.slots.running == 0)
+        until(lambda: "faces" in answer_to(stream, photo))  # the machine may be busy
+
+
+# ---------------------------------------------------------------- who may come
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("?faces=yolo", "query parameter faces: input should be 'haar'"),
+        ("?min_confidence=2", "query parameter min_confidence: "),
+        ("?align=perhaps", "query parameter align: "),
+    ],
+)
+def test_a_wrong_option_ends_the_stream(server, query, sentence):
+    with open_stream(server, query) as stream:
+        status, error, code = ending(stream)
+    assert (status, code) == (422, 1008) and error.startswith(sentence)
+
+
+def test_a_version_that_is_not_served_ends_the_stream(server):
+    with open_stream(server, "?version=00000000") as stream:
+        status, error, code = ending(stream)
+    assert (status, code) == (404, 1008) and error.startswith("no version '00000000'")
+
+
+def test_without_a_model_a_later_try_makes_sense(serve_app, tmp_path):
+    app = create_app(Settings(model_path=tmp_path / "absent.onnx"))
+    with serve_app(app) as client, open_stream(client) as stream:
+        status, error, code = ending(stream)
+    assert (status, code) == (503, 1013) and "absent.onnx" in error
+
+
+KEY = "größe 0123456789"
+
+
+def as_protocols(key):
+    return ["fer.stream", "fer.key." + urlsafe_b64encode(key.encode()).decode().rstrip("=")]
+
+
+def test_the_key_comes_in_a_header_or_as_a_protocol_and_is_never_logged(serve, model_path, photo):
+    with serve(MODEL_PATH=str(model_path), API_KEY=KEY) as client:
+        header = {"X-API-Key": KEY.encode().decode("latin-1")}
+        with open_stream(client, additional_headers=header) as stream:
+            assert answer_to(stream, photo)["frame"] == 1
+        with open_stream(client, subprotocols=as_protocols(KEY)) as stream:
+            assert stream.subprotocol == "fer.stream"
+            assert answer_to(stream, photo)["frame"] == 1
+        for options in (
+            {},
+            {"additional_headers": {"X-API-Key": "wrong"}},
+            {"subprotocols": ["fer.stream"]},
+            {"subprotocols": as_protocols(KEY[:-1])},
+            {"subprotocols": ["fer.key.A"]},
+            {"subprotocols": ["fer.key."]},
+        ):
+            with open_stream(client, f"?api_key={KEY[-10:]}", **options) as stream:
+                status, error, code = ending(stream)
+            assert (status, code) == (401, 1008) and "X-API-Key" in error
+        log = client.log.read_text()
+        assert KEY[-10:] not in log and as_protocols(KEY)[1] not in log
+
+
+def test_the_pages_of_other_sites_are_refused(server, serve, model_path, photo):
+    own = str(server.base_url)
+    with open_stream(server, origin=own) as stream:
+        assert answer_to(stream, photo)["frame"] == 1
+    for origin in ("https://other.example", f"{own}0", "null", "http://["):
+        with open_stream(server, origin=origin) as stream:
+            assert ending(stream)[::2] == (403, 1008)
+    other = "https://other.example"
+    with (
+        serve(MODEL_PATH=str(model_path), CORS_ORIGINS=other) as client,
+        open_stream(client, origin=other) as stream,
+    ):
+        assert answer_to(stream, photo)["frame"] == 1
+
+
+def test_there_are_only_so_many_streams(serve_app, model_path):
+    app = create_app(Settings(model_path=model_path, max_streams=2))
+    with serve_app(app) as client, open_stream(client) as first:
+        with open_stream(client, "?faces=whole") as second:
+            assert answer_to(second, FACE)["frame"] == 1
+            with open_stream(client) as third:
+                status, error, code = ending(third)
+            assert (status, code) == (429, 1013) and "too many streams" in error
+        until(lambda: app.state.streams.value == 1)
+        with open_stream(client, "?faces=whole") as fourth:
+            assert answer_to(fourth, FACE)["frame"] == 1
+        assert answer_to(first, b"x")["status"] == 422
+
+
+def test_a_stream_without_frames_is_closed(serve_app, model_path):
+    app = create_app(Settings(model_path=model_path, stream_idle_seconds=0.2))
+    with serve_app(app) as client:
+        with open_stream(client) as stream:
+            assert ending(stream) == (408, "no frame came for 0.2 seconds", 1008)
+        until(lambda: app.state.streams.value == 16)
+
+
+def test_a_client_that_vanishes_leaves_nothing_behind(gated, serve_app, photo):
+    app, gate = gated()
+    with serve_app(app) as client:
+        for _ in range(3):
+            with open_stream(client) as stream:
+                stream.send(photo)
+                until(lambda: app.state.slots.running == 1)
+                stream.send(photo)
+                stream.socket.shutdown(socket.SHUT_RDWR)
+                until(lambda: app.state.streams.value == 16)
+            gate.release()
+            until(lambda: app.state.slots.running == 0)
+        assert app.state.slots.waiting == 0
+
+
+# ---------------------------------------------------------------- and besides
+
+
+def test_one_line_in_the_log_without_the_query(serve, model_path):
+    with serve(MODEL_PATH=str(model_path)) as client:
+        headers = {"X-Request-ID": "the-one"}
+        with open_stream(
+            client, "?faces=whole&min_confidence=0.123", additional_headers=headers
+        ) as stream:
+            for _ in range(3):
+                answer_to(stream, FACE)
+        with open_stream(client, "?faces=secret") as stream:
+            ending(stream)
+        until(lambda: client.log.read_text().count('"/stream"') == 2)
+        text = client.log.read_text()
+    assert "secret" not in text and "0.123" not in text and "Traceback" not in text
+    lines = [json.loads(line) for line in text.splitlines()]
+    whole, refused = (line for line in lines if line.get("path") == "/stream")
+    assert (whole["request_id"], whole["status"], whole["frames"]) == ("the-one", 101, 3)
+    assert (refused["status"], refused["frames"]) == (422, 0)
+    assert len([line for line in lines if line.get("request_id") == "the-one"]) == 1
+
+
+def test_a_server_that_is_stopped_says_so(serve, model_path):
+    with serve(MODEL_PATH=str(model_path)) as client, open_stream(client, "?faces=whole") as stream:
+        assert answer_to(stream, FACE)["frame"] == 1
+        client.process.terminate()
+        with pytest.raises(ConnectionClosed) as closed:
+            stream.recv(timeout=60)
+        assert closed.value.rcvd.code == 1012
+        client.process.wait(60)
+        assert "Traceback" not in client.log.read_text()
+
+
+def test_without_a_websocket_the_address_says_what_it_is(server):
+    answer = server.get("/stream?faces=whole")
+    assert answer.status_code == 426 and answer.headers["upgrade"] == "websocket"
+    assert answer.json() == {"detail": "this address is a WebSocket: see /docs"}
+    described = server.get("/openapi.json").json()["paths"]["/stream"]["get"]["description"]
+    assert "fer.key." in described and "1013" in described
