@@ -13,8 +13,8 @@ SIZE = 48
 EYE_LINE = 0.386
 """Height of the eyes in FER-2013, from the top, over the face's side.
 
-The median of Training faces, where the detector `yunet` finds them; so is each detector's
-`frame`. `python -m benchmarks.detection` measures them anew.
+The median of Training faces, as the detectors find them, measured by
+`python -m benchmarks.detection`; so is each detector's `frame`.
 """
 
 MAX_OVERSAMPLING = 16

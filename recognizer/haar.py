@@ -26,7 +26,7 @@ class HaarDetector:
     from OpenCV's eye cascade; where it finds none in one half of the face, the face has none.
     """
 
-    # `python -m benchmarks.detection` measures it on Training faces.
+    # Measured on Training faces by `python -m benchmarks.detection`.
     frame = 1.01
 
     # Against OpenCV's usual 1.1 and 5: a third of the time, the same recall on faces of 96 and
