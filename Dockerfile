@@ -1,0 +1,23 @@
+# The server with the committed FER-2013 model. It writes nothing, so its file system may be read-only:
+#   docker build --tag fer .
+#   docker run --rm --read-only --publish 8000:8000 fer
+FROM python:3.11-slim
+
+WORKDIR /app
+COPY requirements/serving.txt requirements/serving.txt
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m pip install --disable-pip-version-check --require-hashes --requirement requirements/serving.txt
+
+COPY recognizer recognizer
+COPY api api
+COPY models/fer2013/model.onnx models/fer2013/model.onnx
+COPY metrics/fer2013/evaluation.json metrics/fer2013/evaluation.json
+
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    UVICORN_HOST=0.0.0.0 \
+    UVICORN_PORT=8000
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"UVICORN_PORT\"]}/readyz', timeout=4)"]
+CMD ["uvicorn", "api.app:app", "--ws-per-message-deflate", "false"]

@@ -1,0 +1,199 @@
+"""The Dockerfile's steps, without Docker: in a fresh virtual environment and an empty folder."""
+
+import fnmatch
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+
+from tests.portrait_fixture import portrait
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 60
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Each instruction of the Dockerfile with its arguments, in order."""
+    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    lines = re.sub(r"\\\n\s*", "", text).splitlines()
+    return [tuple(line.split(" ", 1)) for line in lines if line]
+
+
+def last(instruction: str) -> str:
+    """The arguments that count: of an instruction that is repeated, the last ones."""
+    return [arguments for name, arguments in instructions() if name == instruction][-1]
+
+
+def ignored(path: str) -> bool:
+    """Whether .dockerignore keeps a file out of the build: the last line that matches decides."""
+    folders = [path, *map(str, Path(path).parents)]
+    verdict = False
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!")
+        if line.startswith("#") or not line:
+            continue
+        if pattern.startswith("**/"):
+            matches = pattern[3:] in Path(path).parts
+        else:
+            # A star does not cross a folder's border, but what a folder holds goes with it.
+            depth = pattern.count("/")
+            matches = any(fnmatch.fnmatchcase(f, pattern) for f in folders if f.count("/") == depth)
+        if matches:
+            verdict = not line.startswith("!")
+    return verdict
+
+
+def context() -> list[str]:
+    """Files that a build would be sent, of those that lie in the working tree."""
+    everything = subprocess.run(
+        ["git", "ls-files", "--cached", "--others"], cwd=ROOT, check=True, capture_output=True
+    ).stdout.decode()
+    return [
+        path for path in everything.splitlines() if (ROOT / path).is_file() and not ignored(path)
+    ]
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a build leaves behind: a folder, and the environment of its processes."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, command: list[str], **options) -> subprocess.CompletedProcess:
+        program = shutil.which(command[0], path=self.environment["PATH"])
+        return subprocess.run(
+            [program, *command[1:]], cwd=self.folder, env=self.environment, check=False, **options
+        )
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """The Dockerfile, followed step by step."""
+    base = tmp_path_factory.mktemp("image")
+    venv.create(base / "python", with_pip=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    image = Image(base / "app", kept | {"PATH": f"{base}/python/bin:{os.environ['PATH']}"})
+    image.folder.mkdir()
+    sent = context()
+    for name, arguments in instructions():
+        if name == "COPY":
+            source, target = arguments.split()
+            files = [path for path in sent if path == source or path.startswith(f"{source}/")]
+            assert files, f"COPY {source}: nothing of it is sent"
+            for path in files:
+                copy = image.folder / target / Path(path).relative_to(source)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / path, copy)
+        elif name == "RUN":
+            command = re.sub(r"--mount=\S+ ", "", arguments)
+            done = image.run(["bash", "-euc", command], capture_output=True, text=True)
+            assert done.returncode == 0, f"RUN {command}\n{done.stdout}\n{done.stderr}"
+        elif name == "ENV":
+            image.environment.update(pair.split("=", 1) for pair in arguments.split())
+    return image
+
+
+@pytest.fixture(scope="module")
+def container(image):
+    """A client of the command's server, which is not allowed to write a byte into a file."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        image.environment["UVICORN_PORT"] = str(free.getsockname()[1])
+    command = ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", *json.loads(last("CMD"))]
+    # A pipe is no file; the few lines that the server logs fit into it.
+    process = subprocess.Popen(
+        command,
+        cwd=image.folder,
+        env=image.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    address = f"http://127.0.0.1:{image.environment['UVICORN_PORT']}"
+    with httpx.Client(base_url=address, timeout=PATIENCE) as client:
+        deadline = time.monotonic() + PATIENCE
+        while not is_ready(client):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        yield client
+    process.terminate()
+    process.communicate(timeout=PATIENCE)
+
+
+def is_ready(client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.ConnectError:
+        return False
+
+
+def test_the_base_is_the_python_that_the_project_is_made_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    version = re.fullmatch(r"python:(3\.\d+)-slim", last("FROM"))[1]
+    assert project["requires-python"] == f"=={version}.*"
+    assert sys.version_info[:2] == tuple(map(int, version.split(".")))
+
+
+def test_only_what_serves_is_sent():
+    sent = context()
+    assert {path.split("/")[0] for path in sent} == {
+        "api",
+        "recognizer",
+        "requirements",
+        "models",
+        "metrics",
+    }
+    assert {path for path in sent if not path.startswith(("api/", "recognizer/"))} == {
+        "requirements/serving.txt",
+        "models/fer2013/model.onnx",
+        "metrics/fer2013/evaluation.json",
+    }
+    assert [path for path in sent if "__pycache__" in path] == []
+
+
+def test_it_does_not_run_as_root():
+    user, group = map(int, last("USER").split(":"))
+    assert user > 0 and group > 0
+
+
+def test_it_predicts_with_the_committed_model(container, photo):
+    answer = container.post("/predict", content=photo).json()
+    assert len(answer["faces"]) == 1
+    model = (ROOT / "models/fer2013/model.onnx").read_bytes()
+    assert answer["model"]["version"] == hashlib.sha256(model).hexdigest()
+    assert container.get("/model").json()["evaluation"] is not None
+
+
+def test_a_large_form_needs_no_disk(container):
+    noise = np.random.default_rng(0).integers(0, 256, (1600, 1600), dtype=np.uint8)
+    large = cv2.imencode(".png", noise)[1].tobytes()
+    assert len(large) > 2_000_000
+    answer = container.post("/predict", files={"file": ("large.png", large)})
+    assert answer.status_code == 200, answer.text
+
+
+def test_the_health_check_tells_a_server_from_none(image, container):
+    command = json.loads(last("HEALTHCHECK").partition("CMD ")[2])
+    assert image.run(command).returncode == 0
+    image.environment["UVICORN_PORT"] = "1"
+    done = image.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "refused" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return cv2.imencode(".jpg", portrait())[1].tobytes()
