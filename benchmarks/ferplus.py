@@ -4,9 +4,8 @@
 
 The file is FER+'s (Barsoum et al., Training Deep Networks for Facial Expression Recognition
 with Crowd-Sourced Label Distribution, 2016; the repository FERPlus of Microsoft on GitHub): one
-row per row of FER-2013's CSV, in its order, with the votes of ten people. They were collected
-for the same images by the same question, so they tell what a label is worth. Nothing is trained
-with them but the straight-line model below, and PrivateTest stays closed.
+row per row of FER-2013's CSV, in its order, with the votes of ten people on the same images.
+Nothing is trained with them but the linear reader below, and PrivateTest stays closed.
 
 Writes `benchmarks/ferplus.md`.
 """
