@@ -18,3 +18,8 @@ drawing.py      boxes, labels and bars; annotate.py draws them on photos and vid
 timeline.py     the plot of a video
 destination.py  where results go, atomic.py writes them whole
 """
+
+import os
+
+# onnxruntime reports its use to its makers unless told not to before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

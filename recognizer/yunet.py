@@ -41,7 +41,7 @@ class YuNetDetector:
 
     # Measured by `python -m benchmarks.detection`: `frame` on Training faces, and what another
     # confidence, enlargement, level or side for the eyes would change.
-    frame = 0.91
+    frame = 0.85
 
     MIN_CONFIDENCE = 0.5
     """A lower one finds few more faces, and many that are none."""

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -166,3 +168,13 @@ def test_the_committed_model_keeps_the_contract():
     together = classifier.predict(faces)
     alone = np.concatenate([classifier.predict(face[None]) for face in faces])
     np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_nothing_is_reported_or_left_in_the_home_folder(model_path, tmp_path):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom recognizer.classifier import Classifier\n"
+        "Classifier(Path(sys.argv[1]))"
+    )
+    environment = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PATH": ""}
+    subprocess.run([sys.executable, "-c", code, str(model_path)], env=environment, check=True)
+    assert list(tmp_path.rglob("*")) == []

@@ -61,6 +61,8 @@ def start(folder, *arguments):
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
+        # Where the tests run in the background of a script, SIGINT is ignored and inherited so.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -65,7 +65,7 @@ def test_a_turned_face_is_found_and_made_level(yunet, angle):
     expected = align(upright, level.box, level.eyes, yunet.frame).astype(int)
     aligned = align(turned(upright, angle), face.box, face.eyes, yunet.frame)
     cropped = crop(turned(upright, angle), face.box, yunet.frame)
-    assert np.abs(aligned - expected).mean() < 0.5 * np.abs(cropped - expected).mean()
+    assert np.abs(aligned - expected).mean() < 0.65 * np.abs(cropped - expected).mean()
 
 
 @needs_yunet
