@@ -60,6 +60,9 @@ class YuNetDetector:
     MIN_SIDE = 10
     """In pixels; the network was trained on no smaller face."""
 
+    PADDED_SIDE = 64
+    """In pixels; a shorter side is filled up by repeating the edge."""
+
     MAX_OVERLAP = 0.3
     """Of two boxes with a larger intersection over union, only the more confident one stays."""
 
@@ -96,17 +99,19 @@ class YuNetDetector:
 
     def _run(self, image: np.ndarray) -> np.ndarray:
         """Float32 [N, 15]: x, y, width, height; x and y of five landmarks; confidence."""
+        height, width = image.shape
+        # With 32 rows or columns or less, OpenCV 4.14 computes with memory it never wrote.
+        below, beside = max(0, self.PADDED_SIDE - height), max(0, self.PADDED_SIDE - width)
+        padded = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE)
 
         def detect(network: cv2.FaceDetectorYN) -> tuple[int, np.ndarray | None]:
-            network.setInputSize(image.shape[::-1])
-            return network.detect(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+            network.setInputSize(padded.shape[::-1])
+            return network.detect(cv2.cvtColor(padded, cv2.COLOR_GRAY2BGR))
 
         _, rows = self._networks.run(detect)
         if rows is None:
             return np.empty((0, 15), np.float32)
-        # On a sliver of an image the network's sizes overflow.
-        plausible = np.isfinite(rows).all(axis=1) & (rows[:, 2:4] >= self.MIN_SIDE).all(axis=1)
-        return rows[plausible]
+        return rows[(rows[:, 2:4] >= self.MIN_SIDE).all(axis=1)]
 
     def _without_overlaps(self, rows: list[np.ndarray]) -> list[np.ndarray]:
         kept = cv2.dnn.NMSBoxes(

@@ -96,6 +96,19 @@ def test_nothing_is_found_where_nothing_is(yunet, shape, noise):
 
 
 @needs_yunet
+@pytest.mark.parametrize("shape", [(10, 1280), (32, 700), (20, 20), (16, 64), (300, 31)])
+def test_a_narrow_image_has_one_answer(shape):
+    """OpenCV leaves memory unwritten there, and answers what an earlier image left in it."""
+    yunet = build_detector("yunet", YUNET)
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    answers = []
+    for k in range(8):
+        yunet.detect(portrait((20, 20), 200, (240 + 30 * k, 260 + 30 * k)))
+        answers.append(yunet.detect(image))
+    assert answers == [answers[0]] * 8
+
+
+@needs_yunet
 def test_one_detector_serves_many_threads(yunet):
     scenes = [portrait((20 * k, 10 * k), 120, (240 + 40 * k, 320)) for k in range(4)]
     serial = [yunet.detect(scene) for scene in scenes]
