@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
@@ -142,40 +141,3 @@ def test_metrics_tell_who_waits_and_who_was_refused(model_path, photo):
         assert 'fer_rejected_requests_total{reason="overload"} 1.0' in metrics
 
     talk(model_path, conversation, max_queue=1)
-
-
-def test_a_server_that_is_stopped_answers_what_it_has_accepted(serve, model_path, photo):
-    clients = 8
-    opened = threading.Barrier(clients)
-
-    def ask(server):
-        with httpx.Client(base_url=server.base_url, timeout=60) as client:
-            client.get("/livez")
-            opened.wait()
-            files = [("files", (f"{number}.jpg", photo)) for number in range(6)]
-            return client.post("/predict/batch", files=files)
-
-    patient = {"MAX_CONCURRENCY": "1", "QUEUE_SECONDS": "60", "DEADLINE_SECONDS": "60"}
-    with (
-        serve(MODEL_PATH=str(model_path), **patient) as server,
-        ThreadPoolExecutor(clients) as pool,
-    ):
-        asked = [pool.submit(ask, server) for _ in range(clients)]
-        while accepted(server) < clients:
-            pass
-        server.process.terminate()
-        answers = [request.result() for request in asked]
-        server.process.wait(60)
-    assert [answer.status_code for answer in answers] == [200] * clients
-    assert "Traceback" not in server.log.read_text()
-
-
-def accepted(server):
-    """Batches that the server has begun to answer."""
-    batches = 0
-    for line in server.get("/metrics").text.splitlines():
-        if line.startswith("fer_requests_in_flight "):
-            batches += float(line.split()[1]) - 1  # but for this one
-        if line.startswith('fer_requests_total{route="/predict/batch"'):
-            batches += float(line.split()[1])
-    return batches
