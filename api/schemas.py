@@ -205,6 +205,13 @@ class StreamEnd(Schema):
     error: str = Field(description="One sentence: what is wrong, and what was expected.")
 
 
+class Calibration(Schema):
+    """Probabilities are the softmax of scale · logits + bias, in the order of the labels."""
+
+    scale: list[float] = Field(examples=[[1.02, 0.97, 1.1, 1.21, 0.94, 1.13, 0.98]])
+    bias: list[float] = Field(examples=[[0.1, -0.32, 0.04, 0.21, 0.19, -0.11, -0.11]])
+
+
 class ModelDescription(ModelIdentity):
     """What the model file says of itself, and what was measured on it."""
 
@@ -212,13 +219,10 @@ class ModelDescription(ModelIdentity):
         description="The emotions, in the order of the model's output.",
         examples=[["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]],
     )
-    format: str = Field(description="The contract the file keeps.", examples=["fer-onnx/1"])
+    format: str = Field(description="The contract the file keeps.", examples=["fer-onnx/2"])
     parameters_digest: str = Field(description="SHA-256 of the parameters of its training.")
     data_digest: str = Field(description="SHA-256 of the data of its training.")
-    temperature: float = Field(
-        description="The logits are divided by it to calibrate the probabilities.",
-        examples=[1.21],
-    )
+    calibration: Calibration
     metrics: dict = Field(description="Headline metrics measured when the file was exported.")
     evaluation: dict | None = Field(
         description="The committed metrics by split, if they were measured on this very file;"

@@ -68,17 +68,19 @@ def comparison(table: pd.DataFrame) -> str:
         cells = [f"{seeds[column].mean():.3f}" for column in columns]
         for index in (0, 1):
             values = seeds[list(columns)[index]]
-            cells[index] += f" ± {(values.max() - values.min()) / 2:.3f}"
+            if len(values) > 1:
+                cells[index] += f" ± {(values.max() - values.min()) / 2:.3f}"
         rows.append(
             [
                 name.partition("-")[2] or name,
+                str(len(seeds)),
                 *cells,
                 f"{seeds['parameters'].iloc[0]:,}",
                 f"{seeds['images'].iloc[0]:,}",
                 f"{seeds['minutes'].mean():.1f}",
             ]
         )
-    headers = ["", *columns.values(), "parameters", "images", "minutes"]
+    headers = ["", "seeds", *columns.values(), "parameters", "images", "minutes"]
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
 
 
@@ -116,9 +118,8 @@ def main() -> None:
     epochs = experiments.base.train.epochs
     parts = [
         "# Controlled comparisons",
-        f"On {experiments.dataset}: {epochs} epochs each, seeds "
-        f"{', '.join(map(str, experiments.seeds))}, figures on PublicTest in the epoch with the "
-        "best macro-F1, means over the seeds; ± is half the difference between them. Minutes are "
+        f"On {experiments.dataset}: {epochs} epochs each, figures on PublicTest in the epoch with "
+        "the best macro-F1, means over the seeds; ± is half the range between them. Minutes are "
         "of one training on the machine that made them. `dvc --cd experiments repro` makes "
         "all of it; `experiments/params.yaml` says what each run is.",
     ]

@@ -112,7 +112,7 @@ def main() -> None:
         with np.load(path) as arrays:
             faces = dict(arrays)
         results = {}
-        for seed in experiments.seeds:
+        for seed in settings.seeds:
             log.info("%s, seed %d", name, seed)
             seeded = settings.model_copy(
                 update={"train": settings.train.model_copy(update={"seed": seed})}

@@ -1,9 +1,10 @@
 """experiments/params.yaml as types: every run as complete as a dataset's block of params.yaml."""
 
 from pathlib import Path
+from typing import Annotated
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from stages.errors import UserError
 from stages.parameters import Balance, Section, Seed, Train
@@ -14,6 +15,8 @@ PARAMETERS = Path("experiments/params.yaml")
 class Settings(Section):
     """What one run is trained with."""
 
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    """It is trained once with each; they take the place of train.seed."""
     balance: Balance
     train: Train
 
@@ -22,7 +25,6 @@ class Experiments(Section):
     """The whole file."""
 
     dataset: str
-    seeds: tuple[Seed, ...]
     base: Settings
     runs: dict[str, dict]
     """Changes to `base` by the name of the run."""
@@ -38,8 +40,9 @@ class Experiments(Section):
         if name not in self.runs:
             raise UserError(f"{PARAMETERS}: no run '{name}'; its runs: {', '.join(self.runs)}")
         document = self.base.model_dump()
-        for section, changes in self.runs[name].items():
-            document[section] = document.get(section, {}) | changes
+        for key, changes in self.runs[name].items():
+            is_section = isinstance(changes, dict)
+            document[key] = document.get(key, {}) | changes if is_section else changes
         return _checked(Settings, document, f"runs.{name}")
 
 

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ import onnxruntime
 from recognizer.errors import ModelError
 from recognizer.faces import SIZE
 
-FORMAT = "fer-onnx/1"
+FORMAT = "fer-onnx/2"
 """Value of the metadata key `format` in every file that keeps the contract below."""
+
+OLD_FORMAT = "fer-onnx/1"
+"""The same with one `temperature` in place of `calibration`."""
 
 INPUT = "faces"
 """Name of the only input: uint8 [N, 48, 48], grey."""
@@ -24,6 +28,14 @@ OUTPUT = "probabilities"
 
 BATCH = 64
 """Faces per run. Larger batches are no faster on a CPU and take more memory."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Probabilities are the softmax of scale · logits + bias, both in the order of the labels."""
+
+    scale: tuple[float, ...]
+    bias: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -38,8 +50,7 @@ class Metadata:
     """SHA-256 of the parameters it was trained with, in hexadecimal digits."""
     data_digest: str
     """SHA-256 of the data it was trained on, in hexadecimal digits."""
-    temperature: float
-    """The logits were divided by it to calibrate the probabilities."""
+    calibration: Calibration
     metrics: dict
     """Headline metrics by split, measured when it was exported; may be empty."""
 
@@ -124,18 +135,25 @@ class Classifier:
 
 def _read_metadata(properties: Mapping[str, str]) -> Metadata:
     """Check and convert a file's properties; ValueError says what is wrong."""
-    if properties.get("format") != FORMAT:
-        found = properties.get("format")
+    found = properties.get("format")
+    if found not in (FORMAT, OLD_FORMAT):
         raise ValueError(f"metadata format is {found!r}, expected {FORMAT!r}")
     fields = {}
-    for key, (read, expected) in PROPERTIES.items():
+    calibration = {"calibration": CALIBRATION} if found == FORMAT else {"temperature": TEMPERATURE}
+    for key, (read, expected) in (PROPERTIES | calibration).items():
         if key not in properties:
             raise ValueError(f"metadata {key} is missing")
         try:
             fields[key] = read(properties[key])
         except ValueError:
             raise ValueError(f"metadata {key} is not {expected}") from None
-    return Metadata(format=FORMAT, **fields)
+    labels = len(fields["labels"])
+    if found == OLD_FORMAT:
+        scale = 1 / fields.pop("temperature")
+        fields["calibration"] = Calibration((scale,) * labels, (0.0,) * labels)
+    if {len(fields["calibration"].scale), len(fields["calibration"].bias)} != {labels}:
+        raise ValueError(f"metadata calibration is not {CALIBRATION[1]}, one for each label")
+    return Metadata(format=found, **fields)
 
 
 def _labels(text: str) -> tuple[str, ...]:
@@ -163,6 +181,20 @@ def _digest(text: str) -> str:
     return text
 
 
+def _calibration(text: str) -> Calibration:
+    lists = json.loads(text, parse_int=float)
+    if not isinstance(lists, dict) or set(lists) != {"scale", "bias"}:
+        raise ValueError
+    for values in lists.values():
+        if not isinstance(values, list):
+            raise ValueError
+        if not all(isinstance(value, float) and isfinite(value) for value in values):
+            raise ValueError
+    if not all(value > 0 for value in lists["scale"]):
+        raise ValueError
+    return Calibration(tuple(lists["scale"]), tuple(lists["bias"]))
+
+
 def _temperature(text: str) -> float:
     temperature = float(text)
     if not 0 < temperature < float("inf"):
@@ -182,9 +214,10 @@ PROPERTIES = {
     "dataset": (_name, "a dataset's name"),
     "parameters_digest": (_digest, "hexadecimal digits"),
     "data_digest": (_digest, "hexadecimal digits"),
-    "temperature": (_temperature, "a positive number"),
     "metrics": (_metrics, "a JSON object"),
 }
+CALIBRATION = (_calibration, "a JSON object of scale, positive numbers, and bias, numbers")
+TEMPERATURE = (_temperature, "a positive number")
 
 
 def _check_tensors(session: onnxruntime.InferenceSession, labels: int) -> None:

@@ -2,7 +2,7 @@
 
     python -m stages.evaluate DATASET
 
-`data/D/faces.npz` and `models/D/model.onnx` become `metrics/D/evaluation.json`,
+`data/D/faces.npz`, `models/D/model.onnx` and `float32.onnx` become `metrics/D/evaluation.json`,
 `metrics/D/intervals.json` (95 % intervals of every figure), `metrics/D/plots/` and the model
 card `models/D/README.md`. Each face is judged once, without test-time augmentation. The plots
 show PrivateTest.
@@ -16,7 +16,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pandas as pd
+from scipy.special import softmax
 from tqdm import tqdm
 
 from recognizer.classifier import Classifier
@@ -26,8 +28,9 @@ from stages.artifacts import Artifacts, write_metrics, written_atomically
 from stages.card import Measured, model_card
 from stages.errors import UserError
 from stages.fer_csv import EMOTIONS, SPLITS
-from stages.measures import bootstrap_intervals, classification_figures, with_temperature
-from stages.parameters import Parameters
+from stages.logits import predict_logits
+from stages.measures import bootstrap_intervals, classification_figures
+from stages.parameters import Int8, Parameters
 from stages.robustness import robustness_table
 from stages.shell import run
 
@@ -150,7 +153,12 @@ def main(dataset: str, parameters: Parameters) -> None:
     for name in ("PublicTest", "PrivateTest"):
         split = read_split(paths.data / "faces.npz", name)
         probabilities = predict(classifier, split.images, name)
-        metrics[name] = _figures(split, probabilities, classifier.metadata.temperature)
+        metrics[name] = classification_figures(
+            split.labels, probabilities, split.copy_in_training, EMOTIONS
+        )
+        metrics[name]["uncalibrated"] = _figures_before_calibration(model, split)
+        if isinstance(parameters.export, Int8):
+            metrics[name]["float32"] = _figures_before_quantization(paths.models, split)
         intervals[name] = bootstrap_intervals(
             split.labels,
             probabilities,
@@ -193,17 +201,22 @@ def main(dataset: str, parameters: Parameters) -> None:
         temporary.write_text(model_card(dataset, parameters, measured))
 
 
-def _figures(split: Split, probabilities: np.ndarray, temperature: float) -> dict:
-    """All figures of one split; those that calibration changes also as they were before it."""
+def _figures_before_calibration(model: Path, split: Split) -> dict[str, float]:
+    """Those figures that calibration changes."""
+    probabilities = softmax(predict_logits(onnx.load(model), split.images), axis=1)
     figures = classification_figures(split.labels, probabilities, split.copy_in_training, EMOTIONS)
-    raw = classification_figures(
-        split.labels,
-        with_temperature(probabilities, 1 / temperature),
-        split.copy_in_training,
-        EMOTIONS,
-    )
-    uncalibrated = {name: raw[name] for name in ("log_loss", "brier", "ece")}
-    return figures | {"uncalibrated": uncalibrated}
+    return {name: figures[name] for name in ("accuracy", "macro_f1", "log_loss", "brier", "ece")}
+
+
+def _figures_before_quantization(models: Path, split: Split) -> dict[str, float]:
+    """What the same network says where it computes in 32 bits."""
+    path = models / "float32.onnx"
+    probabilities = predict(open_model(path), split.images, path.name)
+    figures = classification_figures(split.labels, probabilities, split.copy_in_training, EMOTIONS)
+    return {
+        "bytes": path.stat().st_size,
+        **{name: figures[name] for name in ("accuracy", "macro_f1", "log_loss")},
+    }
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 writes data/DATASET/raw.csv with the columns `emotion,pixels,Usage`. The environment
 variable FER2013_CSV names a local file, plain or packed, that stands in for the source
-of the dataset fer2013.
+of the dataset fer2013 and of those named after it, such as fer2013-small.
 """
 
 import logging
@@ -27,7 +27,7 @@ def main(dataset: str, parameters: Parameters) -> None:
     """Write the dataset's raw.csv."""
     source = parameters.fetch
     mirror = os.environ.get("FER2013_CSV")
-    if dataset == "fer2013" and mirror:
+    if dataset.partition("-")[0] == "fer2013" and mirror:
         logger.info("FER2013_CSV stands in for the source '%s'", source.source)
         source = FileSource(source="file", path=mirror, sha256=None, rows=source.rows)
     fetch(source, Artifacts(dataset).data / "raw.csv")

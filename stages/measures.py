@@ -192,11 +192,6 @@ def accuracy_when_abstaining(
     return answered / len(labels), correct.cumsum() / answered
 
 
-def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities of the same logits, divided by `temperature` once more; float64 [N, K]."""
-    return _normalised(probabilities.astype(np.float64).clip(LEAST) ** (1 / temperature))
-
-
 def _normalised(probabilities: np.ndarray) -> np.ndarray:
     """As float64 with rows that sum to 1; float32 rows miss that by some 1e-7."""
     probabilities = probabilities.astype(np.float64)

@@ -314,6 +314,25 @@ class Train(Section):
         return self
 
 
+# ---------------------------------------------------------------- export
+
+
+class Float32(Section):
+    precision: Literal["float32"]
+
+
+class Int8(Section):
+    """Weights and the values between the layers in eight bits: a quarter of the size."""
+
+    precision: Literal["int8"]
+    calibration: Annotated[int, Field(ge=1)]
+    """Training faces that tell the range of the values between the layers."""
+    seed: Seed
+
+
+Export = Annotated[Float32 | Int8, Field(discriminator="precision")]
+
+
 # ---------------------------------------------------------------- evaluate
 
 
@@ -330,6 +349,7 @@ class Parameters(Section):
     validate_: Annotated[Validate, Field(alias="validate")]
     balance: Balance
     train: Train
+    export: Export
     evaluate: Evaluate
 
 

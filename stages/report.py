@@ -1,7 +1,8 @@
 """Print the committed metrics as a table: `python -m stages.report`.
 
 `python -m stages.report --readme` writes the tables of README.md anew instead. They stand
-between the lines `<!-- metrics DATASET -->` and `<!-- end -->`, and no figure in them is typed.
+between `<!-- metrics DATASET -->` (one model in full) or `<!-- models DATASET DATASET … -->` (a row
+for each) and `<!-- end -->`, and no figure in them is typed.
 """
 
 import argparse
@@ -39,10 +40,7 @@ def metrics_table(dataset: str) -> str:
     UserError
         The dataset has not been evaluated.
     """
-    path = Artifacts(dataset).metrics / "evaluation.json"
-    if not path.exists():
-        raise UserError(f"{path}: not found; run dvc repro with {dataset} in datasets first")
-    evaluation = json.loads(path.read_text())
+    evaluation = _read(Artifacts(dataset).metrics / "evaluation.json")
     splits = [evaluation["PublicTest"], evaluation["PrivateTest"]]
     rows = [[name, *(_cell(split, key) for split in splits)] for key, name in FIGURES.items()]
     for emotion in EMOTIONS:
@@ -57,6 +55,43 @@ def metrics_table(dataset: str) -> str:
     )
 
 
+def models_table(datasets: list[str]) -> str:
+    """Format several models' figures on PrivateTest as a Markdown table, a row for each.
+
+    Raises
+    ------
+    UserError
+        One of them has not been evaluated.
+    """
+    rows = []
+    for dataset in datasets:
+        files = Artifacts(dataset)
+        evaluation = _read(files.metrics / "evaluation.json")
+        private, model = evaluation["PrivateTest"], evaluation["model"]
+        rows.append(
+            [
+                f"[{dataset}]({files.models}/README.md)",
+                *(_cell(private, key) for key in ("accuracy", "macro_f1", "min_recall", "ece")),
+                f"{_read(files.metrics / 'training.json')['parameters']:,}",
+                f"{model['bytes'] / 1e6:.2f} MB",
+            ]
+        )
+    headers = ["on PrivateTest", "accuracy", "macro-F1", "lowest recall", "ECE"]
+    return tabulate(
+        rows,
+        headers=[*headers, "parameters", "file"],
+        tablefmt="github",
+        disable_numparse=True,
+    )
+
+
+def _read(path: Path) -> dict:
+    if not path.exists():
+        dataset = path.parent.name
+        raise UserError(f"{path}: not found; run dvc repro with {dataset} in datasets first")
+    return json.loads(path.read_text())
+
+
 def _cell(split: dict, key: str) -> str:
     value = split[key]
     if isinstance(value, int):
@@ -68,12 +103,14 @@ def _cell(split: dict, key: str) -> str:
 
 def with_fresh_tables(text: str) -> str:
     """Replace each table between its two marks in a Markdown text."""
-    return re.sub(
-        r"(?<=<!-- metrics )(\w+)( -->\n).*?(?=<!-- end -->)",
-        lambda match: f"{match[1]}{match[2]}\n{metrics_table(match[1])}\n\n",
-        text,
-        flags=re.DOTALL,
-    )
+
+    def fresh(match: re.Match) -> str:
+        mark, kind, names = match.groups()
+        table = metrics_table(names) if kind == "metrics" else models_table(names.split())
+        return f"{mark}\n{table}\n\n"
+
+    marks = r"(<!-- (metrics|models) ([\w -]+?) -->\n).*?(?=<!-- end -->)"
+    return re.sub(marks, fresh, text, flags=re.DOTALL)
 
 
 def main() -> None:

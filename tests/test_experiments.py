@@ -51,8 +51,8 @@ def test_mistakes_in_the_file_are_named():
     change(lambda document: document["runs"]["optimizer-adam"]["train"].update(epocks=3))
     with pytest.raises(UserError, match=r"runs\.optimizer-adam\.train\.epocks"):
         load_experiments()
-    change(lambda document: document.pop("seeds"))
-    with pytest.raises(UserError, match=r"params\.yaml: seeds: "):
+    change(lambda document: document["base"].pop("seeds"))
+    with pytest.raises(UserError, match=r"params\.yaml: base\.seeds: "):
         load_experiments()
     settings.PARAMETERS.unlink()
     with pytest.raises(UserError, match="not found; run from the repository's root"):
@@ -116,8 +116,8 @@ def test_the_page_holds_the_means_and_half_the_range(monkeypatch):
     page = Path("experiments/README.md").read_text()
     row = next(line for line in page.splitlines() if line.startswith("| oversample"))
     cells = [cell.strip() for cell in row.split("|")[2:-1]]
-    assert cells[:2] == ["0.590 ± 0.010", "0.550 ± 0.000"]
-    assert cells[2 + EMOTIONS.index("fear")] == "0.700"
+    assert cells[:3] == ["2", "0.590 ± 0.010", "0.550 ± 0.000"]
+    assert cells[3 + EMOTIONS.index("fear")] == "0.700"
     assert cells[-3:] == ["1,234,567", "28,005", "3.2"]
     assert page.count("| base ") == 2
     assert Path("experiments/recall.png").stat().st_size > 5000

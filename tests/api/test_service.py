@@ -32,7 +32,7 @@ def test_model_tells_what_is_served_and_how_good_it_is(server, model_path, evalu
     assert answer["dataset"] == "tiny"
     assert answer["labels"] == list(LABELS)
     assert answer["format"] == METADATA["format"]
-    assert answer["temperature"] == 1.25
+    assert answer["calibration"] == json.loads(METADATA["calibration"])
     assert answer["parameters_digest"] == METADATA["parameters_digest"]
     assert answer["data_digest"] == METADATA["data_digest"]
     assert answer["metrics"]["PublicTest"]["accuracy"] == 0.5
@@ -62,7 +62,7 @@ def test_the_schema_documents_every_answer(server):
         "application/octet-stream",
         "application/json",
     }
-    problems = {"400", "401", "404", "408", "413", "415", "422", "429", "503", "504"}
+    problems = {"400", "404", "408", "413", "415", "422", "429", "503", "504"}
     assert set(predict["responses"]) == {"200", *problems}
     by_name = {parameter["name"]: parameter for parameter in predict["parameters"]}
     assert list(by_name) == ["version", "faces", "align", "enhance", "min_confidence"]
@@ -72,6 +72,15 @@ def test_the_schema_documents_every_answer(server):
     assert list(paths["/predict/batch"]["post"]["requestBody"]["content"]) == [
         "multipart/form-data"
     ]
+
+
+def test_the_schema_demands_a_key_only_where_there_is_one(server):
+    for key in (None, "secret"):
+        schema = create_app(Settings(api_key=key)).openapi()
+        predict = schema["paths"]["/predict"]["post"]
+        assert ("401" in predict["responses"]) == bool(key)
+        assert ("security" in predict) == bool(key)
+        assert ("securitySchemes" in schema["components"]) == bool(key)
 
 
 def test_the_examples_of_the_documents_work(server):
@@ -165,7 +174,7 @@ def crashing(path, whole):
     ("make", "reason"),
     [
         (truncated, "not an ONNX model, or a damaged one"),
-        (foreign, "metadata format is 'other/3', expected 'fer-onnx/1'"),
+        (foreign, "metadata format is 'other/3', expected 'fer-onnx/2'"),
         (unfit, "the warm-up inference gave no probabilities"),
         (crashing, "the warm-up inference failed"),
     ],

@@ -33,12 +33,14 @@ def newcomer(built, tmp_path):
     shutil.copy2(folder / "data/sample/raw.csv", repository.home / "fer2013.csv")
 
     parameters = (folder / "params.yaml").read_text()
-    head, block = parameters.split("\nfer2013:\n")
-    small = yaml.safe_load(block)
-    small["fetch"]["rows"] = yaml.safe_load(head)["sample"]["fetch"]["rows"]
+    head, _, _ = parameters.partition("\nfer2013:")
+    document = yaml.safe_load(parameters)
+    small = document["fer2013"]
+    small["fetch"]["rows"] = document["sample"]["fetch"]["rows"]
     small["validate"] |= {"min_split_rows": 100, "max_class_share": 0.5, "min_class_share": 0.0}
     small["train"] |= {"epochs": 2}
     small["train"]["network"]["widths"] = [4, 8]
+    small["export"]["calibration"] = 64
     block = yaml.safe_dump({"fer2013": small}, sort_keys=False)
     (folder / "params.yaml").write_text(f"{head}\n{block}")
     repository.run("git commit -qam 'a small fer2013'")

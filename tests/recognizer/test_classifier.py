@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 import pytest
 
-from recognizer.classifier import BATCH, Classifier
+from recognizer.classifier import BATCH, Calibration, Classifier
 from recognizer.errors import ModelError
-from tests.model_fixture import LABELS, METADATA, write_tiny_model
+from tests.model_fixture import BIAS, LABELS, METADATA, SCALE, write_tiny_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ def test_it_knows_what_the_file_says_of_itself(classifier, model_path):
     assert classifier.labels == LABELS
     assert classifier.dataset == "tiny"
     metadata = classifier.metadata
-    assert metadata.temperature == 1.25
+    assert metadata.calibration == Calibration(SCALE, BIAS)
     assert metadata.parameters_digest == METADATA["parameters_digest"]
     assert metadata.data_digest == METADATA["data_digest"]
     assert metadata.metrics["PublicTest"]["accuracy"] == 0.5
@@ -53,7 +53,7 @@ def test_a_face_does_not_depend_on_its_neighbours(classifier):
 def test_the_answer_is_the_models(classifier, model_path):
     weights = onnx.numpy_helper.to_array(onnx.load(model_path).graph.initializer[0])
     faces = random_faces(5)
-    scores = np.exp(faces.reshape(5, -1).astype(np.float64) @ weights)
+    scores = np.exp(faces.reshape(5, -1).astype(np.float64) @ weights * SCALE + BIAS)
     expected = scores / scores.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(classifier.predict(faces), expected, atol=1e-5)
 
@@ -124,6 +124,11 @@ def test_damaged_files(tmp_path, model_path):
         assert "not an ONNX model, or a damaged one" in refusal(path)
 
 
+OLD = {"metadata": {"format": "fer-onnx/1", "calibration": None}}
+TWO = {"labels": '["angry", "sad"]', "calibration": '{"scale": [1, 1], "bias": [0, 0]}'}
+TEMPERATURE = "metadata temperature is not a positive number"
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -132,15 +137,17 @@ def test_damaged_files(tmp_path, model_path):
         ({"input_type": onnx.TensorProto.FLOAT}, r"its inputs are faces tensor\(float\)"),
         ({"input_shape": ("N", 48, 47)}, r"its inputs are .*47\], expected .*\['N', 48, 48\]"),
         ({"input_shape": (1, 48, 48)}, r"its inputs are .*\[1, 48, 48\], expected"),
-        ({"metadata": {"format": None}}, "metadata format is None, expected 'fer-onnx/1'"),
-        ({"metadata": {"format": "fer-onnx/2"}}, "metadata format is 'fer-onnx/2'"),
+        ({"metadata": {"format": None}}, "metadata format is None, expected 'fer-onnx/2'"),
+        ({"metadata": {"format": "fer-onnx/3"}}, "metadata format is 'fer-onnx/3'"),
+        ({"metadata": {"format": "fer-onnx/1"}}, "metadata temperature is missing"),
         ({"metadata": {"labels": None}}, "metadata labels is missing"),
         ({"metadata": {"labels": "angry,sad"}}, "metadata labels is not a JSON list"),
         ({"metadata": {"labels": '["a", "a"]'}}, "metadata labels is not a JSON list"),
-        ({"metadata": {"labels": '["angry", "sad"]'}}, "its outputs are .*'N', 2"),
+        ({"metadata": {"labels": '["angry", "sad"]'}}, "metadata calibration is .* each label"),
+        ({"metadata": TWO}, "its outputs are .*'N', 2"),
         ({"metadata": {"dataset": "../../etc"}}, "metadata dataset is not a dataset's name"),
-        ({"metadata": {"temperature": "warm"}}, "metadata temperature is not a positive number"),
-        ({"metadata": {"temperature": "nan"}}, "metadata temperature is not a positive number"),
+        (OLD | {"metadata": OLD["metadata"] | {"temperature": "warm"}}, TEMPERATURE),
+        (OLD | {"metadata": OLD["metadata"] | {"temperature": "nan"}}, TEMPERATURE),
         ({"metadata": {"data_digest": "xyz"}}, "metadata data_digest is not hexadecimal"),
         ({"metadata": {"metrics": "[]"}}, "metadata metrics is not a JSON object"),
     ],
@@ -150,6 +157,32 @@ def test_foreign_models(tmp_path, changes, reason):
     message = refusal(path)
     assert "not a model of this project" in message
     assert re.search(reason, message)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "warm",
+        "[]",
+        "{}",
+        '{"scale": 1, "bias": 0}',
+        '{"scale": [1, 1, 1, 1, 1, 1, 1], "bias": [0, 0, 0, 0, 0, 0]}',
+        '{"scale": [1, 1, 1, 1, 1, 1, 0], "bias": [0, 0, 0, 0, 0, 0, 0]}',
+        '{"scale": [1, 1, 1, 1, 1, 1, true], "bias": [0, 0, 0, 0, 0, 0, 0]}',
+        '{"scale": [1, 1, 1, 1, 1, 1, 1], "bias": [0, 0, 0, 0, 0, 0, NaN]}',
+        '{"scale": [1, 1, 1, 1, 1, 1, 1], "bias": [0, 0, 0, 0, 0, 0, 1' + 400 * "0" + "]}",
+    ],
+)
+def test_a_calibration_that_is_none(tmp_path, text):
+    path = write_tiny_model(tmp_path / "foreign.onnx", metadata={"calibration": text})
+    assert "metadata calibration is not a JSON object of scale, positive numbers" in refusal(path)
+
+
+def test_an_older_file_has_one_temperature(tmp_path):
+    path = write_tiny_model(
+        tmp_path / "old.onnx", metadata=OLD["metadata"] | {"temperature": "1.25"}
+    )
+    assert Classifier(path).metadata.calibration == Calibration((0.8,) * 7, (0.0,) * 7)
 
 
 def test_metrics_may_be_empty(tmp_path):

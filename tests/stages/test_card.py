@@ -27,7 +27,7 @@ def measured(dataset: str) -> Measured:
     )
 
 
-@pytest.mark.parametrize("dataset", ["sample", "fer2013"])
+@pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small"])
 def test_the_committed_card_is_made_of_the_committed_metrics(dataset):
     parameters = load_parameters(dataset, ROOT / "params.yaml")
     card = model_card(dataset, parameters, measured(dataset))

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
+from scipy.special import softmax
 
 from recognizer.classifier import Classifier
 from stages.errors import UserError
@@ -21,6 +23,7 @@ from tests.model_fixture import write_tiny_model
 ROOT = Path(__file__).parents[2]
 FACES = Path("data/sample/faces.npz")
 MODEL = Path("models/sample/model.onnx")
+FLOAT32 = Path("models/sample/float32.onnx")
 EVALUATION = Path("metrics/sample/evaluation.json")
 INTERVALS = Path("metrics/sample/intervals.json")
 PLOTS = Path("metrics/sample/plots")
@@ -56,6 +59,7 @@ def workspace(tmp_path, monkeypatch, faces):
         shutil.copy2(ROOT / f"metrics/sample/{stage}.json", EVALUATION.parent)
     np.savez(FACES, **faces)
     write_tiny_model(MODEL)
+    write_tiny_model(FLOAT32, seed=1)
 
 
 def outputs() -> dict[str, bytes]:
@@ -84,12 +88,18 @@ def test_figures_are_those_of_the_served_model(parameters, faces):
         )
         assert set(metrics[name]["recall"]) == set(metrics[name]["f1"]) == set(EMOTIONS)
     assert metrics["PublicTest"] != metrics["PrivateTest"]
-    private, temperature = metrics["PrivateTest"], classifier.metadata.temperature
-    assert temperature != 1
-    probabilities = classifier.predict(faces["images"][chosen]).astype(float)
-    before = probabilities**temperature / (probabilities**temperature).sum(axis=1, keepdims=True)
+    private = metrics["PrivateTest"]
+    weights = onnx.numpy_helper.to_array(onnx.load(MODEL).graph.initializer[0])
+    before = softmax(faces["images"][chosen].reshape(70, -1) @ weights.astype(float), axis=1)
     brier = ((before - np.eye(7)[faces["labels"][chosen]]) ** 2).sum(axis=1).mean()
     assert private["uncalibrated"]["brier"] == pytest.approx(brier, abs=1e-3)
+    assert private["uncalibrated"]["brier"] != private["brier"]
+    other = Classifier(FLOAT32).predict(faces["images"][chosen]).argmax(axis=1)
+    assert private["float32"]["bytes"] == FLOAT32.stat().st_size
+    assert private["float32"]["accuracy"] == pytest.approx(
+        (other == faces["labels"][chosen]).mean(), abs=1e-4
+    )
+    assert private["float32"]["accuracy"] != private["accuracy"]
     intervals = json.loads(INTERVALS.read_text())["PrivateTest"]
     assert intervals["accuracy"] == [private["accuracy_low"], private["accuracy_high"]]
     assert intervals["ece"][0] <= private["ece"] <= intervals["ece"][1]

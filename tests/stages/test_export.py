@@ -16,15 +16,16 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from recognizer.classifier import Classifier
 from stages import export, parameters
 from stages.augmentation import resize
 from stages.errors import UserError
-from stages.export import convert, fit_temperature, served_model
+from stages.export import calibrated, convert, fit_calibration, quantize, served_model
 from stages.fer_csv import EMOTIONS
+from stages.logits import predict_logits
 from stages.networks import build_network
 from stages.parameters import load_parameters
 
@@ -35,14 +36,16 @@ FACES = np.stack([cv2.resize(face[: n + 3, : n + 3], (48, 48)) for n, face in en
 LABELS = (np.arange(40) % 7).astype(np.uint8)
 DIGEST = "0a" * 32
 METADATA = {
-    "format": "fer-onnx/1",
+    "format": "fer-onnx/2",
     "labels": json.dumps(EMOTIONS),
     "dataset": "tiny",
     "parameters_digest": DIGEST,
     "data_digest": DIGEST,
-    "temperature": "1.5",
+    "calibration": json.dumps({"scale": [1.5] * 7, "bias": [0.5] * 7}),
     "metrics": "{}",
 }
+SCALE = np.float32([1.1, 0.9, 0.8, 1.2, 1.0, 0.7, 1.3])
+BIAS = np.float32([0.1, -0.2, 0.3, 0.0, -0.1, 0.2, -0.3])
 RESIDUAL = parameters.Residual(name="residual", widths=[4, 8], blocks=1, dropout=0.2)
 
 
@@ -64,45 +67,85 @@ def trained(network, size: int, seed: int = 0) -> keras.Model:
     return built
 
 
+FILES = {"model.keras", "float32.onnx", "model.onnx"}
+
+
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model.SerializeToString())
 
 
-# ---------------------------------------------------------------- temperature
+# ---------------------------------------------------------------- calibration
 
 
-def drawn(temperature: float, images: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
-    """Logits that are calibrated once they are divided by the temperature."""
-    rng = np.random.default_rng(0)
+def drawn(scale, bias, images: int = 20_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are calibrated once they are multiplied by the scale and the bias is added."""
+    rng = np.random.default_rng(seed)
     logits = rng.normal(0, 1.5, (images, 7))
     labels = (softmax(logits, axis=1).cumsum(axis=1) > rng.random((images, 1))).argmax(axis=1)
-    return logits * temperature, labels
+    return (logits - bias) / scale, labels
 
 
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
-def test_the_temperature_is_found(temperature):
-    logits, labels = drawn(temperature)
-    found = fit_temperature(logits, labels)
-    assert found == pytest.approx(temperature, rel=0.05)
-
-    def cost(value: float) -> float:
-        return -log_softmax(logits / value, axis=1)[np.arange(len(labels)), labels].mean()
-
-    assert cost(found) < min(cost(found * 1.01), cost(found / 1.01))
-
-
-def test_the_temperature_keeps_its_bounds():
-    labels = np.arange(70) % 7
-    assert fit_temperature(np.eye(7)[labels], labels) == pytest.approx(0.1, rel=1e-3)
-    assert fit_temperature(np.eye(7)[(labels + 1) % 7], labels) == pytest.approx(10, rel=1e-3)
+@given(
+    st.lists(st.floats(0.5, 2), min_size=7, max_size=7),
+    st.lists(st.floats(-1, 1), min_size=7, max_size=7),
+)
+@settings(deadline=None, max_examples=10)
+def test_scale_and_bias_are_found(scale, bias):
+    logits, labels = drawn(scale, bias)
+    found_scale, found_bias = fit_calibration(logits, labels)
+    assert (found_scale.dtype, found_bias.dtype) == (np.float32, np.float32)
+    assert found_scale == pytest.approx(np.array(scale), rel=0.15)
+    # One number added to all biases changes no probability.
+    found_bias, bias = found_bias - found_bias.mean(), np.array(bias) - np.mean(bias)
+    assert found_bias == pytest.approx(bias, abs=0.15)
 
 
-@given(st.floats(0.2, 5), st.floats(-100, 100))
-@settings(deadline=None, max_examples=20)
-def test_the_temperature_scales_and_ignores_offsets(factor, offset):
-    logits, labels = drawn(1.0, 500)
-    found = fit_temperature(logits * factor + offset, labels)
-    assert found == pytest.approx(fit_temperature(logits, labels) * factor, rel=1e-3)
+def test_calibration_helps_on_faces_it_has_not_seen():
+    scale, bias = np.linspace(0.6, 1.8, 7), np.linspace(-0.8, 0.8, 7)
+    found = fit_calibration(*drawn(scale, bias, 3000, seed=1))
+    logits, labels = drawn(scale, bias, 3000, seed=2)
+
+    def cost(scale, bias) -> float:
+        return log_loss(labels, softmax(logits * scale + bias, axis=1))
+
+    assert cost(scale, bias) < cost(*found) < cost(scale, bias) + 0.01
+    assert cost(*found) < cost(1, 0) - 0.05
+
+
+def test_few_faces_change_little():
+    logits, labels = 10 * np.eye(7), np.arange(7)[::-1]
+    scale, bias = fit_calibration(logits, labels)
+    assert (scale > 0.1).all()
+    assert np.abs(bias).max() < 1
+
+
+# ---------------------------------------------------------------- quantisation
+
+
+@pytest.fixture(scope="module")
+def converted():
+    return convert(served_model(trained(RESIDUAL, 32), 32))
+
+
+def test_quantised_convolutions_say_nearly_the_same(converted):
+    before, quantized = predict_logits(converted, FACES), quantize(converted, FACES)
+    after = predict_logits(quantized, FACES)
+    kernels = {c.data_type for c in quantized.graph.initializer if len(c.dims) == 4}
+    assert kernels == {onnx.TensorProto.INT8}
+    assert 0 < np.abs(after - before).mean() < 0.1 * np.abs(before - before.mean(axis=0)).mean()
+
+
+def test_weights_take_seven_bits(converted):
+    """With eight, processors without VNNI would add up to something else."""
+    for constant in quantize(converted, FACES).graph.initializer:
+        if constant.data_type == onnx.TensorProto.INT8:
+            values = onnx.numpy_helper.to_array(constant)
+            assert np.abs(values.astype(int)).max() <= 64
+
+
+def test_the_faces_tell_the_range(converted):
+    some, others = (quantize(converted, FACES[half]) for half in (slice(0, 20), slice(20, 40)))
+    assert some.SerializeToString() != others.SerializeToString()
 
 
 # ---------------------------------------------------------------- conversion
@@ -120,17 +163,20 @@ NETWORKS = {
 def test_onnx_says_what_keras_says(name, tmp_path):
     settings, size = NETWORKS[name]
     network = trained(settings, size)
-    served = served_model(network, size, 1.5)
-    exported = convert(served, METADATA)
+    served = served_model(network, size)
+    converted = convert(served)
 
     logits = network.predict(resize(FACES, size)[..., None], verbose=0)
-    expected = softmax(logits / 1.5, axis=1)
+    expected = softmax(logits * SCALE + BIAS, axis=1)
     # Different answers to different faces, or agreement would say little.
     assert np.abs(expected - expected[0]).max() > 0.1
-    assert served.predict(FACES, verbose=0) == pytest.approx(expected, abs=1e-4)
+    assert served.predict(FACES, verbose=0) == pytest.approx(logits, abs=1e-3)
+    assert predict_logits(converted, FACES) == pytest.approx(logits, abs=1e-3)
 
     path = tmp_path / "model.onnx"
+    exported = calibrated(converted, SCALE, BIAS, METADATA)
     onnx.save(exported, path)
+    assert predict_logits(exported, FACES) == pytest.approx(logits, abs=1e-3)
     classifier = Classifier(path)
     probabilities = classifier.predict(FACES)
     assert probabilities.dtype == np.float32
@@ -141,7 +187,7 @@ def test_onnx_says_what_keras_says(name, tmp_path):
 
 
 def test_the_contract_of_the_file():
-    exported = convert(served_model(trained(RESIDUAL, 32), 32, 1.0), METADATA)
+    exported = calibrated(convert(served_model(trained(RESIDUAL, 32), 32)), SCALE, BIAS, METADATA)
     inference = session(exported)
     (faces,), (probabilities,) = inference.get_inputs(), inference.get_outputs()
     assert (faces.name, faces.type, faces.shape) == ("faces", "tensor(uint8)", ["N", 48, 48])
@@ -161,11 +207,10 @@ def test_the_contract_of_the_file():
 def test_the_same_network_gives_the_same_bytes():
     # Layers count up in Keras's names, and tf2onnx counts on in its own.
     one, again = (
-        convert(served_model(trained(RESIDUAL, 32), 32, 1.5), METADATA).SerializeToString()
-        for _ in range(2)
+        convert(served_model(trained(RESIDUAL, 32), 32)).SerializeToString() for _ in range(2)
     )
     assert one == again
-    other = convert(served_model(trained(RESIDUAL, 32, seed=1), 32, 1.5), METADATA)
+    other = convert(served_model(trained(RESIDUAL, 32, seed=1), 32))
     assert one != other.SerializeToString()
 
 
@@ -201,9 +246,10 @@ def exported(tmp_path_factory):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "model.onnx differs from Keras by at most " in done.stderr
+    assert "float32.onnx differs from Keras by at most " in done.stderr
     assert "Using opset" not in done.stderr
-    assert [path.name for path in models.iterdir() if path.name != "model.keras"] == ["model.onnx"]
+    assert done.stdout == ""
+    assert {path.name for path in models.iterdir()} == FILES
     return folder
 
 
@@ -231,22 +277,51 @@ def test_the_file_describes_itself(repository):
     }
 
 
-def test_the_temperature_is_that_of_public_test(repository):
+def test_the_calibration_is_that_of_public_test(repository):
     network = keras.saving.load_model("models/tiny/model.keras", compile=False)
     logits = network.predict(resize(FACES, 32)[..., None], verbose=0)
-    classifier = Classifier(Path("models/tiny/model.onnx"))
-    temperature = classifier.metadata.temperature
-    assert temperature == pytest.approx(fit_temperature(logits, LABELS), rel=1e-3)
-    assert abs(temperature - 1) > 0.1
-    expected = softmax(logits / temperature, axis=1)
-    assert classifier.predict(FACES) == pytest.approx(expected, abs=1e-4)
+    classifier = Classifier(Path("models/tiny/float32.onnx"))
+    scale, bias = fit_calibration(logits, LABELS)
+    calibration = classifier.metadata.calibration
+    assert calibration.scale == pytest.approx(scale, rel=1e-3)
+    assert calibration.bias == pytest.approx(bias, abs=1e-3)
+    assert np.abs(scale - 1).max() > 0.1
+    expected = softmax(logits * scale + bias, axis=1)
+    assert classifier.predict(FACES) == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_quantised_file_is_calibrated_by_its_own_logits(repository):
+    model = onnx.load("models/tiny/model.onnx")
+    scale, bias = fit_calibration(predict_logits(model, FACES), LABELS)
+    calibration = Classifier(Path("models/tiny/model.onnx")).metadata.calibration
+    assert calibration.scale == pytest.approx(scale, rel=1e-5)
+    assert calibration.bias == pytest.approx(bias, abs=1e-5)
+    other = Classifier(Path("models/tiny/float32.onnx")).metadata.calibration
+    assert other.scale != calibration.scale
+
+
+def test_without_quantisation_both_files_are_one(repository):
+    document = yaml.safe_load(Path("params.yaml").read_text())
+    document["tiny"]["export"] = {"precision": "float32"}
+    Path("changed.yaml").write_text(yaml.safe_dump(document))
+    quantized = Path("models/tiny/model.onnx").read_bytes()
+    export.main("tiny", load_parameters("tiny", Path("changed.yaml")))
+    one, other = (Path("models/tiny", name).read_bytes() for name in ("model.onnx", "float32.onnx"))
+    Path("models/tiny/model.onnx").write_bytes(quantized)
+    assert one == other != quantized
 
 
 def test_another_process_makes_the_same_bytes(repository):
-    path = Path("models/tiny/model.onnx")
-    before = path.read_bytes()
+    paths = [Path("models/tiny", name) for name in ("float32.onnx", "model.onnx")]
     export.main("tiny", load_parameters("tiny"))
-    assert path.read_bytes() == before
+    before = [path.read_bytes() for path in paths]
+    subprocess.run(
+        [sys.executable, "-m", "stages.export", "tiny"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "78"},
+        capture_output=True,
+        check=True,
+    )
+    assert [path.read_bytes() for path in paths] == before
 
 
 def test_what_shapes_the_model_is_in_its_digest(repository):
@@ -261,8 +336,9 @@ def test_what_shapes_the_model_is_in_its_digest(repository):
         digest("train", "epochs", 99),
         digest("balance", "seed", 99),
         digest("fetch", "seed", 99),
+        digest("export", "seed", 99),
     ]
-    assert len(set(digests)) == 4
+    assert len(set(digests)) == 5
     assert digest("evaluate", "seed", 99) == digests[0]
 
 
@@ -271,8 +347,8 @@ def test_a_wrong_conversion_is_refused(repository, monkeypatch):
     before = path.read_bytes()
 
     # A fault of the converter: one constant of the graph comes out changed.
-    def faulty(model, metadata):
-        converted = convert(model, metadata)
+    def faulty(model):
+        converted = convert(model)
         (kernel,) = (c for c in converted.graph.initializer if list(c.dims) == [8, 7])
         values = onnx.numpy_helper.to_array(kernel) + np.float32(0.01) * np.eye(
             8, 7, dtype=np.float32
@@ -286,7 +362,7 @@ def test_a_wrong_conversion_is_refused(repository, monkeypatch):
     ):
         export.main("tiny", load_parameters("tiny"))
     assert path.read_bytes() == before
-    assert {file.name for file in path.parent.iterdir()} == {"model.keras", "model.onnx"}
+    assert {file.name for file in path.parent.iterdir()} == FILES
 
 
 @pytest.mark.parametrize(

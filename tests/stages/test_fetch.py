@@ -146,6 +146,12 @@ def test_fer2013_csv_stands_in_for_the_declared_source(repository, monkeypatch, 
     assert str(packed) in caplog.text
 
 
+def test_fer2013_csv_is_also_for_other_models_of_the_same_faces(repository, monkeypatch):
+    Path("mine.csv").write_bytes(csv_of(ROWS))
+    monkeypatch.setenv("FER2013_CSV", "mine.csv")
+    assert run("fer2013-small") == csv_of(ROWS)
+
+
 def test_fer2013_csv_must_have_the_declared_rows(repository, monkeypatch):
     Path("few.csv").write_bytes(csv_of({"Training": 1}))
     monkeypatch.setenv("FER2013_CSV", "few.csv")

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import softmax
 
 from stages.fer_csv import EMOTIONS
 from stages.measures import (
@@ -13,7 +12,6 @@ from stages.measures import (
     classification_figures,
     expected_calibration_error,
     reliability,
-    with_temperature,
 )
 
 SHARES = (
@@ -174,10 +172,3 @@ def test_declining_the_least_sure_leaves_the_surest():
     assert accuracy == pytest.approx([1, 1, 1, 3 / 4, 3 / 5])
     figures = figures_of(*random_split(seed=7, images=93))
     assert figures["accuracy_answering_80"] > figures["accuracy"]
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_a_temperature_divides_the_logits(temperature):
-    logits = np.random.default_rng(0).normal(0, 3, (20, 7))
-    again = with_temperature(softmax(logits, axis=1), temperature)
-    assert again == pytest.approx(softmax(logits / temperature, axis=1), abs=1e-9)

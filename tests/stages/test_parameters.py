@@ -65,6 +65,14 @@ def test_both_datasets_load():
     }
 
 
+def test_the_small_one_differs_in_its_network_alone():
+    large, small = (
+        load_parameters(name, ROOT / "params.yaml") for name in ("fer2013", "fer2013-small")
+    )
+    assert small.model_copy(update={"train": large.train}) == large
+    assert small.train.network != large.train.network
+
+
 def test_what_was_read_cannot_be_changed():
     train = load_parameters("sample", ROOT / "params.yaml").train
     with pytest.raises(ValueError, match="frozen"):
@@ -111,6 +119,7 @@ def test_every_choice_is_accepted(tmp_path, place, value):
         ("fetch.rows.PublicTest", "Publictest"),
         ("validate.min_std", "min_stdev"),
         ("balance.augmentation.rotation", "rotations"),
+        ("export.calibration", "callibration"),
         ("evaluate.bootstrap", "bootstraps"),
     ],
 )
@@ -179,6 +188,8 @@ def test_a_missing_key_is_named(tmp_path, place):
         ("train.resolutions", [], "list should have at least 1 item after validation, not 0"),
         ("train", None, "expected a section of keys, found None"),
         ("train.network", "residual", "expected a section of keys, found 'residual'"),
+        ("export.calibration", 0, "input should be greater than or equal to 1, found 0"),
+        ("export.precision", "int4", "expected one of 'float32', 'int8', found 'int4'"),
         ("balance.target", 0, "input should be greater than 0, found 0"),
         ("evaluate.seed", 2**32, "input should be less than 4294967296, found 4294967296"),
     ],
@@ -242,7 +253,7 @@ def test_a_missing_file(tmp_path):
 
 def test_an_unknown_dataset(tmp_path):
     assert message(tmp_path, TEXT, "sampel") == (
-        "no dataset 'sampel', did you mean 'sample'?; its datasets: sample, fer2013"
+        "no dataset 'sampel', did you mean 'sample'?; its datasets: sample, fer2013, fer2013-small"
     )
     assert (
         message(tmp_path, {"datasets": [], 2013: {}}, "x") == "no dataset 'x'; its datasets: 2013"

@@ -1,0 +1,103 @@
+"""One contender of `benchmarks/peers.py`, measured in a process of its own.
+
+    python -m benchmarks.contender recognizer models/fer2013/model.onnx faces.npy result.npz
+
+Runs with the Python of the contender's environment, where NumPy and OpenCV are all that is there
+besides the contender. The order matters: import, load, classify 100 faces one by one, and only
+then look at the peak of the memory; then the faces that are timed, one by one; then all faces, in
+batches.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+WARM_UP = 100
+"""Faces before the peak of the memory is read and the clock starts."""
+
+BATCH = 64
+"""Faces of one call where no single face is timed."""
+
+Classify = Callable[[np.ndarray], np.ndarray]
+"""Faces uint8 [N, 48, 48] to probabilities [N, C]."""
+
+
+def load_recognizer(model: str) -> tuple[list[str], Path, Classify]:
+    """Load a model.onnx of this project; returns its labels, its file and how to ask it."""
+    from recognizer.classifier import Classifier
+
+    classifier = Classifier(Path(model), threads=1)
+    return list(classifier.labels), Path(model), classifier.predict
+
+
+def load_fer(model: str) -> tuple[list[str], Path, Classify]:
+    """Load one of the two networks of the package `fer`, by the name of its file.
+
+    A face is resized and scaled as `FER.detect_emotions` does once it has cut it out, and goes to
+    the same classifier. Left out are what belongs to photos (detector, border of grey) and the
+    rounding of the scores to two digits.
+    """
+    import fer.fer
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    recognizer = fer.fer.FER(use_tflite=model.endswith(".tflite"))
+
+    def classify(faces: np.ndarray) -> np.ndarray:
+        resized = np.array([cv2.resize(face, (64, 64)) for face in faces], np.float32)
+        return np.asarray(recognizer._classify_emotions((resized / 255 - 0.5) * 2))
+
+    labels = recognizer._get_labels()
+    file = Path(fer.fer.__file__).with_name("data") / model
+    return [labels[index] for index in range(len(labels))], file, classify
+
+
+LOADERS = {"recognizer": load_recognizer, "fer": load_fer}
+
+
+def peak_bytes() -> int:
+    """The largest resident memory that this process ever had."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure one contender in this process.")
+    parser.add_argument("package", choices=LOADERS)
+    parser.add_argument("model", help="a file, or the name of one in the package")
+    parser.add_argument("faces", type=Path, help="uint8 [N, 48, 48] in a .npy file")
+    parser.add_argument("result", type=Path, help="the .npz file to write")
+    parser.add_argument("--timed", type=int, default=1000, help="faces that are timed")
+    arguments = parser.parse_args()
+
+    # Faces are read from the disk as they are used, so that those to come take no memory yet.
+    faces = np.load(arguments.faces, mmap_mode="r")
+    labels, file, classify = LOADERS[arguments.package](arguments.model)
+    for index in range(WARM_UP):
+        classify(faces[index : index + 1])
+    peak = peak_bytes()
+
+    seconds = []
+    for index in range(WARM_UP, WARM_UP + arguments.timed):
+        face = np.array(faces[index : index + 1])
+        start = time.perf_counter()
+        classify(face)
+        seconds.append(time.perf_counter() - start)
+    batches = range(0, len(faces), BATCH)
+    np.savez(
+        arguments.result,
+        labels=labels,
+        file_bytes=file.stat().st_size,
+        peak_bytes=peak,
+        seconds=seconds,
+        probabilities=np.concatenate([classify(faces[start : start + BATCH]) for start in batches]),
+    )
+
+
+if __name__ == "__main__":
+    main()
