@@ -56,6 +56,8 @@ def model_card(dataset: str, parameters: Parameters, measured: Measured) -> str:
                 _recipe(parameters, measured),
                 "## Figures",
                 _figures(measured),
+                "## Aims",
+                _aims(parameters, measured),
                 "## Confusion",
                 _confusion(measured),
                 "## Calibration",
@@ -70,6 +72,7 @@ def model_card(dataset: str, parameters: Parameters, measured: Measured) -> str:
                 f"(../../metrics/{dataset}/plots/sensitivity.png)",
                 "Mean of the faces of each emotion that the model gets right and is surest of, and "
                 "where the probability falls when a patch is covered (red).",
+                *_beyond(parameters),
                 "## What it is for, and what not",
                 USES,
             ]
@@ -90,6 +93,17 @@ medicine or at borders. In the European Union, reading emotions at work and in e
 forbidden (Regulation 2024/1689, article 5). The data has no record of who is pictured, so nothing
 is known of how the errors fall on groups of people; measure it on your own faces before you rely
 on it."""
+
+
+FIGURES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "min_recall": "lowest recall of a class",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "ece": "expected calibration error, 15 bins",
+}
 
 
 def _data(parameters: Parameters, measured: Measured) -> str:
@@ -156,15 +170,7 @@ def _recipe(parameters: Parameters, measured: Measured) -> str:
 
 
 def _figures(measured: Measured) -> str:
-    names = {
-        "accuracy": "accuracy",
-        "macro_f1": "macro-F1",
-        "balanced_accuracy": "balanced accuracy",
-        "min_recall": "lowest recall of a class",
-        "log_loss": "log loss",
-        "brier": "Brier score",
-        "ece": "expected calibration error, 15 bins",
-    }
+    names = dict(FIGURES)
     for measure in ("recall", "f1"):
         names |= {f"{measure}.{emotion}": f"{measure} of {emotion}" for emotion in EMOTIONS}
     rows = [
@@ -176,6 +182,18 @@ def _figures(measured: Measured) -> str:
     return (
         "Everything was chosen on PublicTest; only `evaluate` opens PrivateTest. In brackets: "
         "95 % bootstrap intervals.\n\n" + _table(rows, ["", *SPLITS[1:]])
+    )
+
+
+def _aims(parameters: Parameters, measured: Measured) -> str:
+    private = measured.evaluation["PrivateTest"]
+    rows = []
+    for figure, aim in parameters.evaluate.aims.items():
+        gap = private[figure] - aim if figure == "ece" else aim - private[figure]
+        missed = f"{gap:.3f}" if gap > 0 else "–"
+        rows.append([FIGURES[figure], f"{aim:.3f}", f"{private[figure]:.3f}", missed])
+    return "Set before it was trained, for PrivateTest:\n\n" + _table(
+        rows, ["", "aim", "reached", "missed by"]
     )
 
 
@@ -260,6 +278,26 @@ def _robustness(measured: Measured) -> str:
         "Accuracy on PrivateTest, worsened at five strengths (`stages/robustness.py` says how):"
         "\n\n" + _table(rows, ["", "clean", *map(str, table.index[1:]), "mean of 1 … 5"])
     )
+
+
+def _beyond(parameters: Parameters) -> list[str]:
+    """Where to find what is measured outside of the pipeline, for FER-2013 alone."""
+    if not isinstance(parameters.fetch, KaggleSource):
+        return []
+    return [
+        "## Beyond these figures",
+        "\n".join(
+            [
+                "- [What ten other people say of the labels](../../benchmarks/ferplus.md): how "
+                "often their votes and the release model find FER-2013's label, and what its "
+                "noise allows at best.",
+                "- [Beside the peers](../../benchmarks/peers.md): accuracy, time and memory of "
+                "these models and of the package `fer`.",
+                "- [In scenes](../../benchmarks/detection.md): what is left of the accuracy after "
+                "a detector has found, turned and cut out the face.",
+            ]
+        ),
+    ]
 
 
 def _table(rows: list[list], headers: list[str]) -> str:

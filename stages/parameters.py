@@ -340,6 +340,8 @@ class Evaluate(Section):
     bootstrap: Annotated[int, Field(ge=100)]
     """Resamples behind the 95 % confidence intervals."""
     seed: Seed
+    aims: dict[Literal["accuracy", "macro_f1", "min_recall", "ece"], PositiveShare]
+    """What PrivateTest should say, set beforehand; the card tells what was missed by how much."""
 
 
 class Parameters(Section):

@@ -70,3 +70,21 @@ def test_confusion_counts_every_face():
     section = card.split("## Confusion")[1].split("## Calibration")[0]
     rows = [line.split("|")[2:-1] for line in section.splitlines() if line.startswith("| ")][1:]
     assert np.array(rows, dtype=int).sum() == figures.evaluation["PrivateTest"]["images"]
+
+
+def test_a_missed_aim_says_by_how_much():
+    parameters = load_parameters("sample", ROOT / "params.yaml")
+    document = parameters.model_dump(by_alias=True)
+    document["evaluate"]["aims"] = {"accuracy": 0.9, "macro_f1": 0.75, "ece": 0.02, "min_recall": 1}
+    figures = measured("sample")
+    reached = {"accuracy": 0.8124, "macro_f1": 0.8, "ece": 0.05, "min_recall": 1.0}
+    figures.evaluation["PrivateTest"] |= reached
+    card = model_card("sample", type(parameters).model_validate(document), figures)
+    section = card.split("## Aims")[1].split("## Confusion")[0]
+    rows = [line.split("|")[1:-1] for line in section.splitlines() if line.startswith("| ")][1:]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["accuracy", "0.900", "0.812", "0.088"],
+        ["macro-F1", "0.750", "0.800", "–"],
+        ["expected calibration error, 15 bins", "0.020", "0.050", "0.030"],
+        ["lowest recall of a class", "1.000", "1.000", "–"],
+    ]

@@ -65,12 +65,12 @@ def test_both_datasets_load():
     }
 
 
-def test_the_small_one_differs_in_its_network_alone():
-    large, small = (
-        load_parameters(name, ROOT / "params.yaml") for name in ("fer2013", "fer2013-small")
-    )
-    assert small.model_copy(update={"train": large.train}) == large
-    assert small.train.network != large.train.network
+@pytest.mark.parametrize("name", ["fer2013-small", "fer2013-fast"])
+def test_the_others_of_the_same_faces_differ_in_their_training_alone(name):
+    release, other = (load_parameters(n, ROOT / "params.yaml") for n in ("fer2013", name))
+    own = {"train", "evaluate"}
+    assert other.model_dump(exclude=own) == release.model_dump(exclude=own)
+    assert other.train != release.train
 
 
 def test_what_was_read_cannot_be_changed():
@@ -121,6 +121,7 @@ def test_every_choice_is_accepted(tmp_path, place, value):
         ("balance.augmentation.rotation", "rotations"),
         ("export.calibration", "callibration"),
         ("evaluate.bootstrap", "bootstraps"),
+        ("evaluate.aims", "aim"),
     ],
 )
 def test_a_misspelled_key_is_answered_with_the_right_one(tmp_path, place, name):
@@ -253,7 +254,8 @@ def test_a_missing_file(tmp_path):
 
 def test_an_unknown_dataset(tmp_path):
     assert message(tmp_path, TEXT, "sampel") == (
-        "no dataset 'sampel', did you mean 'sample'?; its datasets: sample, fer2013, fer2013-small"
+        "no dataset 'sampel', did you mean 'sample'?; its datasets: sample, fer2013,"
+        " fer2013-small, fer2013-fast"
     )
     assert (
         message(tmp_path, {"datasets": [], 2013: {}}, "x") == "no dataset 'x'; its datasets: 2013"
