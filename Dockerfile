@@ -20,4 +20,4 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"UVICORN_PORT\"]}/readyz', timeout=4)"]
-CMD ["uvicorn", "api.app:app", "--ws-per-message-deflate", "false"]
+CMD ["python", "-m", "api"]

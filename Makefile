@@ -15,7 +15,7 @@ test: .venv/development  ## Run the whole test suite
 	pytest
 
 serve: .venv/serving  ## Serve the FER-2013 model on http://127.0.0.1:8000
-	uvicorn api.app:app --ws-per-message-deflate false
+	python -m api
 
 detector: .venv/serving  ## Fetch the model of the face detector yunet and check its digest
 	python -m recognizer.detector_file

@@ -1,5 +1,6 @@
-"""The HTTP server around the recognizer: `uvicorn api.app:app`, settings in the environment.
+"""The HTTP server around the recognizer: `python -m api`, settings in the environment.
 
+__main__.py      starts it
 app.py           puts it together
 settings.py      what the environment can change
 options.py       what a request can ask for beside its image
@@ -10,6 +11,7 @@ detectors.py     the face detectors, shared by all of them
 image_files.py   the image files in a request, however it packs them
 tensors.py       the tensors in a request of the Open Inference Protocol
 slots.py         inferences at the same time, and the wait for them
+connections.py   no request head without end, no stream cut off at a stop
 body_limit.py    no request body larger than allowed
 deadline.py      no request longer than allowed
 security.py      the API key, and headers for browsers

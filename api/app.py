@@ -1,4 +1,4 @@
-"""The server, put together: `uvicorn api.app:app`."""
+"""The server, put together; `python -m api` starts it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from api.body_limit import BodyLimit
 from api.deadline import Deadline
 from api.errors import add_error_handlers, documented
-from api.logs import LogRequests, log_as_json
+from api.logs import LogRequests, lines_gathered, log_as_json
 from api.metrics import CountRequests, Metrics
 from api.routes import analyze, health, metrics, model, open_inference, page, predict, stream
 from api.schemas import Problem, ProtocolProblem
@@ -27,6 +27,8 @@ def create_app(settings: Settings) -> FastAPI:
         title="Facial expression recognition",
         description="Finds the faces in an image and tells the emotion that each one shows.",
         lifespan=_lifespan,
+        # Where OpenTelemetry is set up, FastAPI would send on every request's query.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.settings = settings
     app.state.models = ServedModels(settings)
@@ -74,8 +76,10 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(
             subject.router,
-            dependencies=[Depends(require_api_key)],
-            responses=documented({401: "The API key is missing or wrong"}, shape),
+            dependencies=[Depends(require_api_key)] if settings.api_key else [],
+            responses=documented({401: "The API key is missing or wrong"}, shape)
+            if settings.api_key
+            else {},
         )
     for router in (health.router, open_inference.probes, stream.router, page.router):
         app.include_router(router)
@@ -84,13 +88,14 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Settings]]:
     # A damaged image is the sender's business; the answer tells, the log need not.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     # Before the first connection: a worker that replaces another one must not answer 503 while
     # its neighbours could have answered. What goes wrong here is said by /readyz.
     await anyio.to_thread.run_sync(app.state.models.load)
-    yield
+    with lines_gathered():
+        yield {"settings": app.state.settings}  # for the connections
 
 
 log_as_json()

@@ -3,12 +3,15 @@
 import json
 import logging
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from time import perf_counter
 from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
@@ -47,7 +50,8 @@ class LogRequests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id.get()
+                identity = (b"x-request-id", request_id.get().encode())
+                message["headers"] = [*message["headers"], identity]
             await send(message)
 
         start = perf_counter()
@@ -81,11 +85,73 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
+class GatheringHandler(logging.StreamHandler):
+    """Inside `gathering`, writes many lines in one go; a warning or worse is written at once.
+
+    To write each request's line by itself costs the event loop more than the line's making.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._lines: list[str] = []
+        self._gathers = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take in a line."""
+        try:
+            self._lines.append(self.format(record))
+            if not self._gathers or record.levelno >= logging.WARNING:
+                self.flush()
+        except Exception:  # what cannot be logged must not stop what is logged
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write all lines."""
+        with self.lock:
+            if self._lines:
+                text = "\n".join(self._lines) + "\n"
+                self._lines.clear()
+                self.stream.write(text)
+            super().flush()
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Write every tenth of a second inside, and what is left at the end."""
+        end = threading.Event()
+
+        def write() -> None:
+            try:
+                while not end.wait(0.1):
+                    self.flush()
+            finally:
+                self._gathers = False
+
+        writer = threading.Thread(target=write, name="log", daemon=True)
+        self._gathers = True
+        writer.start()
+        try:
+            yield
+        finally:
+            end.set()
+            writer.join()
+            self.flush()
+
+
+@contextmanager
+def lines_gathered() -> Iterator[None]:
+    """Let the handler that `log_as_json` sets up, if it does, write many lines in one go."""
+    with ExitStack() as stack:
+        for handler in logging.getLogger("api").handlers:
+            if isinstance(handler, GatheringHandler):
+                stack.enter_context(handler.gathering())
+        yield
+
+
 def log_as_json() -> None:
     """Write the server's and uvicorn's logs as JSON, unless the root logger is set up already."""
     if logging.getLogger().handlers:
         return
-    own = logging.StreamHandler()
+    own = GatheringHandler()
     logging.getLogger("api").handlers = [own]
     logging.getLogger("api").setLevel(logging.INFO)
     for handler in (own, *logging.getLogger("uvicorn").handlers):

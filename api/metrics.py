@@ -4,6 +4,7 @@ Every process counts for itself: with several workers, each scrape sees one of t
 """
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from time import perf_counter
 
 from prometheus_client import (
@@ -57,10 +58,10 @@ class Metrics:
         streams: Callable[[], int],
     ):
         self.registry = registry = CollectorRegistry()
-        self.requests = Counter(
+        requests = Counter(
             "fer_requests", "Requests answered.", ("route", "status"), registry=registry
         )
-        self.latency = Histogram(
+        latency = Histogram(
             "fer_request_seconds",
             "Time from a request to the end of its answer.",
             ("route",),
@@ -70,10 +71,9 @@ class Metrics:
         self.rejected = Counter(
             "fer_rejected_requests", "Requests and frames refused.", ("reason",), registry=registry
         )
-        self.in_flight = Gauge(
-            "fer_requests_in_flight", "Requests not yet answered.", registry=registry
-        )
+        self.in_flight = 0
         for name, what, count in (
+            ("fer_requests_in_flight", "Requests not yet answered.", lambda: self.in_flight),
             ("fer_requests_waiting", "Requests and frames that wait for a slot.", waiting),
             ("fer_inferences_running", "Inference slots that are taken.", running),
             ("fer_streams_open", "Open connections to /stream.", streams),
@@ -85,7 +85,7 @@ class Metrics:
             ("result",),
             registry=registry,
         )
-        self.steps = Histogram(
+        steps = Histogram(
             "fer_step_seconds",
             "Time of each step with one image or tensor: decode, detect, classify.",
             ("step",),
@@ -98,25 +98,30 @@ class Metrics:
             registry=registry,
             buckets=(0, 1, 2, 3, 5, 10, 20, 50, 100),
         )
-        self.predictions = Counter(
+        self.steps = {step: steps.labels(step) for step in ("decode", "detect", "classify")}
+        predictions = Counter(
             "fer_predictions",
             "Faces classified, by emotion.",
             ("emotion", "model_version"),
             registry=registry,
         )
         ProcessCollector(registry=registry)
+        # There are few labels, and the library takes longer to look one up than to count.
+        self.requests = cache(requests.labels)
+        self.latency = cache(latency.labels)
+        self.predictions = cache(predictions.labels)
 
     def observe(self, recognition: Recognition, version: str) -> None:
         """Count what was found in one image."""
         for step, seconds in recognition.seconds.items():
-            self.steps.labels(step).observe(seconds)
+            self.steps[step].observe(seconds)
         self.faces.observe(len(recognition.faces))
         self.count_predictions((face.emotion for face in recognition.faces), version)
 
     def count_predictions(self, emotions: Iterable[str], version: str) -> None:
         """Count one prediction for each of the emotions."""
         for emotion in emotions:
-            self.predictions.labels(emotion, version).inc()
+            self.predictions(emotion, version).inc()
 
     def count_rejection(self, status: int) -> None:
         """Count a request or a frame that was refused with this status."""
@@ -148,13 +153,14 @@ class CountRequests:
             await send(message)
 
         start = perf_counter()
+        self.metrics.in_flight += 1
         try:
-            with self.metrics.in_flight.track_inprogress():
-                await self.app(scope, receive, noting_send)
+            await self.app(scope, receive, noting_send)
         finally:
+            self.metrics.in_flight -= 1
             # A mounted folder is one route, and what nothing serves is another.
             mount = scope.get("root_path", "").removeprefix(outside)
             route = getattr(scope.get("route"), "path", mount or "none")
-            self.metrics.requests.labels(route, status).inc()
-            self.metrics.latency.labels(route).observe(perf_counter() - start)
+            self.metrics.requests(route, status).inc()
+            self.metrics.latency(route).observe(perf_counter() - start)
             self.metrics.count_rejection(status)

@@ -6,7 +6,6 @@ from typing import Annotated
 from fastapi import HTTPException, Request, Security, WebSocket
 from fastapi.security import APIKeyHeader
 from pydantic import SecretStr
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 KEY = APIKeyHeader(
@@ -20,6 +19,9 @@ PAGE_POLICY = (
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """What the page may load: its own files, and the pictures that its visitor chooses."""
+
+FOR_ALL = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+FOR_THE_PAGE = (*FOR_ALL, (b"content-security-policy", PAGE_POLICY.encode()))
 
 
 async def require_api_key(request: Request, key: Annotated[str | None, Security(KEY)]) -> None:
@@ -67,11 +69,8 @@ class SecurityHeaders:
 
         async def adding_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "no-referrer"
-                if path == "/" or path.startswith("/static/"):
-                    headers["Content-Security-Policy"] = PAGE_POLICY
+                page = path == "/" or path.startswith("/static/")
+                message["headers"] = [*message["headers"], *(FOR_THE_PAGE if page else FOR_ALL)]
             await send(message)
 
         await self.app(scope, receive, adding_send)

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     yunet_sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None = None
     """The digest that this file must have; by default that of the one `make detector` fetches."""
 
+    max_head_bytes: Count = 64 * 1024
+    """Largest head of a request: its first line and its header fields. More is answered 431."""
+
     max_bytes: Count = 10 * 1024 * 1024
     """Largest request body, and largest frame of a stream, in bytes."""
 
@@ -68,7 +71,10 @@ class Settings(BaseSettings):
     """Longest such wait; after it the answer is 429."""
 
     deadline_seconds: Seconds = 30
-    """From the first byte of a request to its answer; after it the answer is 408 or 504."""
+    """From the first byte of a request to its answer; after it the answer is 408 or 504.
+
+    A connection whose request's head is not complete after this time is closed.
+    """
 
     max_streams: Count = 16
     """Open connections to `/stream`; one more is answered 429 and closed."""

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import re
+import sys
 from itertools import count
 from pathlib import Path
 from time import perf_counter
@@ -79,7 +80,11 @@ def main() -> None:
     requests = [path.read_bytes() for path in arguments.files]
     load = Load(requests, arguments.requests, arguments.seconds)
     seconds = uvloop.run(run(load, host, int(port), arguments.clients))
-    print(json.dumps({"seconds": seconds, "answers": load.answers}))
+    line = json.dumps({"seconds": seconds, "answers": load.answers}) + "\n"
+    # Unbuffered, as PYTHONUNBUFFERED makes it, print loses the rest of a long line when a signal
+    # interrupts the write into a full pipe.
+    with open(sys.stdout.fileno(), "wb", closefd=False) as out:
+        out.write(line.encode())
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ Every request has one face in JSON: a PNG of 48×48 pixels (`faces=whole`), or a
 
 - Load: each cell for a few seconds after a warm-up, in two rounds, the servers by turns.
 - Memory: resident memory of the server and its children after 1,000 requests, and after 20,000
-  more, from 8 clients, every twentieth a photo; the peak is the kernel's record (VmHWM).
+  more, from 8 clients, every hundredth a photo; the peak is the kernel's record (VmHWM).
 - Start: from the start of the process to the first 200 of its health check; then the first request
-  (640×480) and the median of the 50 after it. Of several starts, the median.
+  (640×480) and the median of the 20 after it. Of several starts, the median.
 - Overload: 128 clients at once, who ask again at once. Our server refuses (429) what would have to
   wait too long; the others let everybody wait.
 """
@@ -86,12 +86,13 @@ RIVALS = {BARE: OURS, LITSERVE: OURS_WITH_WORKERS}
 
 def servers(litserve: Path | None) -> list[Server]:
     """The servers to compare; `litserve` is the Python that has LitServe, if there is one."""
-    uvicorn = (sys.executable, "-m", "uvicorn", "--port", "{port}", "--log-level", "warning")
-    workers = ("--workers", str(CORES))
+    options = ("--port", "{port}", "--log-level", "warning")
+    ours = (sys.executable, "-m", "api", *options)
+    bare = (sys.executable, "-m", "uvicorn", *options, "benchmarks.other_servers.bare:app")
     found = [
-        Server(OURS, (*uvicorn, "api.app:app"), "/readyz"),
-        Server(OURS_WITH_WORKERS, (*uvicorn, *workers, "api.app:app"), "/readyz"),
-        Server(BARE, (*uvicorn, "benchmarks.other_servers.bare:app"), "/openapi.json"),
+        Server(OURS, ours, "/readyz"),
+        Server(OURS_WITH_WORKERS, (*ours, "--workers", str(CORES)), "/readyz"),
+        Server(BARE, bare, "/openapi.json"),
     ]
     if litserve:
         lit = (str(litserve), "-m", "benchmarks.other_servers.lit", "{port}", str(CORES))
@@ -232,7 +233,7 @@ def measure_overload(servers: list[Server], files: dict[str, Path], seconds: flo
 
 def measure_memory(servers: list[Server], files: dict[str, Path], requests: int) -> list[Row]:
     """Resident memory before and after many requests, and at its peak."""
-    mixed = [files[PHOTO], *[files[SMALL]] * 19]
+    mixed = [files[PHOTO], *[files[SMALL]] * 99]
     rows = []
     for server in servers:
         with running(server) as (process, port, _):
@@ -264,7 +265,7 @@ def measure_starts(servers: list[Server], files: dict[str, Path], starts: int) -
         for _ in range(starts):
             with running(server) as (_, port, seconds):
                 ready.append(seconds)
-                times = answered(ask(port, files[PHOTO], clients=1, requests=51)[1], server)
+                times = answered(ask(port, files[PHOTO], clients=1, requests=21)[1], server)
                 first.append(times[0])
                 usual.append(median(times[1:]))
         cell = server.name, PHOTO, 1

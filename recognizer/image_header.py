@@ -7,6 +7,7 @@ a format that is not read here never reaches them.
 
 import re
 import struct
+import zlib
 from dataclasses import dataclass
 
 from recognizer.errors import ImageError
@@ -16,6 +17,12 @@ MAX_JPEG_SEGMENTS = 10_000
 
 MAX_JPEG_SCANS = 100
 """A progressive photo has about ten. Each scan costs a pass over all pixels, and takes 80 bytes."""
+
+MAX_DEFLATION = 1032
+"""Deflate packs no more bytes than this into one (RFC 1951: 258 into two bits)."""
+
+MAX_PNG_EXCESS = 64 << 20
+"""Bytes that a PNG may unpack to beyond what its pixels need: a tenth of a second's work."""
 
 MAX_TIFF_ENTRIES = 4096
 """libtiff's own limit for one directory."""
@@ -93,7 +100,29 @@ def _png(data: bytes) -> tuple[int, int, int]:
     if data[12:16] != b"IHDR":
         raise _DamagedError
     width, height = struct.unpack_from(">II", data, 16)
+    # At most 64 bits a pixel, and a byte before each row, of which an interlaced image has twice.
+    needed = height * (8 * width + 2) + 8
+    if MAX_DEFLATION * len(data) > needed + MAX_PNG_EXCESS:
+        _refuse_excess(data, needed + MAX_PNG_EXCESS)
     return width, height, width * height
+
+
+def _refuse_excess(data: bytes, most: int) -> None:
+    """Unpack the IDAT chunks up to `most` bytes: libpng goes on to their end, however far it is."""
+    unpacker, position = zlib.decompressobj(), 8
+    while position + 8 <= len(data) and not unpacker.eof:
+        (length,) = struct.unpack_from(">I", data, position)
+        if data[position + 4 : position + 8] == b"IDAT":
+            packed = data[position + 8 : position + 8 + length]
+            while packed and not unpacker.eof:
+                try:
+                    most -= len(unpacker.decompress(packed, 1 << 24))
+                except zlib.error:
+                    raise _DamagedError from None
+                if most < 0:
+                    raise ImageError("the PNG image holds far more data than its pixels need")
+                packed = unpacker.unconsumed_tail
+        position += length + 12
 
 
 def _webp(data: bytes) -> tuple[int, int, int]:

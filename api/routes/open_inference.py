@@ -227,7 +227,7 @@ def _answer(state, model: ServedModel, body: bytes, header_length: str | None):
 def _classify_pixels(state, model: ServedModel, faces: np.ndarray) -> np.ndarray:
     start = perf_counter()
     probabilities = model.classifier.predict(faces)
-    state.metrics.steps.labels("classify").observe(perf_counter() - start)
+    state.metrics.steps["classify"].observe(perf_counter() - start)
     emotions = (model.classifier.labels[k] for k in probabilities.argmax(axis=1))
     state.metrics.count_predictions(emotions, model.version)
     return probabilities

@@ -2,18 +2,20 @@
 
 import asyncio
 import logging
+import threading
 from base64 import urlsafe_b64decode
+from collections import deque
+from contextlib import suppress
 from time import perf_counter
 from typing import NamedTuple
 
 import anyio
-from fastapi import APIRouter, HTTPException, WebSocket
-from pydantic import ValidationError
+from fastapi import APIRouter, HTTPException, Request, WebSocket
 from starlette.datastructures import State
 from starlette.websockets import WebSocketDisconnect
 
-from api.errors import documented, invalid_parameter, status_of
-from api.options import ImageOptions, Options
+from api.errors import documented, status_of
+from api.options import OPTIONS, Options, read_options
 from api.routes.predict import identity
 from api.schemas import StreamEnd, StreamError, StreamFaces, StreamTimes
 from api.security import is_key, is_welcome
@@ -33,6 +35,12 @@ KEY_PREFIX = "fer.key."
 CLOSE_CODES = {429: 1013, 503: 1013}
 """Try again later (RFC 6455, 7.4, and IANA's registry); what is not here is 1008, refused."""
 
+SERVER_STOPS = 1012
+"""Code of the disconnection that a server which is stopped tells the application of."""
+
+IDLE = 0
+"""No close code."""
+
 
 class Frame(NamedTuple):
     """One message of the client's."""
@@ -47,24 +55,49 @@ class NewestFrame:
 
     def __init__(self):
         self.received = 0
-        self._frame: Frame | None = None
+        self.ended = False
+        self._frame: deque[Frame] = deque(maxlen=1)
         self._arrived = asyncio.Event()
 
     def put(self, data: bytes | None) -> None:
         """Number a frame that arrived; it takes the place of one that nobody took."""
         self.received += 1
-        self._frame = Frame(self.received, data)
+        self._frame.append(Frame(self.received, data))
         self._arrived.set()
 
-    async def arrival(self) -> None:
-        """Wait until there is a frame to take."""
-        await self._arrived.wait()
+    def end(self) -> None:
+        """No frame will arrive any more."""
+        self.ended = True
+        self._arrived.set()
 
-    def take(self) -> Frame:
-        """Take the frame that `arrival` told of."""
-        frame, self._frame = self._frame, None
-        self._arrived.clear()
-        return frame
+    async def arrival(self) -> "Turn | None":
+        """Wait until there is a frame to take, and give the right to it; None at the end."""
+        while not self._frame:
+            if self.ended:
+                return None
+            self._arrived.clear()
+            await self._arrived.wait()
+        return Turn(self._frame)
+
+
+class Turn:
+    """The right to take one frame: the newest at the moment when it is first asked for.
+
+    A slot's thread asks when it begins, and the event loop when it has given up on it.
+    """
+
+    def __init__(self, newest: deque[Frame]):
+        self._newest = newest
+        self._taken: Frame | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def frame(self) -> Frame:
+        """The same one every time."""
+        with self._lock:
+            if self._taken is None:
+                self._taken = self._newest.pop()
+            return self._taken
 
 
 # ---------------------------------------------------------------- one stream
@@ -108,10 +141,7 @@ def _admit(socket: WebSocket) -> tuple[ServedModel, Options]:
         raise HTTPException(
             401, "the header X-API-Key, or the key's subprotocol, is wrong or missing"
         )
-    try:
-        options = Options.model_validate(dict(socket.query_params))
-    except ValidationError as error:
-        raise HTTPException(422, invalid_parameter(error)) from None
+    options = read_options(socket)
     return socket.app.state.models.find(options.version), options
 
 
@@ -138,12 +168,10 @@ async def _end(socket: WebSocket, refusal: HTTPException) -> None:
     """Say why, and close."""
     socket.app.state.metrics.count_rejection(refusal.status_code)
     end = StreamEnd(status=refusal.status_code, error=refusal.detail)
-    try:
+    with suppress(WebSocketDisconnect):  # gone already
         await socket.send_text(end.model_dump_json())
         reason = refusal.detail.encode()[:123].decode(errors="ignore")
         await socket.close(CLOSE_CODES.get(refusal.status_code, 1008), reason)
-    except WebSocketDisconnect:  # gone already
-        pass
 
 
 async def _converse(
@@ -152,22 +180,31 @@ async def _converse(
     """Receive and answer side by side: who reads slowly gets fewer answers, not older ones."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_answer, socket, model, options, newest)
-        still_there = await _receive(socket, newest)
-        tasks.cancel_scope.cancel()
-    if still_there:
+        ending = await _receive(socket, newest)
+        if ending == SERVER_STOPS:
+            newest.end()
+        else:
+            tasks.cancel_scope.cancel()
+    if ending == SERVER_STOPS:
+        with suppress(WebSocketDisconnect):  # gone already
+            await socket.close(1001, "the server is stopping")
+    if ending == IDLE:
         seconds = socket.app.state.settings.stream_idle_seconds
         raise HTTPException(408, f"no frame came for {seconds:g} seconds")
 
 
-async def _receive(socket: WebSocket, newest: NewestFrame) -> bool:
-    """Take in frames until none comes, which is true, or until the client goes: false."""
+async def _receive(socket: WebSocket, newest: NewestFrame) -> int:
+    """Take in frames until none comes for too long, the client goes, or the server stops.
+
+    Returns IDLE, SERVER_STOPS, or the client's close code.
+    """
     while True:
         with anyio.move_on_after(socket.app.state.settings.stream_idle_seconds) as idle:
             message = await socket.receive()
         if idle.cancelled_caught:
-            return True
+            return IDLE
         if message["type"] == "websocket.disconnect":
-            return False
+            return message["code"]
         newest.put(message.get("bytes"))
 
 
@@ -176,9 +213,9 @@ async def _answer(
 ) -> None:
     metrics = socket.app.state.metrics
     answered = 0
-    while True:
-        await newest.arrival()
-        frame, result = await _recognize_newest(socket.app.state, model, options, newest)
+    while turn := await newest.arrival():
+        result = await _recognize_newest(socket.app.state, model, options, turn)
+        frame = turn.frame
         position = {"frame": frame.number, "dropped": frame.number - answered - 1}
         answered = frame.number
         metrics.frames.labels("dropped").inc(position["dropped"])
@@ -206,29 +243,21 @@ async def _answer(
 
 
 async def _recognize_newest(
-    state: State, model: ServedModel, options: Options, newest: NewestFrame
-) -> tuple[Frame, Recognition | HTTPException]:
-    """Wait for a slot as every request does, and only then decide which frame is the newest."""
-    try:
-        await state.slots.acquire()
-    except HTTPException as overload:
-        return newest.take(), overload
-    frame = newest.take()
+    state: State, model: ServedModel, options: Options, turn: Turn
+) -> Recognition | HTTPException:
+    """Wait for a slot as every request does; its thread takes the frame that is the newest then."""
     seconds = state.settings.deadline_seconds
     try:
         with anyio.fail_after(seconds):
-            return frame, await state.slots.start(
-                _recognize, model, frame.data, options, state.settings.max_bytes
-            )
+            return await state.slots.run(_recognize, model, turn, options, state.settings.max_bytes)
     except TimeoutError:
-        return frame, HTTPException(504, f"the frame was not answered within {seconds:g} seconds")
+        return HTTPException(504, f"the frame was not answered within {seconds:g} seconds")
     except HTTPException as refusal:
-        return frame, refusal
+        return refusal
 
 
-def _recognize(
-    model: ServedModel, data: bytes | None, options: Options, max_bytes: int
-) -> Recognition:
+def _recognize(model: ServedModel, turn: Turn, options: Options, max_bytes: int) -> Recognition:
+    data = turn.frame.data
     if data is None:
         raise HTTPException(415, "a frame is a binary message with an image file, not text")
     if len(data) > max_bytes:
@@ -263,7 +292,7 @@ would have answered:
 
 Where the server ends the stream, the last message says why, without `frame`; the close code is
 1013 where a later try makes sense (too many streams, no model ready), otherwise 1008. A server
-that is stopped closes with 1012.
+that is stopped answers the frames that it has, and closes with 1001.
 
 The API key, where one is set, comes in the header `X-API-Key`. Browsers cannot set headers here:
 they offer the subprotocols `{SUBPROTOCOL}` and `{KEY_PREFIX}` + the key in URL-safe base64 without
@@ -275,8 +304,10 @@ padding. The pages of other sites are refused unless `CORS_ORIGINS` names them.
     "/stream",
     status_code=426,
     description=DESCRIPTION,
+    openapi_extra={"parameters": OPTIONS},
     responses=documented({426: "This address is a WebSocket", 422: "A parameter is out of range"}),
 )
-async def stream_is_a_websocket(options: ImageOptions) -> None:
+async def stream_is_a_websocket(request: Request) -> None:
     """A WebSocket for live video."""
+    read_options(request)
     raise HTTPException(426, "this address is a WebSocket: see /docs", {"Upgrade": "websocket"})

@@ -1,6 +1,7 @@
 // What was found, in words and bars.
 
-const EMOTIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
+// What a model of FER-2013 tells; it is shown until the server's answers bring their own names.
+export const EMOTIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 const EYE_LINE = 0.4; // height of the eyes in the model's pictures, from the top
 const LIVE_PAUSE = 2000; // milliseconds between two sentences, so that they can be heard out
 
@@ -57,8 +58,8 @@ export function showGhost() {
   card.classList.add("is-ghost");
   card.querySelector(".crop").removeAttribute("role");
   card.querySelector(".crop").removeAttribute("aria-label");
-  card.querySelector(".face-place").textContent = "A face, 48 × 48 pixels";
-  card.querySelector(".face-emotion").textContent = "–";
+  card.querySelector(".face-place").textContent = "As the model sees it";
+  card.querySelector(".face-emotion").textContent = "no face";
   for (const value of card.querySelectorAll(".bar-value")) value.textContent = "–";
   list.replaceChildren(card);
 }

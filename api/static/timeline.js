@@ -1,5 +1,7 @@
 // The last 30 seconds of the largest face: one strip per emotion, as a recorder would write them.
 
+import { EMOTIONS } from "./reading.js";
+
 const SPAN = 30_000; // milliseconds
 const GAP = 1500; // milliseconds without an answer that break a line
 
@@ -11,11 +13,12 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 export class Timeline {
   #samples = [];
   #drawn = 0;
+  #named = [];
 
   constructor() {
-    names.replaceChildren();
     section.hidden = false;
-    this.#draw([], performance.now());
+    this.#name(EMOTIONS);
+    this.#draw(EMOTIONS, performance.now());
   }
 
   // `probabilities` by emotion, or null where no face was in view.
@@ -23,14 +26,17 @@ export class Timeline {
     const now = performance.now();
     this.#samples.push({ now, probabilities });
     while (now - this.#samples[0].now > SPAN + GAP) this.#samples.shift();
-    const emotions = Object.keys(this.#samples.find((sample) => sample.probabilities)?.probabilities ?? {});
-    if (names.children.length !== emotions.length) this.#name(emotions);
+    const seen = this.#samples.find((sample) => sample.probabilities);
+    const emotions = seen ? Object.keys(seen.probabilities) : EMOTIONS;
+    this.#name(emotions);
     if (calm.matches && now - this.#drawn < 1000) return;
     this.#drawn = now;
     this.#draw(emotions, now);
   }
 
   #name(emotions) {
+    if (String(emotions) === String(this.#named)) return;
+    this.#named = emotions;
     names.replaceChildren(
       ...emotions.map((emotion) => {
         const item = document.createElement("li");
@@ -48,7 +54,7 @@ export class Timeline {
     const pen = canvas.getContext("2d");
     pen.scale(density, density);
     const style = getComputedStyle(document.documentElement);
-    const step = height / Math.max(1, emotions.length);
+    const step = height / emotions.length;
     emotions.forEach((emotion, row) => {
       const base = Math.round((row + 1) * step) - 3.5;
       pen.strokeStyle = style.getPropertyValue("--line");

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import uvicorn
 
+from api.connections import HttpConnection, StreamConnection
 from recognizer.classifier import Classifier
 from tests.model_fixture import write_tiny_model
 from tests.portrait_fixture import portrait
@@ -44,7 +45,7 @@ def serve(tmp_path_factory):
     @contextmanager
     def start(command=(), *, ready=True, **environment):
         log = tmp_path_factory.mktemp("server") / "log"
-        command = command or [sys.executable, "-m", "uvicorn", "api.app:app", "--port", "0"]
+        command = command or [sys.executable, "-m", "api", "--port", "0"]
         with log.open("w") as stream:
             process = subprocess.Popen(
                 command, cwd=ROOT, env={**os.environ, **environment}, stdout=stream, stderr=stream
@@ -75,7 +76,8 @@ def serve_app():
 
     @contextmanager
     def start(app):
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+        connections = {"http": HttpConnection, "ws": StreamConnection}
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, **connections))
         thread = threading.Thread(target=server.run)
         thread.start()
         try:

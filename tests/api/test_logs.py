@@ -4,8 +4,12 @@ import json
 import re
 import time
 from datetime import datetime
+from io import StringIO
+from logging import INFO, WARNING, makeLogRecord
 
 import pytest
+
+from api.logs import GatheringHandler
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +73,30 @@ def test_paths_cannot_forge_lines(logging):
     answer = logging.get(path)
     (line,) = lines_of(logging, answer.headers["x-request-id"])
     assert line["path"] == '/\n{"message":"forged"}'
+
+
+def test_lines_are_written_together_but_a_warning_at_once_and_all_at_the_end():
+    handler = GatheringHandler()
+    handler.stream = StringIO()
+
+    def log(level, message):
+        handler.handle(makeLogRecord({"levelno": level, "msg": message}))
+        return handler.stream.getvalue().split()
+
+    assert log(INFO, "first") == ["first"]
+    with handler.gathering():
+        handler.acquire()  # so that the writer waits
+        assert log(INFO, "second") == ["first"]
+        assert log(WARNING, "third") == ["first", "second", "third"]
+        log(INFO, "fourth")
+        handler.release()
+    assert handler.stream.getvalue().split() == ["first", "second", "third", "fourth"]
+    assert log(INFO, "fifth")[-1] == "fifth"
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(capsys):
+    handler = GatheringHandler()
+    handler.stream = StringIO()
+    handler.stream.close()
+    handler.handle(makeLogRecord({"levelno": INFO, "msg": "lost"}))
+    assert "I/O operation on closed file" in capsys.readouterr().err

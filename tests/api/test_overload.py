@@ -115,6 +115,21 @@ def test_a_request_past_its_deadline_is_given_up_but_keeps_its_slot(model_path, 
     talk(model_path, conversation, max_queue=0, deadline_seconds=0.5)
 
 
+def test_a_request_that_is_given_up_while_it_waits_never_runs(model_path, photo):
+    async def conversation(app, client, gate):
+        model, runs = app.state.models.default, []
+        recognize = model.recognize
+        model.recognize = lambda *arguments: runs.append(1) or recognize(*arguments)
+        pair = await asyncio.gather(*(client.post("/predict", content=photo) for _ in range(2)))
+        assert [answer.status_code for answer in pair] == [504, 504]
+        assert (app.state.slots.running, app.state.slots.waiting) == (1, 0)
+        gate.set()
+        await until(lambda: app.state.slots.running == 0)
+        assert len(runs) == 1
+
+    talk(model_path, conversation, deadline_seconds=0.5, queue_seconds=60)
+
+
 def test_a_body_that_does_not_arrive_is_given_up(model_path):
     async def conversation(app, client, gate):
         async def body():

@@ -220,7 +220,7 @@ def test_a_bug_is_a_plain_500(model_path, photo):
 
 def test_a_wrong_setting_ends_the_start_with_one_line():
     done = subprocess.run(
-        [sys.executable, "-m", "uvicorn", "api.app:app", "--port", "0"],
+        [sys.executable, "-m", "api", "--port", "0"],
         cwd=ROOT,
         env={**os.environ, "MAX_BYTES": "lots"},
         capture_output=True,

@@ -15,7 +15,7 @@ import pytest
 
 CLIENTS = 8
 PATIENCE = 60
-ONE = [sys.executable, "-m", "uvicorn", "api.app:app", "--port", "0"]
+ONE = [sys.executable, "-m", "api", "--port", "0"]
 # On a busy machine a worker takes its time to answer its parent. A worker that is killed while its
 # parent waits for that answer is missed only after this time, which must be less than PATIENCE.
 TWO = [*ONE, "--workers", "2", "--timeout-worker-healthcheck", "20"]

@@ -7,6 +7,7 @@ import time
 from base64 import urlsafe_b64encode
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -346,14 +347,49 @@ def test_one_line_in_the_log_without_the_query(serve, model_path):
     assert len([line for line in lines if line.get("request_id") == "the-one"]) == 1
 
 
-def test_a_server_that_is_stopped_says_so(serve, model_path):
-    with serve(MODEL_PATH=str(model_path)) as client, open_stream(client, "?faces=whole") as stream:
-        assert answer_to(stream, FACE)["frame"] == 1
+def test_a_server_that_is_stopped_answers_what_it_has_and_says_so(serve, model_path, photo):
+    patient = {"MAX_CONCURRENCY": "1", "QUEUE_SECONDS": "60", "DEADLINE_SECONDS": "60"}
+    with (
+        serve(MODEL_PATH=str(model_path), **patient) as client,
+        open_stream(client, "?faces=whole") as busy,
+        open_stream(client, "?faces=whole") as idle,
+    ):
+        assert answer_to(idle, FACE)["frame"] == 1
+        # The frame waits for its slot behind many photos.
+        files = [("files", ("photo.jpg", photo))] * 16
+        answers = []
+        batch = threading.Thread(
+            target=lambda: answers.append(client.post("/predict/batch", files=files))
+        )
+        batch.start()
+        with httpx.Client(base_url=client.base_url, timeout=60) as other:
+            until(lambda: "fer_inferences_running 1.0" in other.get("/metrics").text)
+            busy.send(FACE)
+            until(lambda: "fer_requests_waiting 1.0" in other.get("/metrics").text)
         client.process.terminate()
-        with pytest.raises(ConnectionClosed) as closed:
-            stream.recv(timeout=60)
-        assert closed.value.rcvd.code == 1012
+        assert len(json.loads(busy.recv(timeout=60))["faces"]) == 1
+        for stream in (busy, idle):
+            with pytest.raises(ConnectionClosed) as closed:
+                stream.recv(timeout=60)
+            assert closed.value.rcvd.code == 1001
+        batch.join(60)
+        assert answers[0].status_code == 200
         client.process.wait(60)
+        assert "Traceback" not in client.log.read_text()
+
+
+def test_who_does_not_answer_does_not_keep_a_server_from_stopping(serve, model_path):
+    with serve(MODEL_PATH=str(model_path), DEADLINE_SECONDS="1") as client:
+        address = client.base_url.host, client.base_url.port
+        with socket.create_connection(address, timeout=60) as raw:
+            raw.sendall(
+                b"GET /stream HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            assert raw.recv(4096).startswith(b"HTTP/1.1 101 ")
+            client.process.terminate()
+            client.process.wait(60)
+            assert raw.recv(4096)[2:4] == (1001).to_bytes(2)
         assert "Traceback" not in client.log.read_text()
 
 

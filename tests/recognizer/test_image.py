@@ -120,8 +120,8 @@ def test_what_lies_under_transparency_is_kept():
 # ---------------------------------------------------------------- sizes
 
 
-def png_claiming(width, height):
-    """A well-formed PNG of 69 bytes whose header claims any size."""
+def png_claiming(width, height, rows=b"\0"):
+    """A well-formed PNG whose header claims any size, whatever stands in its rows."""
 
     def chunk(name, body):
         return (
@@ -129,7 +129,7 @@ def png_claiming(width, height):
         )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    pixels = zlib.compress(b"\0")
+    pixels = zlib.compress(rows)
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
     )
@@ -199,6 +199,27 @@ def test_the_limit_is_inclusive():
     assert decode(data, max_pixels=80 * 60).shape == (60, 80)
     with pytest.raises(TooManyPixelsError, match="80×60 need 4,800, at most 4,799"):
         decode(data, max_pixels=80 * 60 - 1)
+
+
+def test_a_png_that_unpacks_to_far_more_than_its_pixels_is_refused(monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", None)  # libpng would unpack it all
+    for excess, sides in ((80 << 20, (10, 10)), (300 << 20, (5000, 5000))):
+        data = png_claiming(*sides, rows=bytes(excess))
+        assert len(data) < 400_000
+        with pytest.raises(ImageError, match="far more data than its pixels need"):
+            decode(data)
+
+
+def test_a_png_may_hold_a_little_more_than_its_pixels():
+    rows = bytes(10 * 11) + bytes(1 << 20)
+    assert decode(png_claiming(10, 10, rows)).shape == (10, 10)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "I;16"])
+def test_a_large_even_png_is_no_bomb(mode):
+    """Nothing packs better; the file is looked through and found to be in order."""
+    data = saved(Image.new(mode, (9000, 2700)), "PNG")
+    assert read_header(data).pixels == 9000 * 2700
 
 
 def test_a_jpeg_of_endless_scans_is_refused():

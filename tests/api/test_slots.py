@@ -1,0 +1,45 @@
+"""What the slots leave behind. Who waits and who is refused is in test_overload.py."""
+
+import asyncio
+import gc
+import weakref
+
+import pytest
+
+from api.slots import InferenceSlots
+
+
+class Image:
+    """Something that can be seen to be gone."""
+
+
+def fail(image):
+    raise ValueError("damaged")
+
+
+@pytest.fixture
+def no_collector():
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize("crowd", [1, 6])
+def test_an_error_lets_go_of_its_image_at_once(no_collector, crowd):
+    slots = InferenceSlots(2, max_waiting=4, max_seconds=60)
+    left = []
+
+    async def ask():
+        image = Image()
+        left.append(weakref.ref(image))
+        with pytest.raises(ValueError, match="damaged"):
+            await slots.run(fail, image)
+
+    async def ask_together():
+        await asyncio.gather(*(ask() for _ in range(crowd)))
+        async with asyncio.timeout(60):
+            while slots.running or any(image() for image in left):
+                await asyncio.sleep(0.005)
+
+    asyncio.run(ask_together())
+    assert len(left) == crowd
