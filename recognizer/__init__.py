@@ -2,7 +2,7 @@
 
 image.py          bytes to a grey image, safely; image_header.py reads its size first
 faces.py          detectors by name: haar.py, yunet.py and the whole image
-framing.py        the 48×48 crop that the model expects, turned level
+framing.py        the 48×48 crop that the model expects, turned upright
 classifier.py     model.onnx: its contract, its description, its probabilities
 recognizer.py     all of it in a row
 detector_file.py  fetches the model of yunet: `make detector`

@@ -23,6 +23,19 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Square:
+    """The square that FER-2013 would cut out of an image, turned with the face in it."""
+
+    x: float
+    y: float
+    """Of the centre, in pixels from the image's upper left corner."""
+    side: float
+    """In pixels."""
+    angle: float = 0.0
+    """In radians, clockwise."""
+
+
+@dataclass(frozen=True)
 class Face:
     """A face that a detector found; `confidence` is in 0 … 1."""
 
@@ -30,6 +43,8 @@ class Face:
     confidence: float
     eyes: tuple[Point, Point] | None = None
     """Centre of the eye at the image's left, and of the one at its right; None: not found."""
+    square: Square | None = None
+    """None: what the detector knows is the box, and perhaps the eyes."""
 
 
 class Detector(Protocol):

@@ -5,13 +5,24 @@ from pathlib import Path
 import numpy as np
 
 from recognizer import detector_file
-from recognizer.detection import Box, Detector, Face
+from recognizer.detection import Box, Detector, Face, Square
 from recognizer.errors import DetectorError
-from recognizer.framing import SIZE, align, crop
+from recognizer.framing import SIZE, align, crop, cut_out
 from recognizer.haar import HaarDetector
 from recognizer.yunet import YuNetDetector
 
-__all__ = ["DETECTORS", "SIZE", "Box", "Detector", "Face", "align", "build_detector", "crop"]
+__all__ = [
+    "DETECTORS",
+    "SIZE",
+    "Box",
+    "Detector",
+    "Face",
+    "Square",
+    "align",
+    "build_detector",
+    "crop",
+    "cut_out",
+]
 
 
 class WholeImage:

@@ -1,11 +1,11 @@
-"""The 48×48 face that the model expects: cut out as FER-2013 frames it, and turned level."""
+"""The 48×48 face that the model expects: cut out as FER-2013 frames it, and turned upright."""
 
 from math import atan2, ceil, cos, sin
 
 import cv2
 import numpy as np
 
-from recognizer.detection import Box, Point
+from recognizer.detection import Box, Point, Square
 
 SIZE = 48
 """Height and width of a face in pixels, as in FER-2013."""
@@ -18,8 +18,8 @@ The median of Training faces, as the detectors find them, measured by
 told better than one cut too wide.
 """
 
-MAX_OVERSAMPLING = 16
-"""Samples per pixel of the result and axis; more of them change nothing that one could see."""
+MAX_GRID = 2048
+"""Side in pixels of what is sampled at most; more would change nothing that one could see."""
 
 
 def crop(image: np.ndarray, box: Box, frame: float = 1.0) -> np.ndarray:
@@ -81,9 +81,28 @@ def align(image: np.ndarray, box: Box, eyes: tuple[Point, Point], frame: float =
     side = max(box.width, box.height) * frame
     (x1, y1), (x2, y2) = eyes
     angle = atan2(y2 - y1, x2 - x1)
-    across = np.array([cos(angle), sin(angle)])
-    down = np.array([-sin(angle), cos(angle)])
-    centre = np.array([x1 + x2, y1 + y2]) / 2 + (0.5 - EYE_LINE) * side * down
+    below = (0.5 - EYE_LINE) * side
+    x, y = (x1 + x2) / 2 - below * sin(angle), (y1 + y2) / 2 + below * cos(angle)
+    return cut_out(image, Square(x, y, side, angle))
+
+
+def cut_out(image: np.ndarray, square: Square, size: int = SIZE) -> np.ndarray:
+    """Cut out a square and turn it upright. What lies beyond the image's edge repeats the edge.
+
+    Parameters
+    ----------
+    image : uint8 [H, W]
+    square : Square
+    size : int
+        Height and width of the result in pixels.
+
+    Returns
+    -------
+    uint8 [size, size]
+    """
+    centre, side = np.array([square.x, square.y]), square.side
+    across = np.array([cos(square.angle), sin(square.angle)])
+    down = np.array([-sin(square.angle), cos(square.angle)])
 
     # Only the part of the image that is needed: OpenCV cannot turn a very large one.
     corner = np.clip(centre - side, 0, np.array(image.shape[::-1]) - 1).astype(int)
@@ -91,7 +110,7 @@ def align(image: np.ndarray, box: Box, eyes: tuple[Point, Point], frame: float =
     part = image[corner[1] : max(corner[1] + 1, far[1]), corner[0] : max(corner[0] + 1, far[0])]
 
     # Turned at about its own resolution and averaged afterwards, so that no pixel is skipped.
-    grid = SIZE * min(max(1, ceil(side / SIZE)), MAX_OVERSAMPLING)
+    grid = size * max(1, min(ceil(side / size), MAX_GRID // size))
     step = side / grid
     start = centre - corner - (side - step) / 2 * (across + down) - 0.5
     turned = cv2.warpAffine(
@@ -101,4 +120,4 @@ def align(image: np.ndarray, box: Box, eyes: tuple[Point, Point], frame: float =
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return cv2.resize(turned, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return cv2.resize(turned, (size, size), interpolation=cv2.INTER_AREA)

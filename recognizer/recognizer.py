@@ -8,7 +8,7 @@ import numpy as np
 
 from recognizer.classifier import Classifier
 from recognizer.detection import Box, Detector, Face, Point
-from recognizer.framing import SIZE, align, crop
+from recognizer.framing import SIZE, align, crop, cut_out
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Recognizer:
     classifier : Classifier
     detector : Detector
     align : bool
-        Turn each face until its eyes are level. A face whose `eyes` are None stays as it is.
+        Turn each face upright: to its `square` if it has one, else until its eyes are level. A
+        face with neither stays as it is.
     enhance : str
         A key of `ENHANCEMENTS`, for the pictures of the faces.
     """
@@ -77,7 +78,9 @@ class Recognizer:
         ]
 
     def _cut_out(self, image: np.ndarray, face: Face) -> np.ndarray:
-        if self.align and face.eyes:
+        if self.align and face.square:
+            picture = cut_out(image, face.square)
+        elif self.align and face.eyes:
             picture = align(image, face.box, face.eyes, self.detector.frame)
         else:
             picture = crop(image, face.box, self.detector.frame)

@@ -1,5 +1,7 @@
-"""The detector `yunet`: a small network that finds turned faces, too, and their eyes."""
+"""The detector `yunet`: a small network that finds turned faces, too, and how they are turned."""
 
+import json
+from math import cos, exp, sin
 from pathlib import Path
 
 import cv2
@@ -8,15 +10,26 @@ import numpy as np
 from recognizer import detector_file
 from recognizer.detection import (
     MAX_SIDE,
-    Box,
     Face,
     Point,
     Pool,
+    Square,
     box_inside,
     largest_first,
     resized,
 )
 from recognizer.errors import DetectorError
+from recognizer.framing import cut_out
+
+FRAMING = Path(__file__).with_name("yunet_framing.json")
+"""The weights of the regressions from what is seen to the square that FER-2013 would cut out:
+`first` and `close` [4, 16]. `python -m benchmarks.framing` fits them and writes the file."""
+
+MIN_EYE_DISTANCE = 0.15
+"""Over the square's side; in a face that is closer to a profile the eyes tell nothing."""
+
+MAX_CORRECTION = 0.8
+"""Of the square's place over its side, of its side's logarithm, and of its angle in radians."""
 
 
 class YuNetDetector:
@@ -24,7 +37,10 @@ class YuNetDetector:
 
     It looks for faces in the enlarged image, which finds more small and turned ones, and in a
     quarter of that, for faces larger than the 300 pixels up to which the network was trained.
-    Then it looks for the eyes of each face, scaled to the size at which they are told best.
+    It takes each face for less turned than it is. So a regression corrects the angle, and
+    where and how large FER-2013 would cut out the face. Then the network looks closely, at the
+    face that was scaled and turned upright, and a second regression corrects what is left;
+    and so once more.
 
     Parameters
     ----------
@@ -39,23 +55,26 @@ class YuNetDetector:
         The file is missing, another one, or no model of this kind.
     """
 
-    # Measured by `python -m benchmarks.detection`: `frame` on Training faces, and what another
-    # confidence, enlargement, level or side for the eyes would change.
+    # Measured by `python -m benchmarks.detection`: `frame` on Training faces, and what other
+    # confidences, close looks, enlargements or levels would change.
     frame = 0.85
 
-    MIN_CONFIDENCE = 0.5
-    """A lower one finds few more faces, and many that are none."""
+    MIN_CONFIDENCE = 0.3
+    """Of what is looked at closely."""
+
+    SURE_CONFIDENCE = 0.6
+    """Of a face, in the last of the close looks."""
+
+    CLOSE_LOOKS = 2
 
     ENLARGEMENT = 2.0
     LEVELS = (1.0, 0.25)
 
-    EYES_SIDE = 240
-    """Longer side in pixels to which a face is scaled before its eyes are looked for.
-
-    In a face of 100 pixels the network sees level eyes however much the face is turned.
-    """
-    EYES_MARGIN = 0.4
-    """So much of its longer side is shown around it."""
+    CLOSE_SIDE = 240
+    """Side in pixels to which the square is scaled for a close look: in a face of 100 pixels the
+    network sees level eyes however much the face is turned."""
+    CLOSE_MARGIN = 0.4
+    """So much of its side is shown around it."""
 
     MIN_SIDE = 10
     """In pixels; the network was trained on no smaller face."""
@@ -69,27 +88,68 @@ class YuNetDetector:
     def __init__(self, path: Path = detector_file.PATH, sha256: str = detector_file.SHA256):
         model = np.frombuffer(detector_file.read_checked(path, sha256), np.uint8)
         self._networks = Pool(lambda: self._build(model))
+        self._framing = {look: np.array(w) for look, w in json.loads(FRAMING.read_text()).items()}
         try:
             self._run(np.zeros((64, 64), np.uint8))
         except cv2.error as error:
             raise DetectorError(f"{path}: not a model of the YuNet detector") from error
 
     def detect(self, image: np.ndarray) -> list[Face]:
+        faces = [self._confirmed(image, row) for row in self.look(image)]
+        return largest_first([face for face in faces if face])
+
+    def look(self, image: np.ndarray) -> np.ndarray:
+        """What may be faces: float32 [N, 15], in pixels of the image.
+
+        The columns are x, y, width and height of the box, x and y of eyes, nose and corners
+        of the mouth (those at the image's left first), and the confidence.
+        """
         enlargement = min(self.ENLARGEMENT, MAX_SIDE / max(image.shape))
-        rows = []
+        levels = [np.empty((0, 15), np.float32)]
         for level in self.LEVELS:
             scaled, scale = resized(image, enlargement * level)
             if min(scaled.shape) >= self.MIN_SIDE:
                 found = self._run(scaled)
                 found[:, :14] /= np.tile(scale, 7)
-                rows.extend(found)
-        faces = []
-        for row in self._without_overlaps(rows):
-            x, y, width, height = row[:4]
-            box = box_inside(np.array([x, y, x + width, y + height]), image.shape)
-            if box:
-                faces.append(Face(box, float(row[14]), self._find_eyes(image, box)))
-        return largest_first(faces)
+                levels.append(found)
+        rows = np.concatenate(levels)
+        boxes, confidences = rows[:, :4].tolist(), rows[:, 14].tolist()
+        kept = cv2.dnn.NMSBoxes(boxes, confidences, self.MIN_CONFIDENCE, self.MAX_OVERLAP)
+        return rows[np.array(kept, int)]
+
+    def look_closely(self, image: np.ndarray, square: Square) -> np.ndarray | None:
+        """What the network sees in a square that is turned upright: a row, or None: no face.
+
+        The row is as those of `look`, with the square's centre as origin and its side as unit.
+        """
+        side = self.CLOSE_SIDE
+        size = round(side * (1 + 2 * self.CLOSE_MARGIN))
+        shown = Square(square.x, square.y, square.side * size / side, square.angle)
+        rows = self._run(cut_out(image, shown, size))
+        rows[:, [0, 1, *range(4, 14)]] -= size / 2
+        rows[:, :14] /= side
+        middles = rows[:, :2] + rows[:, 2:4] / 2
+        near = rows[np.hypot(*middles.T) < 1 / 3]
+        return near[near[:, 14].argmax()] if len(near) else None
+
+    def _confirmed(self, image: np.ndarray, row: np.ndarray) -> Face | None:
+        x, y, width, height = row[:4]
+        box = box_inside(np.array([x, y, x + width, y + height]), image.shape)
+        if box is None:
+            return None
+        square = self.first_square(row)
+        for _ in range(self.CLOSE_LOOKS):
+            seen = self.look_closely(image, square)
+            if seen is None:
+                return None
+            eyes, confidence = eyes_seen(seen, square), float(seen[14])
+            square = corrected(square, seen, self._framing["close"])
+        return Face(box, confidence, eyes, square) if confidence >= self.SURE_CONFIDENCE else None
+
+    def first_square(self, row: np.ndarray) -> Square:
+        """Where FER-2013 would cut out a face, by a row of `look`."""
+        square = box_square(row)
+        return corrected(square, relative(row, square), self._framing["first"])
 
     def _build(self, model: np.ndarray) -> cv2.FaceDetectorYN:
         nothing, size = np.empty(0, np.uint8), (64, 64)
@@ -98,7 +158,7 @@ class YuNetDetector:
         )
 
     def _run(self, image: np.ndarray) -> np.ndarray:
-        """Float32 [N, 15]: x, y, width, height; x and y of five landmarks; confidence."""
+        """Float32 [N, 15], in pixels of the image; see `look`."""
         height, width = image.shape
         # With 32 rows or columns or less, OpenCV 4.14 computes with memory it never wrote.
         below, beside = max(0, self.PADDED_SIDE - height), max(0, self.PADDED_SIDE - width)
@@ -113,29 +173,64 @@ class YuNetDetector:
             return np.empty((0, 15), np.float32)
         return rows[(rows[:, 2:4] >= self.MIN_SIDE).all(axis=1)]
 
-    def _without_overlaps(self, rows: list[np.ndarray]) -> list[np.ndarray]:
-        kept = cv2.dnn.NMSBoxes(
-            [row[:4].tolist() for row in rows],
-            [float(row[14]) for row in rows],
-            self.MIN_CONFIDENCE,
-            self.MAX_OVERLAP,
-        )
-        return [rows[k] for k in kept]
 
-    def _find_eyes(self, image: np.ndarray, box: Box) -> tuple[Point, Point] | None:
-        """The first two landmarks, from left to right; in a profile they tell nothing: None."""
-        side = max(box.width, box.height)
-        margin = round(self.EYES_MARGIN * side)
-        left, top = max(0, box.x - margin), max(0, box.y - margin)
-        bottom, right = box.y + box.height + margin, box.x + box.width + margin
-        part, scale = resized(image[top:bottom, left:right], self.EYES_SIDE / side)
-        middle_x, middle_y = box.x + box.width / 2 - left, box.y + box.height / 2 - top
-        rows = self._run(part)
-        rows[:, :14] /= np.tile(scale, 7)
-        x, y, width, height = rows[:, :4].T
-        distance = np.hypot(x + width / 2 - middle_x, y + height / 2 - middle_y)
-        if not (distance < side / 3).any():
-            return None
-        x1, y1, x2, y2 = rows[distance.argmin(), 4:8].tolist()
-        eyes = sorted((round(left + x, 1), round(top + y, 1)) for x, y in ((x1, y1), (x2, y2)))
-        return tuple(eyes) if eyes[1][0] - eyes[0][0] > 0.15 * side else None
+# ---------------------------------------------------------------- from a row to a square
+
+
+def box_square(row: np.ndarray) -> Square:
+    """The upright square around the middle of a row's box, as wide as its longer side."""
+    x, y, width, height = map(float, row[:4])
+    return Square(x + width / 2, y + height / 2, max(width, height))
+
+
+def relative(row: np.ndarray, square: Square) -> np.ndarray:
+    """A row in units of an upright square: its centre is the origin, its side is 1."""
+    row = row.astype(float)
+    row[[0, 4, 6, 8, 10, 12]] -= square.x
+    row[[1, 5, 7, 9, 11, 13]] -= square.y
+    row[:14] /= square.side
+    return row
+
+
+def features(row: np.ndarray) -> np.ndarray:
+    """What the regressions see of a relative row, [16].
+
+    Middle of the box, logarithms of its width and height, the landmarks, the confidence, and 1.
+    """
+    return np.concatenate([row[:2] + row[2:4] / 2, np.log(row[2:4]), row[4:15], [1]])
+
+
+def corrected(square: Square, row: np.ndarray, weights: np.ndarray) -> Square:
+    """Move, scale and turn a square by what was seen in it.
+
+    Parameters
+    ----------
+    square : Square
+    row : float [15]
+        Relative to the square, which is upright there.
+    weights : float [4, 16]
+        Of the centre's way to the right and down over the side, the side's logarithm, and the
+        angle in radians.
+    """
+    change = np.clip(weights @ features(row), -MAX_CORRECTION, MAX_CORRECTION)
+    right, down, growth, turn = change.tolist()
+    x, y = in_image(right, down, square)
+    return Square(x, y, square.side * exp(growth), square.angle + turn)
+
+
+def in_image(x: float, y: float, square: Square) -> Point:
+    """A point that is given relative to a square, in pixels of the image."""
+    across, down = cos(square.angle), sin(square.angle)
+    return (
+        square.x + square.side * (x * across - y * down),
+        square.y + square.side * (x * down + y * across),
+    )
+
+
+def eyes_seen(row: np.ndarray, square: Square) -> tuple[Point, Point] | None:
+    """The first two landmarks, from left to right; in a profile they tell nothing: None."""
+    left, right = sorted(row[4:8].reshape(2, 2).tolist())
+    if right[0] - left[0] <= MIN_EYE_DISTANCE:
+        return None
+    left, right = (in_image(*eye, square) for eye in (left, right))
+    return (round(left[0], 1), round(left[1], 1)), (round(right[0], 1), round(right[1], 1))

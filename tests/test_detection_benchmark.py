@@ -3,10 +3,20 @@
 import numpy as np
 import pytest
 
-from benchmarks.detection import CONDITIONS, WAYS, Outcome, hit, look, page, summarize
+from benchmarks.detection import (
+    CONDITIONS,
+    GOAL,
+    KNOWN,
+    WAYS,
+    Outcome,
+    hit,
+    look,
+    page,
+    summarize,
+)
 from benchmarks.scenes import HEIGHT, WIDTH, paste
-from recognizer.detection import Box, Face
-from recognizer.framing import align
+from recognizer.detection import Box, Face, Square
+from recognizer.framing import cut_out
 from stages.sample_faces import render_face
 from tests.model_fixture import write_tiny_model
 from tests.yunet_fixture import YUNET, needs_yunet
@@ -19,15 +29,8 @@ FACE = render_face(3, np.random.default_rng(0))
 def test_the_face_stands_in_the_scene_where_it_is_said_to(size, degrees):
     scene, (x, y) = paste(FACE, size, degrees, "even", np.random.default_rng(1))
     assert scene.shape == (HEIGHT, WIDTH) and scene.dtype == np.uint8
-    angle = np.radians(-degrees)
-    across, down = (
-        np.array([np.cos(angle), np.sin(angle)]),
-        np.array([-np.sin(angle), np.cos(angle)]),
-    )
-    middle = np.array([x, y]) - 0.114 * size * down
-    eyes = tuple(middle - 0.2 * size * across), tuple(middle + 0.2 * size * across)
-    box = Box(round(x - size / 2), round(y - size / 2), size, size)
-    assert np.abs(align(scene, box, eyes).astype(int) - FACE).mean() < 4
+    square = Square(x, y, size, -np.radians(degrees))
+    assert np.abs(cut_out(scene, square).astype(int) - FACE).mean() < 4
 
 
 def test_lightings_differ_and_scenes_repeat():
@@ -54,7 +57,7 @@ def test_a_face_that_is_not_found_counts_as_wrong_among_all_faces():
     found = Outcome(found=True, false=1, eyes=True, right=True)
     missed = Outcome(found=False, false=0, eyes=False, right=False)
     outcomes = [[[face] * len(WAYS)] * len(CONDITIONS) for face in (found, found, missed, missed)]
-    row = summarize(outcomes, np.array([True, False, True, False]))[0]
+    row = summarize(outcomes, CONDITIONS, np.array([True, False, True, False]))[0]
     assert (row.faces, row.recall, row.false_per_scene, row.with_eyes) == (4, 0.5, 0.5, 1)
     assert (row.accuracy_raw, row.accuracy) == (0.5, 0.5)
     assert (row.accuracy_raw_of_found, row.accuracy_of_found) == (0.5, 1)
@@ -63,10 +66,13 @@ def test_a_face_that_is_not_found_counts_as_wrong_among_all_faces():
 @needs_yunet
 def test_the_whole_way_from_faces_to_the_page(tmp_path):
     model = write_tiny_model(tmp_path / "model.onnx")
-    outcomes = look(np.arange(1), FACE[None], np.array([3]), model, YUNET)
-    rows = summarize(outcomes, np.array([True]))
+    rows = []
+    for conditions in ((GOAL,), tuple(one for one in CONDITIONS if one != GOAL)):
+        outcomes = look(np.arange(1), FACE[None], np.array([3]), conditions, model, YUNET)
+        rows += summarize(outcomes, conditions, np.array([True]))
     assert len(rows) == len(CONDITIONS) * len(WAYS)
     assert any(row.recall for row in rows if row.detector == "yunet")
+    assert all(row.recall == 1 for row in rows if row.detector == KNOWN)
     text = page(rows, [], [], "0123456789abcdef")
-    assert "version\n`0123456789ab`" in text
+    assert "`0123456789ab`" in text
     assert text.count("| 96 px, 20°, even |") == 4

@@ -14,7 +14,7 @@ def test_whole_is_one_face_with_full_confidence():
     (face,) = WholeImage().detect(np.zeros((30, 40), np.uint8))
     assert face.box == Box(0, 0, 40, 30)
     assert face.confidence == 1
-    assert face.eyes is None
+    assert face.eyes is None and face.square is None
 
 
 def test_detectors_by_name():

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recognizer.detection import Box
+from recognizer.detection import Box, Square
 from recognizer.faces import WholeImage
-from recognizer.framing import EYE_LINE, align, crop
+from recognizer.framing import EYE_LINE, align, crop, cut_out
 from tests.portrait_fixture import portrait
 
 # ---------------------------------------------------------------- crop
@@ -128,3 +128,36 @@ def test_a_face_in_a_panorama_is_turned(shape):
     x, y = (20_000, 5) if shape[1] > shape[0] else (5, 20_000)
     box, eyes = Box(x, y, 48, 48), ((x + 15, y + 15), (x + 32, y + 25))
     assert (align(image, box, eyes) == 7).all()
+
+
+# ---------------------------------------------------------------- cut_out
+
+
+@pytest.mark.parametrize("size", [48, 96, 432])
+def test_a_square_is_cut_out_in_the_size_that_is_asked_for(size):
+    scene = portrait((200, 120), 240)
+    expected = cv2.resize(scene[120:360, 200:440], (size, size), interpolation=cv2.INTER_AREA)
+    face = cut_out(scene, Square(320, 240, 240), size)
+    assert face.shape == (size, size)
+    assert np.abs(face.astype(int) - expected).mean() < 2
+
+
+@pytest.mark.parametrize("degrees", [-120, -20, 20, 120])
+def test_a_turned_square_is_turned_back(degrees):
+    scene = portrait((200, 120), 240)
+    turn = cv2.getRotationMatrix2D((319.5, 239.5), -degrees, 1)
+    turned = cv2.warpAffine(scene, turn, (640, 480), borderMode=cv2.BORDER_REPLICATE)
+    face = cut_out(turned, Square(320, 240, 240, np.radians(degrees))).astype(int)
+    assert np.abs(face - cut_out(scene, Square(320, 240, 240))).mean() < 1
+
+
+places = st.floats(-500, 800)
+squares = st.builds(Square, places, places, st.floats(0.5, 2000), st.floats(-10, 10))
+
+
+@given(st.integers(1, 300), st.integers(1, 300), squares, st.sampled_from([48, 100]))
+@settings(max_examples=100, deadline=None)
+def test_any_square_keeps_a_flat_image_flat(height, width, square, size):
+    face = cut_out(np.full((height, width), 77, np.uint8), square, size)
+    assert face.shape == (size, size) and face.dtype == np.uint8
+    assert (face == 77).all()

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from recognizer.faces import Box, Face, WholeImage, align, crop
+from recognizer.faces import Box, Face, Square, WholeImage, align, crop, cut_out
 from recognizer.haar import HaarDetector
 from recognizer.recognizer import ENHANCEMENTS, Recognizer
 from tests.model_fixture import LABELS
@@ -35,16 +35,17 @@ def test_each_face_is_classified_from_its_own_crop(classifier):
     assert faces[0].probabilities != faces[1].probabilities
 
 
-def test_alignment_turns_the_face_to_its_eyes(classifier):
+@pytest.mark.parametrize("square", [None, Square(320, 240, 200, 0.4)])
+def test_alignment_turns_the_face_to_its_square_or_its_eyes(classifier, square):
     scene = portrait()
     box, eyes = Box(200, 120, 240, 240), ((250.0, 200.0), (350.0, 240.0))
-    recognizer = Recognizer(classifier, WholeImage(), align=True)
-    (face,) = recognizer.classify(scene, [Face(box, 0.9, eyes)])
-    alone = classifier.predict(align(scene, box, eyes)[None])[0]
+    (face,) = Recognizer(classifier, WholeImage()).classify(scene, [Face(box, 0.9, eyes, square)])
+    picture = cut_out(scene, square) if square else align(scene, box, eyes)
+    alone = classifier.predict(picture[None])[0]
     np.testing.assert_allclose(list(face.probabilities.values()), alone, atol=1e-6)
     assert face.eyes == eyes
     (level,) = Recognizer(classifier, WholeImage(), align=False).classify(
-        scene, [Face(box, 0.9, eyes)]
+        scene, [Face(box, 0.9, eyes, square)]
     )
     assert level.probabilities != face.probabilities
     assert level.eyes == eyes
