@@ -1,7 +1,7 @@
 """The detector `yunet`: a small network that finds turned faces, too, and how they are turned."""
 
 import json
-from math import cos, exp, sin
+from math import cos, exp, hypot, sin
 from pathlib import Path
 
 import cv2
@@ -95,8 +95,14 @@ class YuNetDetector:
             raise DetectorError(f"{path}: not a model of the YuNet detector") from error
 
     def detect(self, image: np.ndarray) -> list[Face]:
-        faces = [self._confirmed(image, row) for row in self.look(image)]
-        return largest_first([face for face in faces if face])
+        faces = [face for row in self.look(image) if (face := self._confirmed(image, row))]
+        faces.sort(key=lambda face: face.confidence, reverse=True)
+        kept: list[Face] = []
+        for face in faces:
+            # What seemed to be two faces may turn out, looked at closely, to be one.
+            if not any(same_face(face.square, other.square) for other in kept):
+                kept.append(face)
+        return largest_first(kept)
 
     def look(self, image: np.ndarray) -> np.ndarray:
         """What may be faces: float32 [N, 15], in pixels of the image.
@@ -133,18 +139,17 @@ class YuNetDetector:
         return near[near[:, 14].argmax()] if len(near) else None
 
     def _confirmed(self, image: np.ndarray, row: np.ndarray) -> Face | None:
-        x, y, width, height = row[:4]
-        box = box_inside(np.array([x, y, x + width, y + height]), image.shape)
-        if box is None:
-            return None
         square = self.first_square(row)
         for _ in range(self.CLOSE_LOOKS):
             seen = self.look_closely(image, square)
             if seen is None:
                 return None
-            eyes, confidence = eyes_seen(seen, square), float(seen[14])
+            box, eyes = box_inside(corners_seen(seen, square), image.shape), eyes_seen(seen, square)
             square = corrected(square, seen, self._framing["close"])
-        return Face(box, confidence, eyes, square) if confidence >= self.SURE_CONFIDENCE else None
+        confidence = float(seen[14])
+        if box is None or confidence < self.SURE_CONFIDENCE:
+            return None
+        return Face(box, confidence, eyes, square)
 
     def first_square(self, row: np.ndarray) -> Square:
         """Where FER-2013 would cut out a face, by a row of `look`."""
@@ -225,6 +230,18 @@ def in_image(x: float, y: float, square: Square) -> Point:
         square.x + square.side * (x * across - y * down),
         square.y + square.side * (x * down + y * across),
     )
+
+
+def corners_seen(row: np.ndarray, square: Square) -> np.ndarray:
+    """Left, top, right and bottom of the box, as upright as the image, in its pixels."""
+    middle = np.array(in_image(*(row[:2] + row[2:4] / 2).tolist(), square))
+    half = row[2:4] * square.side / 2
+    return np.concatenate([middle - half, middle + half])
+
+
+def same_face(one: Square, other: Square) -> bool:
+    """Whether the middles of two squares are nearer than a third of the smaller side."""
+    return hypot(one.x - other.x, one.y - other.y) < min(one.side, other.side) / 3
 
 
 def eyes_seen(row: np.ndarray, square: Square) -> tuple[Point, Point] | None:

@@ -1,8 +1,9 @@
 """Print the committed metrics as a table: `python -m stages.report`.
 
 `python -m stages.report --readme` writes the tables of README.md anew instead. They stand
-between `<!-- metrics DATASET -->` (one model in full) or `<!-- models DATASET DATASET … -->` (a row
-for each) and `<!-- end -->`, and no figure in them is typed.
+between `<!-- metrics DATASET -->` (one model in full), `<!-- models DATASET DATASET … -->` (a row
+for each) or `<!-- peers -->` (what `python -m benchmarks.peers` measured) and `<!-- end -->`. No
+figure in them is typed.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import re
 import sys
 from pathlib import Path
 
+import pandas as pd
 import yaml
 from tabulate import tabulate
 
@@ -19,6 +21,7 @@ from stages.errors import UserError
 from stages.fer_csv import EMOTIONS
 
 README = Path("README.md")
+PEERS = Path("benchmarks/peers.csv")
 FIGURES = {
     "images": "images",
     "accuracy": "accuracy",
@@ -85,6 +88,23 @@ def models_table(datasets: list[str]) -> str:
     )
 
 
+def peers_table() -> str:
+    """Format what the peers are worth beside our models as a Markdown table."""
+    rows = [
+        [
+            peer["name"],
+            f"{peer['accuracy']:.3f} ({peer['accuracy_low']:.3f} – {peer['accuracy_high']:.3f})",
+            f"{peer['macro_f1']:.3f} ({peer['macro_f1_low']:.3f} – {peer['macro_f1_high']:.3f})",
+            f"{peer['median_ms']:.2f}",
+            f"{peer['peak_mib']:.0f} MiB",
+            f"{peer['import_seconds']:.1f} s",
+        ]
+        for peer in pd.read_csv(PEERS).to_dict("records")
+    ]
+    headers = ["on PrivateTest", "accuracy", "macro-F1", "ms a face", "peak memory", "import"]
+    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+
+
 def _read(path: Path) -> dict:
     if not path.exists():
         dataset = path.parent.name
@@ -106,10 +126,16 @@ def with_fresh_tables(text: str) -> str:
 
     def fresh(match: re.Match) -> str:
         mark, kind, names = match.groups()
-        table = metrics_table(names) if kind == "metrics" else models_table(names.split())
+        match kind:
+            case "metrics":
+                table = metrics_table(names.strip())
+            case "models":
+                table = models_table(names.split())
+            case "peers":
+                table = peers_table()
         return f"{mark}\n{table}\n\n"
 
-    marks = r"(<!-- (metrics|models) ([\w -]+?) -->\n).*?(?=<!-- end -->)"
+    marks = r"(<!-- (metrics|models|peers)((?: [\w-]+)*) -->\n).*?(?=<!-- end -->)"
     return re.sub(marks, fresh, text, flags=re.DOTALL)
 
 

@@ -1,6 +1,7 @@
 """The stage benchmark: what it measures, and how a new row joins the old ones."""
 
 import csv
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +97,18 @@ def test_a_failed_stage_leaves_no_row_and_its_exit_status():
     assert ended.returncode == 1
     assert "fetch failed with status 1" in ended.stderr
     assert not list(FOLDER.glob("stages_no-such-dataset.*"))
+
+
+@pytest.mark.parametrize(
+    ("page", "datasets"),
+    [
+        ("detection.md", ["fer2013"]),
+        ("ferplus.md", ["fer2013"]),
+        ("peers.md", ["fer2013", "fer2013-small"]),
+    ],
+)
+def test_the_pages_are_of_the_committed_models(page, datasets):
+    for dataset in datasets:
+        content = (FOLDER.parent / "models" / dataset / "model.onnx").read_bytes()
+        version = hashlib.sha256(content).hexdigest()[:12]
+        assert f"`{version}`" in (FOLDER / page).read_text()

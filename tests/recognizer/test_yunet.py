@@ -109,6 +109,15 @@ def test_what_may_be_a_face_is_one_if_the_close_look_is_sure(yunet):
 
 
 @needs_yunet
+@pytest.mark.parametrize("angle", [0, 20])
+def test_many_boxes_on_one_face_are_one_face(angle):
+    scene = turned(portrait((200, 120), 240), angle)
+    greedy = type("Greedy", (YuNetDetector,), {"MAX_OVERLAP": 1.0})(YUNET)
+    assert len(greedy.look(scene)) > 1
+    assert len(greedy.detect(scene)) == 1
+
+
+@needs_yunet
 def test_the_largest_face_comes_first(yunet):
     scene = np.hstack([portrait((200, 120), 160), portrait((200, 120), 240)])
     first, second = yunet.detect(scene)
