@@ -246,10 +246,10 @@ def measure_framing(name: str, numbers: np.ndarray, images: np.ndarray, yunet: P
 
 SETTINGS = (
     {},
-    {"MIN_CONFIDENCE": 0.2},
+    {"MIN_CONFIDENCE": 0.3},
     {"MIN_CONFIDENCE": 0.5},
-    {"SURE_CONFIDENCE": 0.5},
-    {"SURE_CONFIDENCE": 0.7},
+    {"SURE_CONFIDENCE": 0.4},
+    {"SURE_CONFIDENCE": 0.6},
     {"CLOSE_LOOKS": 1},
     {"ENLARGEMENT": 1.0},
     {"ENLARGEMENT": 2.6},
