@@ -37,7 +37,7 @@ class Options(VersionOption):
     )
     align: bool = Field(
         True,
-        description="Turn each face until its eyes are level, where the detector gives eyes.",
+        description="Turn each face upright, where the detector tells how it is turned.",
     )
     enhance: Literal[tuple(ENHANCEMENTS)] = Field(
         "none",
@@ -60,7 +60,7 @@ def _options(query: bytes) -> Options:
 def read_options(connection: HTTPConnection) -> Options:
     """The options in a query; HTTPException says which one does not fit.
 
-    Every prediction passes here, and FastAPI's own way to read them takes several times as long.
+    Every prediction passes here, and FastAPI's own way to read them costs more.
     """
     try:
         return _options(connection.scope["query_string"])

@@ -238,7 +238,7 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
         "--align",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="turn each face so that its eyes are level, where the detector finds them",
+        help="turn each face upright, where the detector tells how it is turned",
     )
     group.add_argument(
         "--min-confidence",

@@ -22,7 +22,7 @@ MAX_DEFLATION = 1032
 """Deflate packs no more bytes than this into one (RFC 1951: 258 into two bits)."""
 
 MAX_PNG_EXCESS = 64 << 20
-"""Bytes that a PNG may unpack to beyond what its pixels need: a tenth of a second's work."""
+"""Bytes that a PNG may unpack to beyond what its pixels need."""
 
 MAX_TIFF_ENTRIES = 4096
 """libtiff's own limit for one directory."""

@@ -68,7 +68,7 @@ class YuNetDetector:
     CLOSE_LOOKS = 2
 
     MAX_CANDIDATES = 300
-    """So many are looked at closely, the most confident ones; each takes some 30 milliseconds."""
+    """So many are looked at closely, the most confident ones; a crowd must not take forever."""
 
     ENLARGEMENT = 2.0
     LEVELS = (1.0, 0.25)

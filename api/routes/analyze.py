@@ -51,7 +51,7 @@ class AnalyzeRequest(BaseModel):
         "opencv",
         description="`opencv` is the detector haar, `skip` takes the whole image as one face.",
     )
-    align: bool = Field(True, description="Turn each face until its eyes are level.")
+    align: bool = Field(True, description="Turn each face upright.")
     enforce_detection: bool = Field(
         True,
         description="Without a face: true is an error 400, false takes the whole image as one.",

@@ -89,7 +89,7 @@ function fillCard(card, face, index, count) {
   }
 }
 
-// A square around the face, turned until the eyes are level. The style sheet makes it grey.
+// A square around the face, turned until the eyes are level: about what the model sees. The style sheet makes it grey.
 function drawCrop(canvas, source, { box, eyes }) {
   const side = Math.max(box.width, box.height);
   let centre = [box.x + box.width / 2, box.y + box.height / 2];
