@@ -5,10 +5,13 @@ import logging
 import os
 import re
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +24,7 @@ class Artifacts:
 
     @property
     def data(self) -> Path:
-        """Folder of raw.csv, faces.npz, quarantine.csv, train.npz."""
+        """Folder of raw.csv, faces.npz, quarantine.csv, train.npz, taught.npz."""
         return Path("data", self.dataset)
 
     @property
@@ -85,6 +88,20 @@ def _runs(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write an .npz so that the same arrays give the same bytes under every Python.
+
+    `np.savez` always asks for zip64 headers, which Python's patch releases fill in differently;
+    here only a member above 2 GB gets one.
+    """
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy")
+            member.file_size = array.nbytes
+            with archive.open(member, "w") as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def write_metrics(path: Path, metrics: dict) -> None:

@@ -83,10 +83,16 @@ def augment(images, augmentation: TrainAugmentation, size: int, rng) -> np.ndarr
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
+    for index in _chosen(count, augmentation.downscale, rng):
+        _downscale(faces[index], rng)
     means = faces.mean(axis=(1, 2), keepdims=True)
     contrast = 1 + augmentation.contrast * rng.uniform(-1, 1, (count, 1, 1))
     brightness = 255 * augmentation.brightness * rng.uniform(-1, 1, (count, 1, 1))
     faces = ((faces - means) * contrast + means + brightness).clip(0, 255).astype(np.float32)
+    for index in _chosen(count, augmentation.noise, rng):
+        deviation = rng.uniform(0, 20)
+        noise = rng.standard_normal(faces[index].shape, np.float32) * deviation
+        faces[index] = (faces[index] + noise).clip(0, 255)
     for index in np.flatnonzero(rng.random(count) < augmentation.erasing):
         _erase(faces[index], rng)
     return faces
@@ -114,6 +120,19 @@ def _affine_maps(count, augmentation, height, size, rng):
     # The centre of the result reads from the centre of the image, plus the shift.
     offset = (height - 1) / 2 + shift - linear @ np.full(2, (size - 1) / 2)
     return np.concatenate([linear, offset[:, :, None]], axis=2)
+
+
+def _chosen(count, probability, rng):
+    """Which of the images a change befalls; one that is turned off draws no random numbers."""
+    return np.flatnonzero(rng.random(count) < probability) if probability else []
+
+
+def _downscale(face, rng):
+    """Lose detail, as in a face that was small or out of focus in its photo."""
+    size = len(face)
+    small = round(size * rng.uniform(1 / 3, 1))
+    shrunk = cv2.resize(face, (small, small), interpolation=cv2.INTER_AREA)
+    face[:] = cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def _erase(face, rng):

@@ -19,7 +19,7 @@ from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from stages.artifacts import Artifacts, write_metrics, written_atomically
+from stages.artifacts import Artifacts, write_arrays, write_metrics, written_atomically
 from stages.contact_sheet import contact_sheet
 from stages.errors import UserError
 from stages.fer_csv import EMOTIONS, SPLITS
@@ -308,7 +308,7 @@ def main(dataset: str, parameters: Parameters) -> None:
         balanced = balance(images, labels, row, how)
 
     with written_atomically(files.data / "train.npz") as temporary:
-        np.savez(
+        write_arrays(
             temporary,
             images=balanced.images,
             labels=balanced.labels,

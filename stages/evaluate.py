@@ -190,7 +190,7 @@ def main(dataset: str, parameters: Parameters) -> None:
     write_metrics(paths.metrics / "intervals.json", intervals)
     write_metrics(paths.metrics / "evaluation.json", metrics)
     # Read back, because the card is to agree with the files to the last digit.
-    files = ("validation", "balance", "training", "evaluation", "intervals")
+    files = ("validation", "balance", "teach", "training", "evaluation", "intervals")
     measured = Measured(
         **{name: json.loads((paths.metrics / f"{name}.json").read_text()) for name in files},
         robustness=pd.read_csv(paths.plots / "robustness.csv"),

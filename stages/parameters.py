@@ -242,18 +242,37 @@ class TrainAugmentation(Section):
     """Probability that one rectangle is erased."""
     mixup: Annotated[float, Field(ge=0)]
     """α of mixup's Beta(α, α); 0 turns it off."""
+    downscale: Share
+    """Probability that a face is made small, to a third of its size at worst, and large again."""
+    noise: Share
+    """Probability of Gaussian noise with a standard deviation of up to 20 grey levels."""
 
 
-class SelfDistillation(Section):
+class FromItself(Section):
     """A share of each target is what the averaged network itself says of the unchanged face.
 
     After Kim et al., Self-Knowledge Distillation with Progressive Refinement of Targets, 2021.
     """
 
+    name: Literal["itself"]
     share: Share
     """Its part of the target at the end; it grows linearly from 0 over the epochs."""
     every: Annotated[int, Field(ge=1)]
     """Epochs between two looks at the training faces."""
+
+
+class FromTeachers(Section):
+    """A share of each target is what the networks of the section `teach` say of the face.
+
+    After Hinton et al., Distilling the Knowledge in a Neural Network, 2015.
+    """
+
+    name: Literal["teachers"]
+    share: Share
+    """Its part of the target, in every epoch."""
+
+
+Distillation = Annotated[FromItself | FromTeachers, Field(discriminator="name")]
 
 
 class Resolution(Section):
@@ -285,7 +304,7 @@ class Train(Section):
     augmentation: TrainAugmentation
     weight_average: Annotated[float, Field(ge=0, lt=1)]
     """Decay of the exponential moving average of the weights, per step; 0 turns it off."""
-    self_distillation: SelfDistillation | None
+    distillation: Distillation | None
     precision: Literal["float32", "mixed_bfloat16"]
     """What the training steps compute in; the weights and what is served are float32."""
     selection: Selection
@@ -351,8 +370,18 @@ class Parameters(Section):
     validate_: Annotated[Validate, Field(alias="validate")]
     balance: Balance
     train: Train
+    teach: list[Train]
+    """The networks that `train` may learn from besides the labels; often none."""
     export: Export
     evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def _teachers_are_there(self):
+        if isinstance(self.train.distillation, FromTeachers) and not self.teach:
+            raise ValueError("train.distillation learns from teachers, but teach lists none")
+        if any(isinstance(teacher.distillation, FromTeachers) for teacher in self.teach):
+            raise ValueError("a teacher cannot learn from teachers itself")
+        return self
 
 
 def load_parameters(dataset: str, path: Path = Path("params.yaml")) -> Parameters:

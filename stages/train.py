@@ -1,8 +1,8 @@
 """Train the network on the balanced faces: `python -m stages.train DATASET`.
 
-Reads train.npz and the PublicTest split of faces.npz; writes model.keras (the
-best epoch's weights), history.csv (one row an epoch) and training.json. A run
-that was killed goes on at its last finished epoch.
+Reads train.npz, taught.npz and the PublicTest split of faces.npz; writes
+model.keras (the best epoch's weights), history.csv (one row an epoch) and
+training.json. A run that was killed goes on at its last finished epoch.
 """
 
 import hashlib
@@ -40,6 +40,7 @@ def train(
     settings: parameters.Train,
     state: State | None = None,
     on_epoch: Callable[[State], None] = lambda state: None,
+    taught: np.ndarray | None = None,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Train a network and keep the weights of its best epoch on the validation images.
 
@@ -53,6 +54,8 @@ def train(
         Where an earlier run with the same arguments stopped.
     on_epoch : callable
         Gets the state after each epoch.
+    taught : float32 [N, 7] or None
+        What the teachers say of the images, where the settings learn from them.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def train(
         figures = []
         batches = augmentation.batches(
             images,
-            _blended(targets, state.beliefs, settings, epoch),
+            _blended(targets, taught, state.beliefs, settings, epoch),
             weights,
             settings.augmentation,
             sizes[epoch],
@@ -175,16 +178,22 @@ def _precision(name: str) -> Iterator[None]:
 
 def _looks_again(settings: parameters.Train, epoch: int) -> bool:
     """Whether the network, after this epoch, says anew what it sees in the training faces."""
-    distillation = settings.self_distillation
-    return distillation is not None and (epoch + 1) % distillation.every == 0
+    match settings.distillation:
+        case parameters.FromItself(every=every):
+            return (epoch + 1) % every == 0
+    return False
 
 
-def _blended(targets, beliefs, settings: parameters.Train, epoch: int) -> np.ndarray:
-    """The labels with a share of the network's own beliefs, growing from epoch to epoch."""
-    if not beliefs:
-        return targets
-    share = np.float32(settings.self_distillation.share * epoch / settings.epochs)
-    return (1 - share) * targets + share * beliefs[0]
+def _blended(targets, taught, beliefs, settings: parameters.Train, epoch: int) -> np.ndarray:
+    """The labels with a share of what the teachers, or the network itself so far, say."""
+    match settings.distillation:
+        case parameters.FromTeachers(share=final):
+            share, said = np.float32(final), taught
+        case parameters.FromItself(share=final) if beliefs:
+            share, said = np.float32(final * epoch / settings.epochs), beliefs[0]
+        case _:
+            return targets
+    return (1 - share) * targets + share * said
 
 
 def _sizes(settings: parameters.Train) -> list[int]:
@@ -290,10 +299,14 @@ def make_repeatable() -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def main(dataset: str, settings: parameters.Parameters) -> None:
-    """Read the arrays, train or go on training, write the model and its history."""
-    make_repeatable()
-    files = Artifacts(dataset)
+def read_arrays(files: Artifacts) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Images and labels of train.npz, then those of PublicTest, as `train` takes them.
+
+    Raises
+    ------
+    UserError
+        A file is missing.
+    """
     for path in (files.data / "train.npz", files.data / "faces.npz"):
         if not path.exists():
             raise UserError(f"{path}: not found; run `dvc repro`, which makes it first")
@@ -301,22 +314,34 @@ def main(dataset: str, settings: parameters.Parameters) -> None:
         images, labels = arrays["images"], arrays["labels"]
     with np.load(files.data / "faces.npz") as arrays:
         public = arrays["split"] == SPLITS.index("PublicTest")
-        validation = arrays["images"][public], arrays["labels"][public]
+        return images, labels, arrays["images"][public], arrays["labels"][public]
 
-    resume = files.models / ".resume.npz"
-    key = run_key(settings.train, images, labels, *validation)
+
+def train_resumably(
+    arrays: tuple[np.ndarray, ...],
+    settings: parameters.Train,
+    resume: Path,
+    taught: np.ndarray | None = None,
+    on_epoch: Callable[[State], None] = lambda state: None,
+) -> tuple[keras.Model, pd.DataFrame]:
+    """Train, or go on training, with the state kept in the file `resume` after each epoch.
+
+    The file stays; whoever has written the results removes it. The other arguments and the
+    result are those of `train`.
+    """
+    key = run_key(settings, *arrays, *([] if taught is None else [taught]))
     state = checkpoint.load(resume, key)
     if state:
-        log.info("resuming after epoch %d of %d", len(state.history), settings.train.epochs)
+        log.info("resuming after epoch %d of %d", len(state.history), settings.epochs)
 
-    def on_epoch(state: State) -> None:
+    def keep(state: State) -> None:
         checkpoint.save(resume, key, state)
-        _write_history(files.models / "history.csv", state.history)
+        on_epoch(state)
         row = state.history[-1]
         log.info(
             "epoch %d of %d, %d px: loss %.3f, accuracy %.3f; PublicTest %.3f, macro-F1 %.3f",
             row["epoch"],
-            settings.train.epochs,
+            settings.epochs,
             row["size"],
             row["loss"],
             row["accuracy"],
@@ -324,7 +349,30 @@ def main(dataset: str, settings: parameters.Parameters) -> None:
             row["val_macro_f1"],
         )
 
-    network, history = train(images, labels, *validation, settings.train, state, on_epoch)
+    return train(*arrays, settings, state, keep, taught)
+
+
+def main(dataset: str, settings: parameters.Parameters) -> None:
+    """Read the arrays, train or go on training, write the model and its history."""
+    make_repeatable()
+    files = Artifacts(dataset)
+    arrays = read_arrays(files)
+    taught = None
+    if isinstance(settings.train.distillation, parameters.FromTeachers):
+        path = files.data / "taught.npz"
+        if not path.exists():
+            raise UserError(f"{path}: not found; run `dvc repro`, which makes it first")
+        with np.load(path) as said:
+            taught = said["probabilities"]
+
+    resume = files.models / ".resume.npz"
+    network, history = train_resumably(
+        arrays,
+        settings.train,
+        resume,
+        taught,
+        lambda state: _write_history(files.models / "history.csv", state.history),
+    )
     _save(network, files.models / "model.keras")
     _write_history(files.models / "history.csv", history)
     best = history.iloc[_best_epoch(history.to_dict("records"), settings.train.selection.monitor)]
@@ -333,7 +381,7 @@ def main(dataset: str, settings: parameters.Parameters) -> None:
         {
             "epochs": len(history),
             "best_epoch": int(best["epoch"]),
-            "images": len(images),
+            "images": len(arrays[0]),
             "parameters": network.count_params(),
             **{
                 name: float(best[name])

@@ -10,7 +10,7 @@ import logging
 import numpy as np
 import pandas as pd
 
-from stages.artifacts import Artifacts, write_metrics, written_atomically
+from stages.artifacts import Artifacts, write_arrays, write_metrics, written_atomically
 from stages.errors import UserError
 from stages.fer_csv import EMOTIONS, LABELS, PIXELS, SPLITS, read_faces, shortened
 from stages.parameters import Parameters
@@ -203,7 +203,7 @@ def main(dataset: str, parameters: Parameters) -> None:
             f"{dataset}.validate in params.yaml"
         )
     with written_atomically(faces) as temporary:
-        np.savez(temporary, **kept_faces(rows, images))
+        write_arrays(temporary, **kept_faces(rows, images))
     logger.info("%s: %d faces", faces, len(rows) - len(rejected))
 
 

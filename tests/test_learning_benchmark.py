@@ -41,7 +41,7 @@ def copy(tmp_path):
     for name in ("learning.py", "stages.py"):
         shutil.copy2(ROOT / "benchmarks" / name, tmp_path / "benchmarks")
     tiny = yaml.safe_load((ROOT / "params.yaml").read_text())["sample"]
-    tiny["train"] |= {"epochs": 12, "batch_size": 28}
+    tiny["train"] |= {"epochs": 12, "batch_size": 28, "distillation": None}
     tiny["train"]["network"] |= {"widths": [4, 8]}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"tiny": tiny}))
     images = np.random.default_rng(0).integers(0, 256, (140, 48, 48), np.uint8)

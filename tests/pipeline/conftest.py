@@ -75,7 +75,7 @@ def built(copy) -> Repository:
     """The copy after `dvc repro` on the sample, committed."""
     log = copy.run("dvc repro")
     # Where training gives the committed weights, the committed model.onnx needs no new export.
-    for stage in ("fetch", "validate", "balance", "train", "evaluate"):
+    for stage in ("fetch", "validate", "balance", "teach", "train", "evaluate"):
         assert f"Running stage '{stage}@sample'" in log
     # Elsewhere than on the machine of the committed results, the last digits may differ.
     copy.run("git add --all && git commit -q --allow-empty -m built")

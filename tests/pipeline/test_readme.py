@@ -38,7 +38,8 @@ def newcomer(built, tmp_path):
     small = document["fer2013"]
     small["fetch"]["rows"] = document["sample"]["fetch"]["rows"]
     small["validate"] |= {"min_split_rows": 100, "max_class_share": 0.5, "min_class_share": 0.0}
-    small["train"] |= {"epochs": 2}
+    small["train"] |= {"epochs": 2, "distillation": None}
+    small["teach"] = []
     small["train"]["network"]["widths"] = [4, 8]
     small["export"]["calibration"] = 64
     block = yaml.safe_dump({"fer2013": small}, sort_keys=False)

@@ -1,5 +1,6 @@
 """Files appear whole or not at all, wherever the writer stops."""
 
+import hashlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.artifacts import Artifacts, write_metrics, written_atomically
+from stages.artifacts import Artifacts, write_arrays, write_metrics, written_atomically
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,6 +108,30 @@ def test_a_link_into_the_cache_is_replaced_and_the_cache_kept(tmp_path):
     assert path.read_bytes() == b"new"
     assert not path.is_symlink()
     assert cached.read_bytes() == b"old"
+
+
+# ---------------------------------------------------------------- write_arrays
+
+
+def test_arrays_come_back(tmp_path):
+    arrays = {
+        "images": np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
+        "said": np.float32([[0.5, 0.5]]),
+        "none": np.empty((0, 7), np.float32),
+        "number": np.array(7),
+    }
+    write_arrays(tmp_path / "a.npz", **arrays)
+    with np.load(tmp_path / "a.npz") as read:
+        assert read.files == list(arrays)
+        for name, array in arrays.items():
+            assert np.array_equal(read[name], array)
+            assert read[name].dtype == array.dtype
+
+
+def test_the_same_arrays_give_the_same_bytes_under_every_python(tmp_path):
+    write_arrays(tmp_path / "a.npz", images=np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
+    digest = hashlib.sha256((tmp_path / "a.npz").read_bytes()).hexdigest()
+    assert digest == "ea3b862ed96486b3915b6418db53827b45833a9b7b0cffa56ea855f8f5438aa6"
 
 
 # ---------------------------------------------------------------- write_metrics

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 def measured(dataset: str) -> Measured:
     """What evaluate committed, read back."""
     metrics = ROOT / "metrics" / dataset
-    files = ("validation", "balance", "training", "evaluation", "intervals")
+    files = ("validation", "balance", "teach", "training", "evaluation", "intervals")
     confusion = pd.read_csv(metrics / "plots/confusion.csv")
     return Measured(
         **{name: json.loads((metrics / f"{name}.json").read_text()) for name in files},

@@ -55,7 +55,7 @@ def workspace(tmp_path, monkeypatch, faces):
     monkeypatch.chdir(tmp_path)
     for path in (FACES, MODEL, EVALUATION):
         path.parent.mkdir(parents=True)
-    for stage in ("validation", "balance", "training"):
+    for stage in ("validation", "balance", "teach", "training"):
         shutil.copy2(ROOT / f"metrics/sample/{stage}.json", EVALUATION.parent)
     np.savez(FACES, **faces)
     write_tiny_model(MODEL)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.errors import UserError
@@ -294,6 +294,7 @@ WILD = st.one_of(
     value=WILD,
     key=st.none() | st.sampled_from(["name", "sgd", "residual", "sample", "x"]),
 )
+@settings(deadline=None)
 def test_whatever_stands_there_is_read_or_answered(tmp_path_factory, place, value, key):
     document = yaml.safe_load(TEXT)
     section = document["sample"]

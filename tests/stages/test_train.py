@@ -32,7 +32,7 @@ TINY = {
     "batch_size": 16,
     "resolutions": [{"size": 32, "share": 1.0}],
     "weight_average": 0.9,
-    "self_distillation": {"share": 0.5, "every": 1},
+    "distillation": {"name": "itself", "share": 0.5, "every": 1},
     "precision": "float32",
     "augmentation": {
         "flip": 0,
@@ -43,6 +43,8 @@ TINY = {
         "contrast": 0.1,
         "erasing": 0.2,
         "mixup": 0.1,
+        "downscale": 0.2,
+        "noise": 0.2,
     },
 }
 STILL = {"augmentation": dict.fromkeys(TINY["augmentation"], 0)}
@@ -212,7 +214,7 @@ def test_the_steps_may_be_taken_in_bfloat16_but_what_comes_out_is_float32():
     assert not same_weights(network, fitted(settings(**changes))[0])
 
 
-# ---------------------------------------------------------------- self-distillation
+# ---------------------------------------------------------------- distillation
 
 
 def test_the_beliefs_are_what_the_averaged_network_says_of_the_faces():
@@ -221,8 +223,8 @@ def test_the_beliefs_are_what_the_averaged_network_says_of_the_faces():
     def keep(state: State) -> None:
         beliefs[len(state.history)] = [belief.copy() for belief in state.beliefs]
 
-    distillation = {"share": 0.5, "every": 2}
-    fitted(settings(epochs=5, self_distillation=distillation, **STILL), on_epoch=keep)
+    distillation = {"name": "itself", "share": 0.5, "every": 2}
+    fitted(settings(epochs=5, distillation=distillation, **STILL), on_epoch=keep)
     assert beliefs[1] == []
     assert np.array_equal(beliefs[2], beliefs[3])
     assert not np.array_equal(beliefs[3], beliefs[4])
@@ -232,17 +234,37 @@ def test_the_beliefs_are_what_the_averaged_network_says_of_the_faces():
 
 def test_targets_drift_from_the_labels_to_the_beliefs():
     targets, beliefs = np.eye(7, dtype=np.float32), np.full((7, 7), 1 / 7, np.float32)
-    half = settings(epochs=10, self_distillation={"share": 0.5, "every": 1})
-    assert np.array_equal(train._blended(targets, [], half, epoch=9), targets)
-    assert np.array_equal(train._blended(targets, [beliefs], half, epoch=0), targets)
-    late = train._blended(targets, [beliefs], half, epoch=8)
+    half = settings(epochs=10, distillation={"name": "itself", "share": 0.5, "every": 1})
+    assert np.array_equal(train._blended(targets, None, [], half, epoch=9), targets)
+    assert np.array_equal(train._blended(targets, None, [beliefs], half, epoch=0), targets)
+    late = train._blended(targets, None, [beliefs], half, epoch=8)
     assert late == pytest.approx(0.6 * targets + 0.4 * beliefs)
     assert late.dtype == np.float32
 
 
+def test_targets_hold_the_same_share_of_the_teachers_in_every_epoch():
+    targets, taught = np.eye(7, dtype=np.float32), np.full((7, 7), 1 / 7, np.float32)
+    most = settings(epochs=10, distillation={"name": "teachers", "share": 0.8})
+    for epoch in (0, 9):
+        blended = train._blended(targets, taught, [], most, epoch)
+        assert blended == pytest.approx(0.2 * targets + 0.8 * taught)
+        assert blended.dtype == np.float32
+
+
+def test_it_learns_from_teachers_alone():
+    changes = {"epochs": 10, "weight_average": 0, "batch_size": 8, **STILL}
+    alone = settings(distillation={"name": "teachers", "share": 1}, **changes)
+    # The labels say nothing here; the teachers know them.
+    taught = np.eye(7, dtype=np.float32)[LABELS]
+    shuffled = np.random.default_rng(0).permutation(LABELS)
+    _, history = train.train(IMAGES, shuffled, *VALIDATION, alone, taught=taught)
+    assert history["val_accuracy"].max() > 0.7
+
+
 def test_a_share_of_nothing_changes_nothing(uninterrupted):
-    with_none, _ = fitted(settings(self_distillation=None))
-    with_nothing, _ = fitted(settings(self_distillation={"share": 0, "every": 1}))
+    with_none, _ = fitted(settings(distillation=None))
+    itself = {"name": "itself", "share": 0, "every": 1}
+    with_nothing, _ = fitted(settings(distillation=itself))
     assert same_weights(with_none, with_nothing)
     assert not same_weights(with_none, uninterrupted[0])
 
@@ -361,6 +383,7 @@ def write_files(folder: Path, **changes) -> None:
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
     tiny = document["sample"]
     tiny["train"] |= TINY | changes
+    tiny["teach"] = []
     (folder / "params.yaml").write_text(yaml.safe_dump({"tiny": tiny}))
     data = folder / "data" / "tiny"
     data.mkdir(parents=True, exist_ok=True)
