@@ -1,6 +1,7 @@
 """Tables and plots of all runs: `python -m experiments.compare`.
 
-Reads experiments/results/*.json and writes experiments/README.md and recall.png.
+Reads experiments/results/*.json and writes experiments/comparison.csv (one row per run, means
+over its seeds), README.md and recall.png.
 """
 
 import json
@@ -18,6 +19,8 @@ from stages.errors import UserError
 from stages.fer_csv import EMOTIONS
 
 FOLDER = RESULTS.parent
+FIGURES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
+RECALL = {f"recall.{emotion}": emotion for emotion in EMOTIONS}
 
 COMPARISONS = {
     "network": (
@@ -35,7 +38,10 @@ COMPARISONS = {
 
 
 def results_table(names: list[str]) -> pd.DataFrame:
-    """One row per run and seed: `run`, `seed`, the figures, and `recall.EMOTION`.
+    """One row per run, means over its seeds.
+
+    `run`, `seeds`, `accuracy`, `macro_f1`, each of these also with `_spread` (half the range
+    between the seeds), `recall.EMOTION`, `parameters`, `images`, `minutes`.
 
     Raises
     ------
@@ -47,47 +53,73 @@ def results_table(names: list[str]) -> pd.DataFrame:
         path = RESULTS / f"{name}.json"
         if not path.exists():
             raise UserError(f"{path}: not found; run `dvc --cd experiments repro`")
-        for seed, figures in json.loads(path.read_text()).items():
-            recall = figures.pop("recall")
-            rows.append(
-                {"run": name, "seed": seed, **figures}
-                | {f"recall.{emotion}": recall[emotion] for emotion in EMOTIONS}
-            )
-    return pd.DataFrame(rows)
+        seeds = pd.json_normalize(list(json.loads(path.read_text()).values()))
+        spread = (seeds[list(FIGURES)].max() - seeds[list(FIGURES)].min()) / 2
+        rows.append(
+            {"run": name, "seeds": len(seeds)}
+            | seeds[[*FIGURES, *RECALL, "parameters", "images", "minutes"]].mean().to_dict()
+            | spread.add_suffix("_spread").to_dict()
+        )
+    return pd.DataFrame(rows).astype({"parameters": int, "images": int}).round(4)
 
 
 def comparison(table: pd.DataFrame) -> str:
-    """Markdown of the runs' means over their seeds; ± is half the range between the seeds."""
-    columns = {
-        "accuracy": "accuracy",
-        "macro_f1": "macro-F1",
-        **{f"recall.{emotion}": emotion for emotion in EMOTIONS},
-    }
+    """Markdown of some runs; ± is half the range between the seeds."""
     rows = []
-    for name, seeds in table.groupby("run", sort=False):
-        cells = [f"{seeds[column].mean():.3f}" for column in columns]
-        for index in (0, 1):
-            values = seeds[list(columns)[index]]
-            if len(values) > 1:
-                cells[index] += f" ± {(values.max() - values.min()) / 2:.3f}"
+    for run in table.to_dict("records"):
+        cells = [
+            f"{run[column]:.3f}" + f" ± {run[f'{column}_spread']:.3f}" * (run["seeds"] > 1)
+            for column in FIGURES
+        ]
         rows.append(
             [
-                name.partition("-")[2] or name,
-                str(len(seeds)),
+                run["run"].partition("-")[2] or run["run"],
+                run["seeds"],
                 *cells,
-                f"{seeds['parameters'].iloc[0]:,}",
-                f"{seeds['images'].iloc[0]:,}",
-                f"{seeds['minutes'].mean():.1f}",
+                *(f"{run[column]:.3f}" for column in RECALL),
+                f"{run['parameters']:,}",
+                f"{run['images']:,}",
+                f"{run['minutes']:.1f}",
             ]
         )
-    headers = ["", "seeds", *columns.values(), "parameters", "images", "minutes"]
+    names = [*FIGURES.values(), *RECALL.values()]
+    headers = ["", "seeds", *names, "parameters", "images", "minutes"]
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def changes_against_base(table: pd.DataFrame) -> pd.DataFrame:
+    """Points gained by each run (index) in each figure and recall, against the run `base`."""
+    means = table.set_index("run")[[*FIGURES, *RECALL]]
+    return (means.drop(index="base") - means.loc["base"]) * 100
+
+
+def in_words(table: pd.DataFrame, least: float = 3.0) -> str:
+    """What each way of balancing helped and what it cost: recalls by at least so many points."""
+    lines = []
+    for run, change in changes_against_base(table).iterrows():
+        recalls = change[list(RECALL)].rename(RECALL).sort_values(ascending=False)
+        helped = [
+            f"{emotion} {points:+.0f}" for emotion, points in recalls.items() if points >= least
+        ]
+        cost = [
+            f"{emotion} {points:+.0f}"
+            for emotion, points in recalls[::-1].items()
+            if points <= -least
+        ]
+        lines.append(
+            f"- `{run.partition('-')[2]}` helped {', '.join(helped) or 'no class'} and cost "
+            f"{', '.join(cost) or 'none'}; accuracy {change['accuracy']:+.1f}, macro-F1 "
+            f"{change['macro_f1']:+.1f}."
+        )
+    return (
+        f"Against `base`, in points; recalls that moved by less than {least:g} are left out:\n\n"
+        + "\n".join(lines)
+    )
 
 
 def recall_chart(table: pd.DataFrame) -> Figure:
     """Recall of every emotion as its difference from `base`, one row per way of balancing."""
-    means = table.groupby("run", sort=False)[[f"recall.{emotion}" for emotion in EMOTIONS]].mean()
-    change = (means.drop(index="base") - means.loc["base"]) * 100
+    change = changes_against_base(table)[list(RECALL)]
     figure = Figure(figsize=(8, 0.5 * len(change) + 1.6), dpi=120, layout="constrained")
     panel = figure.subplots()
     limit = max(1.0, np.abs(change.to_numpy()).max())
@@ -124,17 +156,21 @@ def main() -> None:
         "all of it; `experiments/params.yaml` says what each run is.",
     ]
     for group, (title, introduction) in COMPARISONS.items():
-        chosen = table[
-            (table["run"] == "base") & (group != "network")
-            | table["run"].str.startswith(f"{group}-")
-        ]
-        parts += [f"## {title}", introduction, comparison(chosen)]
-    parts.append("![Recall of each emotion against no balancing](recall.png)")
+        parts += [f"## {title}", introduction, comparison(_members(table, group))]
+    balanced = _members(table, "balance")
+    parts += [in_words(balanced), "![Recall of each emotion against no balancing](recall.png)"]
+    with written_atomically(FOLDER / "comparison.csv") as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
     with written_atomically(FOLDER / "README.md") as temporary:
         temporary.write_text("\n\n".join(parts) + "\n")
-    balanced = table[(table["run"] == "base") | table["run"].str.startswith("balance-")]
     with written_atomically(FOLDER / "recall.png") as temporary:
         recall_chart(balanced).savefig(temporary)
+
+
+def _members(table: pd.DataFrame, group: str) -> pd.DataFrame:
+    """The runs of one comparison, `base` first where it belongs to it."""
+    members = table["run"].str.startswith(f"{group}-")
+    return table[members | (table["run"] == "base") & (group != "network")]
 
 
 if __name__ == "__main__":

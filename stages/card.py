@@ -62,7 +62,7 @@ def model_card(dataset: str, parameters: Parameters, measured: Measured) -> str:
                 "## Confusion",
                 _confusion(measured),
                 "## Calibration",
-                _calibration(measured),
+                _calibration(parameters, measured),
                 *_quantization(measured),
                 "## Abstention",
                 _abstention(measured),
@@ -222,7 +222,7 @@ def _confusion(measured: Measured) -> str:
     return "PrivateTest: rows are labels, columns answers.\n\n" + _table(rows, ["", *EMOTIONS])
 
 
-def _calibration(measured: Measured) -> str:
+def _calibration(parameters: Parameters, measured: Measured) -> str:
     private = measured.evaluation["PrivateTest"]
     names = {
         "ece": "ECE",
@@ -230,14 +230,22 @@ def _calibration(measured: Measured) -> str:
         "brier": "Brier score",
         "accuracy": "accuracy",
         "macro_f1": "macro-F1",
+        "min_recall": "lowest recall of a class",
     }
     rows = [
         [name, f"{private['uncalibrated'][key]:.4f}", f"{private[key]:.4f}"]
         for key, name in names.items()
     ]
+    floor = parameters.export.recall_floor
+    raised = (
+        " Then the biases of the classes with the lowest recall were raised until each had at "
+        f"least {floor} on PublicTest."
+        if floor
+        else ""
+    )
     return (
-        "Each class's logit has a scale and a bias, fitted on PublicTest (vector scaling). On "
-        "PrivateTest:\n\n" + _table(rows, ["", "before", "after"])
+        "Each class's logit has a scale and a bias, fitted on PublicTest (vector scaling)."
+        f"{raised} On PrivateTest:\n\n" + _table(rows, ["", "before", "after"])
     )
 
 

@@ -205,7 +205,8 @@ def _figures_before_calibration(model: Path, split: Split) -> dict[str, float]:
     """Those figures that calibration changes."""
     probabilities = softmax(predict_logits(onnx.load(model), split.images), axis=1)
     figures = classification_figures(split.labels, probabilities, split.copy_in_training, EMOTIONS)
-    return {name: figures[name] for name in ("accuracy", "macro_f1", "log_loss", "brier", "ece")}
+    names = ("accuracy", "macro_f1", "min_recall", "log_loss", "brier", "ece")
+    return {name: figures[name] for name in names}
 
 
 def _figures_before_quantization(models: Path, split: Split) -> dict[str, float]:

@@ -336,11 +336,16 @@ class Train(Section):
 # ---------------------------------------------------------------- export
 
 
-class Float32(Section):
+class Served(Section):
+    recall_floor: Share
+    """Every class's recall on PublicTest is at least this, by raising its logit; 0 raises none."""
+
+
+class Float32(Served):
     precision: Literal["float32"]
 
 
-class Int8(Section):
+class Int8(Served):
     """Weights and the values between the layers in eight bits: a quarter of the size."""
 
     precision: Literal["int8"]

@@ -2,8 +2,8 @@
 
 `python -m stages.report --readme` writes the tables of README.md anew instead. They stand
 between `<!-- metrics DATASET -->` (one model in full), `<!-- models DATASET DATASET … -->` (a row
-for each) or `<!-- peers -->` (what `python -m benchmarks.peers` measured) and `<!-- end -->`. No
-figure in them is typed.
+for each), `<!-- peers -->` (what `python -m benchmarks.peers` measured) or `<!-- balancing -->`
+(what experiments/ compared) and `<!-- end -->`. No figure in them is typed.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from stages.fer_csv import EMOTIONS
 
 README = Path("README.md")
 PEERS = Path("benchmarks/peers.csv")
+EXPERIMENTS = Path("experiments/comparison.csv")
 FIGURES = {
     "images": "images",
     "accuracy": "accuracy",
@@ -105,6 +106,22 @@ def peers_table() -> str:
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
 
 
+def balancing_table() -> str:
+    """Format what the ways of balancing are worth in the experiments as a Markdown table."""
+    names = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
+    names |= {f"recall.{emotion}": emotion for emotion in EMOTIONS}
+    rows = [
+        [
+            "no balancing" if run["run"] == "base" else run["run"].partition("-")[2],
+            *(f"{run[column]:.3f}" for column in names),
+        ]
+        for run in pd.read_csv(EXPERIMENTS).to_dict("records")
+        if run["run"] == "base" or run["run"].startswith("balance-")
+    ]
+    headers = ["on PublicTest", *names.values()]
+    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+
+
 def _read(path: Path) -> dict:
     if not path.exists():
         dataset = path.parent.name
@@ -133,9 +150,11 @@ def with_fresh_tables(text: str) -> str:
                 table = models_table(names.split())
             case "peers":
                 table = peers_table()
+            case "balancing":
+                table = balancing_table()
         return f"{mark}\n{table}\n\n"
 
-    marks = r"(<!-- (metrics|models|peers)((?: [\w-]+)*) -->\n).*?(?=<!-- end -->)"
+    marks = r"(<!-- (metrics|models|peers|balancing)((?: [\w-]+)*) -->\n).*?(?=<!-- end -->)"
     return re.sub(marks, fresh, text, flags=re.DOTALL)
 
 

@@ -1,15 +1,18 @@
 """The experiments: their file, one tiny run, and the page made of the results."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from experiments import compare, settings
 from experiments.run import judge
 from experiments.settings import load_experiments
+from stages import report
 from stages.errors import UserError
 from stages.fer_csv import EMOTIONS
 
@@ -110,7 +113,7 @@ def write_results(recall_of_fear: dict[str, float]) -> None:
         )
 
 
-def test_the_page_holds_the_means_and_half_the_range(monkeypatch):
+def test_the_page_holds_the_means_and_half_the_range():
     write_results({"balance-oversample": 0.7})
     compare.main()
     page = Path("experiments/README.md").read_text()
@@ -121,6 +124,40 @@ def test_the_page_holds_the_means_and_half_the_range(monkeypatch):
     assert cells[-3:] == ["1,234,567", "28,005", "3.2"]
     assert page.count("| base ") == 2
     assert Path("experiments/recall.png").stat().st_size > 5000
+    table = pd.read_csv("experiments/comparison.csv").set_index("run")
+    assert list(table.index) == list(load_experiments().runs)
+    assert table.loc["balance-oversample", "recall.fear"] == 0.7
+    assert table.loc["base", "accuracy_spread"] == 0.01
+
+
+def test_the_page_says_in_words_whom_it_helped():
+    write_results({"base": 0.6, "balance-oversample": 0.75, "balance-undersample": 0.62})
+    compare.main()
+    page = Path("experiments/README.md").read_text()
+    assert (
+        "- `oversample` helped fear +15 and cost none; accuracy +0.0, macro-F1 +0.0.\n"
+        "- `undersample` helped no class and cost none; accuracy +0.0, macro-F1 +0.0.\n"
+        "- `augment_30_percent` helped no class and cost fear -10;"
+    ) in page
+
+
+def test_the_readme_takes_the_figures_of_balancing():
+    write_results({"balance-oversample": 0.7})
+    compare.main()
+    text = report.with_fresh_tables("<!-- balancing -->\nold\n<!-- end -->\n")
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")]
+    assert rows[0] == "on PublicTest"
+    assert rows[2:5] == ["no balancing", "weights_balanced", "weights_square_root"]
+    oversample = next(line for line in text.splitlines() if line.startswith("| oversample"))
+    assert oversample.split("|")[3 + 1 + EMOTIONS.index("fear")].strip() == "0.700"
+
+
+def test_what_is_committed_was_made_of_the_committed_results():
+    shutil.copytree(ROOT / "experiments/results", "experiments/results", dirs_exist_ok=True)
+    compare.main()
+    for name in ("README.md", "comparison.csv"):
+        written, committed = Path("experiments", name), ROOT / "experiments" / name
+        assert written.read_text() == committed.read_text()
 
 
 def test_a_run_without_results_is_named(capsys):

@@ -17,13 +17,20 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
-from sklearn.metrics import accuracy_score, f1_score, log_loss
+from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
 from recognizer.classifier import Classifier
 from stages import export, parameters
 from stages.augmentation import resize
 from stages.errors import UserError
-from stages.export import calibrated, convert, fit_calibration, quantize, served_model
+from stages.export import (
+    calibrated,
+    convert,
+    fit_calibration,
+    quantize,
+    raise_recalls,
+    served_model,
+)
 from stages.fer_csv import EMOTIONS
 from stages.logits import predict_logits
 from stages.networks import build_network
@@ -117,6 +124,33 @@ def test_few_faces_change_little():
     scale, bias = fit_calibration(logits, labels)
     assert (scale > 0.1).all()
     assert np.abs(bias).max() < 1
+
+
+# ---------------------------------------------------------------- recall
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 0.35))
+@settings(deadline=None, max_examples=30)
+def test_no_class_stays_below_the_floor(seed, floor):
+    scores, labels = drawn(np.ones(7), np.linspace(-1, 1, 7), 1000, seed)
+    added = raise_recalls(scores, labels, floor)
+    before, after = (
+        recall_score(labels, said.argmax(axis=1), average=None) for said in (scores, scores + added)
+    )
+    assert after.min() >= floor
+    assert added.min() == 0
+    assert (added > 0).any() == (before.min() < floor)
+
+
+def test_nothing_is_raised_without_a_floor():
+    scores, labels = drawn(np.ones(7), np.zeros(7), 300, seed=1)
+    assert np.array_equal(raise_recalls(scores, labels, 0), np.zeros(7))
+
+
+def test_a_floor_that_cannot_be_reached_is_refused():
+    scores, labels = np.zeros((70, 7)), np.arange(70) % 7
+    with pytest.raises(UserError, match=r"a recall of 0\.6 .* lower export\.recall_floor"):
+        raise_recalls(scores, labels, 0.6)
 
 
 # ---------------------------------------------------------------- quantisation
@@ -302,7 +336,7 @@ def test_the_quantised_file_is_calibrated_by_its_own_logits(repository):
 
 def test_without_quantisation_both_files_are_one(repository):
     document = yaml.safe_load(Path("params.yaml").read_text())
-    document["tiny"]["export"] = {"precision": "float32"}
+    document["tiny"]["export"] = {"precision": "float32", "recall_floor": 0}
     Path("changed.yaml").write_text(yaml.safe_dump(document))
     quantized = Path("models/tiny/model.onnx").read_bytes()
     export.main("tiny", load_parameters("tiny", Path("changed.yaml")))
