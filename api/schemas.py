@@ -75,6 +75,15 @@ EXAMPLE_IMAGE = (
 Point = tuple[float, float]
 
 
+class Square(Schema):
+    """What the model was shown: a square of the image, turned with the face in it."""
+
+    x: float = Field(description="Its centre, in pixels.", examples=[319.1])
+    y: float = Field(examples=[171.4])
+    side: float = Field(description="In pixels.", examples=[160.2])
+    angle: float = Field(description="In radians, clockwise.", examples=[-0.017])
+
+
 class Face(Schema):
     """One face of the image."""
 
@@ -97,6 +106,7 @@ class Face(Schema):
             }
         ],
     )
+    square: Square
     eyes: tuple[Point, Point] | None = Field(
         None,
         description="(x, y) in pixels of the eye at the image's left and of the one at its right,"

@@ -7,7 +7,7 @@ import numpy as np
 from recognizer import detector_file
 from recognizer.detection import Box, Detector, Face, Square
 from recognizer.errors import DetectorError
-from recognizer.framing import SIZE, align, crop, cut_out
+from recognizer.framing import SIZE, box_square, crop, cut_out, eye_square
 from recognizer.haar import HaarDetector
 from recognizer.yunet import YuNetDetector
 
@@ -18,10 +18,11 @@ __all__ = [
     "Detector",
     "Face",
     "Square",
-    "align",
+    "box_square",
     "build_detector",
     "crop",
     "cut_out",
+    "eye_square",
 ]
 
 

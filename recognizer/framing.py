@@ -58,32 +58,35 @@ def _span(start: float, side: int, length: int) -> tuple[slice, int, int]:
     return inside, min(round((inside.start - start) * SIZE / side), SIZE - size), size
 
 
-def align(image: np.ndarray, box: Box, eyes: tuple[Point, Point], frame: float = 1.0) -> np.ndarray:
-    """Cut out a face as FER-2013 frames it, turned until its eyes are level.
+def box_square(box: Box, frame: float = 1.0) -> Square:
+    """The upright square that FER-2013 would cut out around the centre of a box.
+
+    `frame` is its side over the longer side of the box.
+    """
+    side = max(box.width, box.height) * frame
+    return Square(box.x + box.width / 2, box.y + box.height / 2, side)
+
+
+def eye_square(box: Box, eyes: tuple[Point, Point], frame: float = 1.0) -> Square:
+    """The square that FER-2013 would cut out, turned until the eyes are level.
 
     The eyes give the angle and the place, the box the size: a face that looks aside has its
-    eyes closer together, and is no smaller for it. What lies beyond the image's edge repeats
-    the edge.
+    eyes closer together, and is no smaller for it.
 
     Parameters
     ----------
-    image : uint8 [H, W]
     box : Box
     eyes : two points
         The eye at the image's left and the one at its right.
     frame : float
         Side of the square over the longer side of the box.
-
-    Returns
-    -------
-    uint8 [48, 48]
     """
     side = max(box.width, box.height) * frame
     (x1, y1), (x2, y2) = eyes
     angle = atan2(y2 - y1, x2 - x1)
     below = (0.5 - EYE_LINE) * side
     x, y = (x1 + x2) / 2 - below * sin(angle), (y1 + y2) / 2 + below * cos(angle)
-    return cut_out(image, Square(x, y, side, angle))
+    return Square(x, y, side, angle)
 
 
 def cut_out(image: np.ndarray, square: Square, size: int = SIZE) -> np.ndarray:

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from recognizer.classifier import Classifier
-from recognizer.detection import Box, Detector, Face, Point
-from recognizer.framing import SIZE, align, crop, cut_out
+from recognizer.detection import Box, Detector, Face, Point, Square
+from recognizer.framing import SIZE, box_square, crop, cut_out, eye_square
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class RecognizedFace:
     """The most probable one."""
     probabilities: dict[str, float]
     """By emotion, in the model's order; they sum to 1."""
+    square: Square
+    """What the model was shown of the image."""
     eyes: tuple[Point, Point] | None = None
     """Centre of the eye at the image's left, and of the one at its right; None: not found."""
 
@@ -63,8 +65,9 @@ class Recognizer:
 
     def classify(self, image: np.ndarray, faces: list[Face]) -> list[RecognizedFace]:
         """Tell the emotion of faces that this detector found in the image, in their order."""
-        pictures = [self._cut_out(image, face) for face in faces]
-        rows = self.classifier.predict(np.array(pictures, np.uint8).reshape(-1, SIZE, SIZE))
+        shown = [self._cut_out(image, face) for face in faces]
+        pictures = np.array([picture for _, picture in shown], np.uint8).reshape(-1, SIZE, SIZE)
+        rows = self.classifier.predict(pictures)
         labels = self.classifier.labels
         return [
             RecognizedFace(
@@ -72,19 +75,21 @@ class Recognizer:
                 round(face.confidence, DECIMALS),
                 labels[int(row.argmax())],
                 {label: round(float(p), DECIMALS) for label, p in zip(labels, row, strict=True)},
+                square,
                 face.eyes,
             )
-            for face, row in zip(faces, rows, strict=True)
+            for face, (square, _), row in zip(faces, shown, rows, strict=True)
         ]
 
-    def _cut_out(self, image: np.ndarray, face: Face) -> np.ndarray:
-        if self.align and face.square:
-            picture = cut_out(image, face.square)
-        elif self.align and face.eyes:
-            picture = align(image, face.box, face.eyes, self.detector.frame)
+    def _cut_out(self, image: np.ndarray, face: Face) -> tuple[Square, np.ndarray]:
+        """The square of a face, and the picture in it as the model gets it."""
+        frame = self.detector.frame
+        if self.align and (face.square or face.eyes):
+            square = face.square or eye_square(face.box, face.eyes, frame)
+            picture = cut_out(image, square)
         else:
-            picture = crop(image, face.box, self.detector.frame)
-        return ENHANCEMENTS[self.enhance](picture)
+            square, picture = box_square(face.box, frame), crop(image, face.box, frame)
+        return square, ENHANCEMENTS[self.enhance](picture)
 
 
 def _normalize_contrast(picture: np.ndarray) -> np.ndarray:

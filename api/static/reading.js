@@ -2,7 +2,6 @@
 
 // What a model of FER-2013 tells; it is shown until the server's answers bring their own names.
 export const EMOTIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
-const EYE_LINE = 0.4; // height of the eyes in the model's pictures, from the top
 const LIVE_PAUSE = 2000; // milliseconds between two sentences, so that they can be heard out
 
 const status = document.getElementById("status");
@@ -49,7 +48,7 @@ export function showFaces(faces, source) {
     const names = Object.keys(face.probabilities);
     const card = list.children[index] ?? list.appendChild(newCard(names));
     fillCard(card, face, index, faces.length);
-    if (source) drawCrop(card.querySelector(".crop"), source, face);
+    if (source) drawCrop(card.querySelector(".crop"), source, face.square);
   });
 }
 
@@ -89,17 +88,8 @@ function fillCard(card, face, index, count) {
   }
 }
 
-// A square around the face, turned until the eyes are level: about what the model sees. The style sheet makes it grey.
-function drawCrop(canvas, source, { box, eyes }) {
-  const side = Math.max(box.width, box.height);
-  let centre = [box.x + box.width / 2, box.y + box.height / 2];
-  let angle = 0;
-  if (eyes) {
-    const [[x1, y1], [x2, y2]] = eyes;
-    angle = Math.atan2(y2 - y1, x2 - x1);
-    const down = (0.5 - EYE_LINE) * side;
-    centre = [(x1 + x2) / 2 - down * Math.sin(angle), (y1 + y2) / 2 + down * Math.cos(angle)];
-  }
+// The square that the model was shown, upright. The style sheet makes it grey.
+function drawCrop(canvas, source, { x, y, side, angle }) {
   const context = canvas.getContext("2d");
   context.resetTransform();
   context.clearRect(0, 0, canvas.width, canvas.height);
@@ -107,7 +97,7 @@ function drawCrop(canvas, source, { box, eyes }) {
   context.translate(canvas.width / 2, canvas.height / 2);
   context.scale(canvas.width / side, canvas.height / side);
   context.rotate(-angle);
-  context.translate(-centre[0], -centre[1]);
+  context.translate(-x, -y);
   context.drawImage(source, 0, 0);
 }
 

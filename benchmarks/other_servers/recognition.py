@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from recognizer.faces import DETECTORS, align, crop
+from recognizer.faces import DETECTORS, crop, cut_out, eye_square
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
@@ -29,7 +29,7 @@ class Recognition:
         if not found:
             return []
         crops = [
-            align(pixels, face.box, face.eyes, detector.frame)
+            cut_out(pixels, eye_square(face.box, face.eyes, detector.frame))
             if face.eyes
             else crop(pixels, face.box, detector.frame)
             for face in found

@@ -1,5 +1,6 @@
 """The detectors and the alignment that a request can ask for, and a server that lacks one."""
 
+from math import degrees
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from api.app import create_app
 from api.settings import Settings
 from recognizer.classifier import Classifier
-from recognizer.faces import build_detector
+from recognizer.faces import Square, build_detector, cut_out
 from recognizer.image import decode
 from recognizer.recognizer import Recognizer
 from tests.yunet_fixture import YUNET, needs_yunet
@@ -53,6 +54,12 @@ def test_yunet_finds_a_turned_face_and_its_eyes(equipped, model_path, tilted, al
     expected = recognizer.recognize(decode(tilted))[0]
     assert face["probabilities"] == expected.probabilities
     assert tuple(map(tuple, face["eyes"])) == expected.eyes
+    if align:
+        shown = cut_out(decode(tilted), Square(**face["square"]))
+        (probabilities,) = Classifier(model_path).predict(shown[None])
+        assert list(face["probabilities"].values()) == pytest.approx(probabilities, abs=1e-5)
+        turned = face["square"]["angle"] - upright["square"]["angle"]
+        assert -25 < degrees(turned) < -15
 
 
 def slope(eyes):

@@ -309,7 +309,7 @@ ANY_JSON = st.recursive(
     st.none() | st.integers(-1, 400).map(str) | st.text("0123456789-+ x", max_size=4),
     st.binary(max_size=20),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 def test_no_request_is_the_servers_fault(server, fields, header, tail):
     body = json.dumps({"inputs": [fields]}).encode() + tail
     headers = {} if header is None else {"Inference-Header-Content-Length": header.strip()}

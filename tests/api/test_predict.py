@@ -373,7 +373,7 @@ def test_the_form_that_is_mutilated_below_is_a_good_one(server):
     ),
     st.data(),
 )
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
 def test_mutilated_forms_are_never_the_servers_fault(server, content_type, draw):
     body = bytearray(FORM)
     for _ in range(draw.draw(st.integers(0, 4))):

@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 from recognizer.csv_table import CsvTable
 from recognizer.errors import OutputError
-from recognizer.faces import Box
+from recognizer.faces import Box, box_square
 from recognizer.recognizer import RecognizedFace
 from recognizer.tracking import TrackedFace
 from recognizer.work import Answer
 
 LABELS = ("sad", "happy, or so")
-HAPPY = RecognizedFace(Box(1, 2, 3, 4), 0.5, "happy, or so", {"sad": 0.25, "happy, or so": 0.75})
+BOX = Box(1, 2, 3, 4)
+PROBABILITIES = {"sad": 0.25, "happy, or so": 0.75}
+HAPPY = RecognizedFace(BOX, 0.5, "happy, or so", PROBABILITIES, box_square(BOX))
 TRACKED = TrackedFace(**vars(HAPPY), person=7)
 ANSWERS = [
     Answer(Path("a.jpg"), 9, 8, [HAPPY, HAPPY]),
@@ -79,7 +81,7 @@ def whole(tmp_path_factory):
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 def test_a_run_killed_at_any_byte_goes_on_to_the_same_file(whole, tmp_path, data):
     path = tmp_path / "t.csv"
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])

@@ -265,7 +265,7 @@ def test_an_image_cut_short_anywhere_is_refused(kind):
 
 
 @given(st.binary(max_size=2000))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_random_bytes_raise_nothing_else(data):
     with pytest.raises(ImageError):
         decode(data)
@@ -275,13 +275,13 @@ def test_random_bytes_raise_nothing_else(data):
     st.sampled_from([b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0"]),
     st.binary(max_size=500),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_random_bytes_after_a_magic_number_raise_nothing_else(magic, rest):
     decode_or_refuse(magic + rest)
 
 
 @given(st.sampled_from(sorted(KINDS)), st.data())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_flipped_bits_raise_nothing_else(kind, draw):
     data = bytearray(KINDS[kind][0])
     # Half of the flips hit the first 200 bytes, where the header is.

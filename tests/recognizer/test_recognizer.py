@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from recognizer.faces import Box, Face, Square, WholeImage, align, crop, cut_out
+from recognizer.faces import Box, Face, Square, WholeImage, box_square, crop, cut_out, eye_square
 from recognizer.haar import HaarDetector
 from recognizer.recognizer import ENHANCEMENTS, Recognizer
 from tests.model_fixture import LABELS
@@ -40,15 +40,18 @@ def test_alignment_turns_the_face_to_its_square_or_its_eyes(classifier, square):
     scene = portrait()
     box, eyes = Box(200, 120, 240, 240), ((250.0, 200.0), (350.0, 240.0))
     (face,) = Recognizer(classifier, WholeImage()).classify(scene, [Face(box, 0.9, eyes, square)])
-    picture = cut_out(scene, square) if square else align(scene, box, eyes)
+    expected = square or eye_square(box, eyes)
+    picture = cut_out(scene, expected)
     alone = classifier.predict(picture[None])[0]
     np.testing.assert_allclose(list(face.probabilities.values()), alone, atol=1e-6)
     assert face.eyes == eyes
+    assert face.square == expected
     (level,) = Recognizer(classifier, WholeImage(), align=False).classify(
         scene, [Face(box, 0.9, eyes, square)]
     )
     assert level.probabilities != face.probabilities
     assert level.eyes == eyes
+    assert level.square == box_square(box)
 
 
 def test_without_eyes_alignment_leaves_the_crop_as_it_is(classifier):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recognizer.faces import Box
+from recognizer.faces import Box, box_square
 from recognizer.recognizer import RecognizedFace
 from recognizer.tracking import MAX_GAP, Tracker, overlap
 
@@ -14,7 +14,8 @@ from recognizer.tracking import MAX_GAP, Tracker, overlap
 def face(x, y=0, side=100, happy=1.0):
     probabilities = {"happy": happy, "sad": 1 - happy}
     emotion = max(probabilities, key=probabilities.get)
-    return RecognizedFace(Box(x, y, side, side), 0.9, emotion, probabilities)
+    box = Box(x, y, side, side)
+    return RecognizedFace(box, 0.9, emotion, probabilities, box_square(box))
 
 
 def persons(tracker, seconds, *faces):
@@ -108,7 +109,9 @@ def test_overlap_of_known_boxes():
 def test_no_two_faces_of_a_frame_are_one_person(scenes, time_constant):
     tracker, known = Tracker(time_constant), 0
     for number, scene in enumerate(scenes):
-        faces = [RecognizedFace(box, 1.0, "a", {"a": 0.6, "b": 0.4}) for box in scene]
+        faces = [
+            RecognizedFace(box, 1.0, "a", {"a": 0.6, "b": 0.4}, box_square(box)) for box in scene
+        ]
         tracked = tracker.update(number * 0.4, faces)
         numbers = [found.person for found in tracked]
         assert [found.box for found in tracked] == scene
