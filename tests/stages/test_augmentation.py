@@ -68,7 +68,7 @@ def centres(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(strengths, st.sampled_from(SIZES), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_grey_levels_stay_grey_levels(augmentation, size, seed):
     faces = augment(NOISE[:4], augmentation, size, np.random.default_rng(seed))
     assert faces.shape == (4, size, size)
@@ -114,7 +114,7 @@ def test_flip_is_as_frequent_as_asked():
 
 
 @given(st.floats(0, 45))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_rotation_keeps_its_bound(degrees):
     x, y = centres(changed(spots(100, 12, 0), rotation=degrees))
     angles = np.rad2deg(np.arctan2(y, x))
@@ -125,7 +125,7 @@ def test_rotation_keeps_its_bound(degrees):
 
 
 @given(st.floats(0, 12), st.sampled_from([32, 48]))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_shift_keeps_its_bound_in_pixels_of_the_face(pixels, size):
     for offset in centres(changed(spots(100, 0, 0), size, shift=pixels)):
         assert np.abs(offset).max() <= pixels * size / 48 + 0.1
@@ -133,7 +133,7 @@ def test_shift_keeps_its_bound_in_pixels_of_the_face(pixels, size):
 
 
 @given(st.floats(0, 0.5))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_scale_keeps_its_bound(scale):
     x, y = centres(changed(spots(100, 8, 0), scale=scale))
     assert np.abs(y).max() < 0.1
@@ -144,7 +144,7 @@ def test_scale_keeps_its_bound(scale):
 
 
 @given(st.floats(0, 0.4))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_brightness_keeps_its_bound(brightness):
     grey = np.full((100, 48, 48), 127, np.uint8)
     levels = changed(grey, brightness=brightness)[:, 0, 0] - 127
@@ -153,7 +153,7 @@ def test_brightness_keeps_its_bound(brightness):
 
 
 @given(st.floats(0, 0.9))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_contrast_keeps_its_bound_and_the_mean(contrast):
     dim = np.repeat((NOISE[:1] // 4) + 96, 100, axis=0)
     faces = changed(dim, contrast=contrast)
@@ -190,7 +190,7 @@ def test_a_change_befalls_as_many_faces_as_asked(change):
 
 
 @given(st.sampled_from(SIZES), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_erasing_fills_one_rectangle_with_the_mean(size, seed):
     before, after = changed(NOISE, size), changed(NOISE, size, seed, erasing=1)
     for old, new in zip(before, after, strict=True):
@@ -253,7 +253,7 @@ def epoch(count: int, augmentation=NOTHING, size=16, batch_size=8, seed=(0, 0)):
 
 
 @given(st.integers(1, 256), st.integers(1, 300), st.integers(0, 2**32 - 1), st.integers(0, 100))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_an_epoch_has_every_row_once(count, batch_size, seed, number):
     found = epoch(count, batch_size=batch_size, seed=(seed, number))
     assert len(found) == batch_count(count, batch_size)
@@ -285,7 +285,7 @@ def test_an_epoch_is_its_seeds_alone():
 
 
 @given(st.floats(0.05, 5), st.integers(0, 1000))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_mixup_blends_images_and_targets_alike(alpha, seed):
     for faces, targets, weights in epoch(
         60, NOTHING.model_copy(update={"mixup": alpha}), seed=(seed,)

@@ -99,7 +99,7 @@ def test_undersample_cuts_only_what_exceeds_the_target(labels, target, seed):
     assert np.array_equal(result.labels, labels[kept])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(every_emotion, targets, st.integers(0, 5))
 def test_augment_keeps_the_originals_and_adds_new_images_evenly(labels, target, seed):
     images, labels, row = faces(labels)

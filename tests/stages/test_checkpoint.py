@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -28,7 +28,6 @@ def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
 
 
 @given(variables=arrays, average=arrays, best=arrays, beliefs=arrays)
-@settings(deadline=None)
 def test_a_state_comes_back_as_it_was(tmp_path_factory, variables, average, best, beliefs):
     path = tmp_path_factory.getbasetemp() / ".resume.npz"
     checkpoint.save(path, "key", State(HISTORY, variables, average, best, beliefs))

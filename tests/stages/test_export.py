@@ -96,7 +96,7 @@ def drawn(scale, bias, images: int = 20_000, seed: int = 0) -> tuple[np.ndarray,
     st.lists(st.floats(0.5, 2), min_size=7, max_size=7),
     st.lists(st.floats(-1, 1), min_size=7, max_size=7),
 )
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_scale_and_bias_are_found(scale, bias):
     logits, labels = drawn(scale, bias)
     found_scale, found_bias = fit_calibration(logits, labels)
@@ -130,7 +130,7 @@ def test_few_faces_change_little():
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.35))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_no_class_stays_below_the_floor(seed, floor):
     scores, labels = drawn(np.ones(7), np.linspace(-1, 1, 7), 1000, seed)
     added = raise_recalls(scores, labels, floor)

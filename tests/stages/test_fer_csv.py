@@ -217,7 +217,7 @@ NUMBERS = st.one_of(
         min_size=1,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_parse_pixels_agrees_with_slow_parsing(edits):
     texts = []
     for extra, changes in edits:
@@ -252,9 +252,7 @@ MUTATION = st.tuples(
 
 
 @given(st.lists(MUTATION, min_size=1, max_size=4))
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_mutated_bytes_spoil_their_own_rows_alone(tmp_path, mutations):
     lines = list(LINES)
     for index, place, deleted, inserted in mutations:

@@ -68,7 +68,7 @@ def test_perfect_predictions_get_perfect_figures():
         assert figures[name] == pytest.approx(0, abs=1e-9), name
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(10, 300), st.floats(-3, 6))
 def test_figures_keep_their_bounds(seed, images, skill):
     figures = figures_of(*random_split(seed, images, skill))
@@ -81,7 +81,7 @@ def test_figures_keep_their_bounds(seed, images, skill):
     assert figures["macro_f1"] == pytest.approx(np.mean(list(figures["f1"].values())))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.integers(10, 300))
 def test_the_order_of_images_does_not_matter(seed, images):
     split = random_split(seed, images)
@@ -92,7 +92,7 @@ def test_the_order_of_images_does_not_matter(seed, images):
     assert shuffled == pytest.approx(expected)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.integers(10, 300))
 def test_the_numbering_of_classes_does_not_matter(seed, images):
     labels, probabilities, duplicated = random_split(seed, images)
@@ -154,7 +154,7 @@ def test_bootstrap_leaves_out_a_class_that_was_not_drawn():
     assert shares == {(1.0, 1.0)}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.integers(10, 300))
 def test_the_interval_holds_the_accuracy(seed, images):
     split = random_split(seed, images)

@@ -110,7 +110,7 @@ def test_one_cycle():
     warmup=st.floats(0, 1),
     steps=st.integers(1, 300),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_cycle_rises_then_falls_between_0_and_its_peak(name, warmup, steps):
     found = np.array(rates({"name": name, "warmup": warmup}, steps, range(0, steps, 7)))
     assert np.isfinite(found).all()

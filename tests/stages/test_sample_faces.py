@@ -53,7 +53,7 @@ def test_no_image_is_flat_or_twice_there(sample):
 
 
 @given(st.integers(0, 6), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_seed_gives_a_well_exposed_face(emotion, seed):
     face = render_face(emotion, np.random.default_rng(seed))
     assert face.shape == (48, 48)

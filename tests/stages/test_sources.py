@@ -126,7 +126,7 @@ CHECKED = sorted(set(PACKED) - {"fer2013.csv", "fer2013.tar"})
 """Packings that carry a checksum or a mark at their end."""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(CHECKED), st.floats(0, 1, exclude_max=True))
 def test_truncated_archive_is_an_error_at_every_byte(name, share):
     content = PACKED[name]
@@ -148,7 +148,7 @@ def test_truncated_tar_that_is_not_packed(kept):
         read_bytes(PACKED["fer2013.tar"][:kept])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(CHECKED),
     place=st.floats(0, 1, exclude_max=True),
@@ -219,7 +219,7 @@ def test_columns_in_another_order_are_put_right():
 
 
 @given(st.lists(st.binary(max_size=40).map(lambda b: b.translate(None, b"\r\n")), max_size=6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_defective_rows_pass_as_they_are(rows):
     assert read_bytes(b"\n".join([HEADER.encode(), *rows, b"end"])) == [
         HEADER.encode(),
