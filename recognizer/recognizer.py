@@ -1,7 +1,7 @@
 """From a grey image to the emotion of every face in it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import cv2
 import numpy as np
@@ -85,11 +85,17 @@ class Recognizer:
         """The square of a face, and the picture in it as the model gets it."""
         frame = self.detector.frame
         if self.align and (face.square or face.eyes):
-            square = face.square or eye_square(face.box, face.eyes, frame)
+            # Rounded before, so that who cuts it out again sees the same.
+            square = _rounded(face.square or eye_square(face.box, face.eyes, frame))
             picture = cut_out(image, square)
         else:
-            square, picture = box_square(face.box, frame), crop(image, face.box, frame)
+            square = _rounded(box_square(face.box, frame))
+            picture = crop(image, face.box, frame)
         return square, ENHANCEMENTS[self.enhance](picture)
+
+
+def _rounded(square: Square) -> Square:
+    return Square(*(round(value, DECIMALS) for value in astuple(square)))
 
 
 def _normalize_contrast(picture: np.ndarray) -> np.ndarray:
@@ -109,4 +115,4 @@ ENHANCEMENTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 DECIMALS = 6
-"""A float32 probability carries no more."""
+"""A float32 probability carries no more, and no square needs more."""
