@@ -31,7 +31,8 @@ COMPARISONS = {
     "optimizer": ("Optimizers", "The same small residual network; `base` is SGD with Nesterov."),
     "balance": (
         "Balancing",
-        "The same small residual network and SGD; `base` leaves the classes as they are.",
+        "The same small residual network and SGD; `base` leaves the classes as they are. More "
+        "images are more steps in an epoch, and more minutes.",
     ),
 }
 """Title and introduction by the first word of a run's name."""
