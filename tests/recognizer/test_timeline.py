@@ -6,7 +6,7 @@ import pytest
 
 from recognizer.drawing import COLOURS
 from recognizer.errors import OutputError
-from recognizer.faces import Box
+from recognizer.faces import Box, box_square
 from recognizer.timeline import MOST_PERSONS, Timeline
 from recognizer.tracking import TrackedFace
 
@@ -15,7 +15,8 @@ LABELS = tuple(COLOURS)
 
 def face(person, emotion):
     probabilities = dict.fromkeys(LABELS, 0.0) | {emotion: 1.0}
-    return TrackedFace(Box(0, 0, 9, 9), 1.0, emotion, probabilities, person=person)
+    box = Box(0, 0, 9, 9)
+    return TrackedFace(box, 1.0, emotion, probabilities, box_square(box), person=person)
 
 
 def picture_of(timeline, path):
