@@ -153,8 +153,8 @@ def main() -> None:
         "# Controlled comparisons",
         f"On {experiments.dataset}: {epochs} epochs each, figures on PublicTest in the epoch with "
         "the best macro-F1, means over the seeds; ± is half the range between them. Minutes are "
-        "of one training on the machine that made them. `dvc --cd experiments repro` makes "
-        "all of it; `experiments/params.yaml` says what each run is.",
+        "of one training on two cores that did light work besides. `dvc --cd experiments repro` "
+        "makes all of it; `experiments/params.yaml` says what each run is.",
     ]
     for group, (title, introduction) in COMPARISONS.items():
         parts += [f"## {title}", introduction, comparison(_members(table, group))]
