@@ -27,6 +27,7 @@ FLOAT32 = Path("models/sample/float32.onnx")
 EVALUATION = Path("metrics/sample/evaluation.json")
 INTERVALS = Path("metrics/sample/intervals.json")
 PLOTS = Path("metrics/sample/plots")
+STAGES_BEFORE = ("validation", "balance", "teach", "training")
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def workspace(tmp_path, monkeypatch, faces):
     monkeypatch.chdir(tmp_path)
     for path in (FACES, MODEL, EVALUATION):
         path.parent.mkdir(parents=True)
-    for stage in ("validation", "balance", "teach", "training"):
+    for stage in STAGES_BEFORE:
         shutil.copy2(ROOT / f"metrics/sample/{stage}.json", EVALUATION.parent)
     np.savez(FACES, **faces)
     write_tiny_model(MODEL)
@@ -64,7 +65,7 @@ def workspace(tmp_path, monkeypatch, faces):
 
 def outputs() -> dict[str, bytes]:
     files = [path for path in EVALUATION.parent.rglob("*") if path.is_file()]
-    written = [path for path in files if path.stem not in ("validation", "balance", "training")]
+    written = [path for path in files if path.stem not in STAGES_BEFORE]
     return {str(path): path.read_bytes() for path in (*written, *Path("models").rglob("*.md"))}
 
 
