@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from stages.errors import UserError
-from stages.parameters import Balance, Section, Seed, Train
+from stages.parameters import Balance, FromTeachers, Section, Seed, Train
 
 PARAMETERS = Path("experiments/params.yaml")
 
@@ -19,6 +19,14 @@ class Settings(Section):
     """It is trained once with each; they take the place of train.seed."""
     balance: Balance
     train: Train
+
+    @model_validator(mode="after")
+    def _nobody_teaches(self):
+        if isinstance(self.train.distillation, FromTeachers):
+            raise ValueError(
+                "train.distillation: an experiment has no teachers; use itself or null"
+            )
+        return self
 
 
 class Experiments(Section):

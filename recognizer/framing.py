@@ -81,7 +81,7 @@ def eye_square(box: Box, eyes: tuple[Point, Point], frame: float = 1.0) -> Squar
     frame : float
         Side of the square over the longer side of the box.
     """
-    side = max(box.width, box.height) * frame
+    side = box_square(box, frame).side
     (x1, y1), (x2, y2) = eyes
     angle = atan2(y2 - y1, x2 - x1)
     below = (0.5 - EYE_LINE) * side

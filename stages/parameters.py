@@ -336,16 +336,18 @@ class Train(Section):
 # ---------------------------------------------------------------- export
 
 
-class Served(Section):
+class ModelFile(Section):
+    """What a served file has whatever it computes in."""
+
     recall_floor: Share
     """Every class's recall on PublicTest is at least this, by raising its logit; 0 raises none."""
 
 
-class Float32(Served):
+class Float32(ModelFile):
     precision: Literal["float32"]
 
 
-class Int8(Served):
+class Int8(ModelFile):
     """Weights and the values between the layers in eight bits: a quarter of the size."""
 
     precision: Literal["int8"]

@@ -54,6 +54,11 @@ def test_mistakes_in_the_file_are_named():
     change(lambda document: document["runs"]["optimizer-adam"]["train"].update(epocks=3))
     with pytest.raises(UserError, match=r"runs\.optimizer-adam\.train\.epocks"):
         load_experiments()
+    teachers = {"name": "teachers", "share": 0.5}
+    change(lambda document: document["runs"].update(base={"train": {"distillation": teachers}}))
+    change(lambda document: document["runs"].update({"optimizer-adam": {}}))
+    with pytest.raises(UserError, match=r"runs\.base: .* an experiment has no teachers"):
+        load_experiments()
     change(lambda document: document["base"].pop("seeds"))
     with pytest.raises(UserError, match=r"params\.yaml: base\.seeds: "):
         load_experiments()
