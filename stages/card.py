@@ -45,7 +45,8 @@ def model_card(dataset: str, parameters: Parameters, measured: Measured) -> str:
             [
                 f"# The emotion of a face: the model of `{dataset}`",
                 f"`model.onnx`, version `{model['version']}`, {_megabytes(measured)}, "
-                f"{measured.training['parameters']:,} parameters. In: grey faces, "
+                f"{served_parameters(parameters, measured.training, measured.teach):,} "
+                f"parameters{_members(parameters)}. In: grey faces, "
                 "uint8 [N, 48, 48]. Out: probabilities of "
                 + ", ".join(EMOTIONS)
                 + ", float32 [N, 7]. One forward pass, "
@@ -63,7 +64,7 @@ def model_card(dataset: str, parameters: Parameters, measured: Measured) -> str:
                 _confusion(measured),
                 "## Calibration",
                 _calibration(parameters, measured),
-                *_quantization(measured),
+                *_quantization(parameters, measured),
                 "## Abstention",
                 _abstention(measured),
                 "## Robustness",
@@ -80,6 +81,12 @@ def model_card(dataset: str, parameters: Parameters, measured: Measured) -> str:
         )
         + "\n"
     )
+
+
+def served_parameters(parameters: Parameters, training: dict, teach: dict) -> int:
+    """Parameters of all networks in the file, by the content of training.json and teach.json."""
+    teachers = [figures["parameters"] for name, figures in teach.items() if name != "together"]
+    return training["parameters"] + (sum(teachers) if parameters.export.committee else 0)
 
 
 USES = """\
@@ -105,6 +112,15 @@ FIGURES = {
     "brier": "Brier score",
     "ece": "expected calibration error, 15 bins",
 }
+
+
+def _members(parameters: Parameters) -> str:
+    if not parameters.export.committee:
+        return ""
+    return (
+        f" in {len(parameters.teach) + 1} networks, its own and its teachers', which look at the "
+        "face side by side and whose logits are averaged"
+    )
 
 
 def _data(parameters: Parameters, measured: Measured) -> str:
@@ -249,7 +265,7 @@ def _calibration(parameters: Parameters, measured: Measured) -> str:
     )
 
 
-def _quantization(measured: Measured) -> list[str]:
+def _quantization(parameters: Parameters, measured: Measured) -> list[str]:
     public, private = (measured.evaluation[split] for split in SPLITS[1:])
     if "float32" not in private:
         return []
@@ -266,10 +282,11 @@ def _quantization(measured: Measured) -> list[str]:
             for key, name in (("accuracy", "accuracy"), ("macro_f1", "macro-F1"))
         ),
     ]
+    beside = " beside the same teachers" if parameters.export.committee else ""
     return [
         "## Quantisation",
-        "The convolutions compute in eight bits. The same network in 32 bits, calibrated in the "
-        "same way, is `float32.onnx` in DVC's cache.\n\n"
+        f"The convolutions compute in eight bits. The same network in 32 bits{beside}, calibrated "
+        "in the same way, is `float32.onnx` in DVC's cache.\n\n"
         + _table(rows, ["", "float32", "int8, served", "points"]),
     ]
 
@@ -311,6 +328,8 @@ def _beyond(parameters: Parameters) -> list[str]:
                 "- [What ten other people say of the labels](../../benchmarks/ferplus.md): how "
                 "often their votes and the release model find FER-2013's label, and what its "
                 "noise allows at best.",
+                "- [What was tried](../../experiments/README.md): networks, optimisers and ways of "
+                "balancing, each with the same budget of epochs.",
                 "- [Beside the peers](../../benchmarks/peers.md): accuracy, time and memory of "
                 "these models and of the package `fer`.",
                 "- [In scenes](../../benchmarks/detection.md): what is left of the accuracy after "

@@ -2,158 +2,35 @@
 
 Reads model.keras, the Training and PublicTest splits of faces.npz; writes model.onnx: uint8
 [N, 48, 48] in, calibrated probabilities [N, 7] out, its own description inside. float32.onnx is
-the same before it was quantised: what quantisation costs can be measured on it.
+the same before its own network was quantised: what quantisation costs can be measured on it.
+With `export.committee` both also hold the teachers, and answer with the mean of all logits.
 """
 
-import contextlib
 import hashlib
-import io
 import json
 import logging
-import tempfile
-import warnings
-from pathlib import Path
 
 import keras
 import numpy as np
 import onnx
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantType,
-    quant_pre_process,
-    quantize_static,
-)
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
-from recognizer.classifier import BATCH, FORMAT, INPUT, OUTPUT, Classifier
+from recognizer.classifier import FORMAT, OUTPUT, Classifier
 from stages.artifacts import Artifacts, written_atomically
+from stages.committee import committee, read_teachers
+from stages.conversion import convert, finished, served_model
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS, SIZE, SPLITS
+from stages.fer_csv import EMOTIONS, SPLITS
 from stages.logits import LOGITS, predict_logits
-from stages.parameters import Float32, Int8, Parameters
+from stages.parameters import Parameters
 from stages.shell import run
 
 log = logging.getLogger(__name__)
 
 TOLERANCE = 1e-4
 """Largest difference between a probability of the Keras network and of float32.onnx."""
-
-
-# ---------------------------------------------------------------- conversion
-
-
-def served_model(network: keras.Model, size: int) -> keras.Model:
-    """Wrap a network the way it is served, but for the calibration.
-
-    Parameters
-    ----------
-    network : keras.Model
-        Float32 [N, size, size, 1] in 0 … 255 to logits [N, 7].
-    size : int
-        Height and width that the network was trained on last.
-
-    Returns
-    -------
-    keras.Model
-        `faces` uint8 [N, 48, 48] to logits float32 [N, 7].
-    """
-    faces = keras.Input((SIZE, SIZE), dtype="uint8", name=INPUT)
-    x = keras.ops.expand_dims(keras.ops.cast(faces, "float32"), -1)
-    if size != SIZE:
-        x = keras.layers.Resizing(size, size, interpolation="bilinear")(x)
-    return keras.Model(faces, network(x, training=False))
-
-
-def convert(model: keras.Model) -> onnx.ModelProto:
-    """Convert what `served_model` made to ONNX: `faces` to `logits`."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.onnx")
-        faces = keras.InputSpec("uint8", (None, SIZE, SIZE), name=INPUT)
-        with warnings.catch_warnings():
-            # Keras asks NumPy 2 for a name of NumPy 1, and is not bothered by the answer.
-            warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
-            model.export(path, format="onnx", input_signature=[faces], verbose=False)
-        exported = onnx.load(path)
-    _name_by_position(exported.graph)
-    for value in (*exported.graph.input, *exported.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "N"
-    exported.graph.name = "facial expression recognition"
-    exported.graph.doc_string = ""
-    return exported
-
-
-def _name_by_position(graph: onnx.GraphProto) -> None:
-    """Rename nodes and tensors by their place in the graph, the input and output by contract.
-
-    tf2onnx numbers them, and sorts the constants by these numbers, differently in
-    every process; the same network shall give the same bytes.
-    """
-    # An optional input that is left out has the empty name.
-    names = {"": "", graph.input[0].name: INPUT, graph.output[0].name: LOGITS}
-    for index, node in enumerate(graph.node):
-        node.name = f"{node.op_type}_{index}"
-        for position, name in enumerate(node.input):
-            names.setdefault(name, f"{node.name}.input_{position}")
-        for position, name in enumerate(node.output):
-            names.setdefault(name, f"{node.name}.output_{position}")
-        node.input[:] = [names[name] for name in node.input]
-        node.output[:] = [names[name] for name in node.output]
-    for value in (*graph.initializer, *graph.input, *graph.output):
-        value.name = names[value.name]
-    graph.initializer.sort(key=lambda constant: constant.name)
-
-
-# ---------------------------------------------------------------- quantisation
-
-
-def quantize(model: onnx.ModelProto, faces: np.ndarray) -> onnx.ModelProto:
-    """Let the convolutions compute in eight bits, with a scale for each channel.
-
-    Weights take seven of the eight, so that a processor without VNNI, which adds in 16 bits,
-    gets the same sums as one that has it.
-
-    Parameters
-    ----------
-    model : onnx.ModelProto
-        `faces` to `logits`, float32 inside.
-    faces : uint8 [N, 48, 48]
-        Their 99.99th percentile between the layers is the largest value that can be told.
-
-    Returns
-    -------
-    onnx.ModelProto
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        plain, prepared, quantized = (Path(folder, name) for name in ("0.onnx", "1.onnx", "2.onnx"))
-        onnx.save(model, plain)
-        # It reports its progress by printing.
-        with contextlib.redirect_stdout(io.StringIO()):
-            quant_pre_process(plain, prepared, skip_symbolic_shape=True)
-            quantize_static(
-                prepared,
-                quantized,
-                _Batches(faces),
-                op_types_to_quantize=["Conv"],
-                per_channel=True,
-                reduce_range=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.Percentile,
-                extra_options={"CalibPercentile": 99.99},
-            )
-        return onnx.load(quantized)
-
-
-class _Batches(CalibrationDataReader):
-    def __init__(self, faces: np.ndarray):
-        self._batches = iter([faces[k : k + BATCH] for k in range(0, len(faces), BATCH)])
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        batch = next(self._batches, None)
-        return None if batch is None else {INPUT: batch}
 
 
 # ---------------------------------------------------------------- calibration
@@ -285,16 +162,16 @@ def main(dataset: str, settings: Parameters) -> None:
     served = served_model(network, settings.train.resolutions[-1].size)
     converted = convert(served)
     _compare(converted, served, images[public], settings.train.network.name)
+    networks = {
+        "float32.onnx": converted,
+        "model.onnx": finished(converted, settings.export, images[training]),
+    }
+    if settings.export.committee:
+        teachers = read_teachers(files.models / "teachers", len(settings.teach))
+        networks = {name: committee([own, *teachers]) for name, own in networks.items()}
     judged = images[public], labels[public], settings.export.recall_floor
-    float32 = _finished(converted, *judged, description)
-    match settings.export:
-        case Float32():
-            final = float32
-        case Int8(calibration=count, seed=seed):
-            chosen = np.random.default_rng(seed).permutation(np.flatnonzero(training))[:count]
-            quantized = quantize(converted, images[chosen])
-            final = _finished(quantized, *judged, description)
-    for name, model in (("float32.onnx", float32), ("model.onnx", final)):
+    models = {name: _calibrated_on(*judged, own, description) for name, own in networks.items()}
+    for name, model in models.items():
         with written_atomically(files.models / name) as temporary:
             onnx.save(model, temporary)
             Classifier(temporary)  # raises where the contract is broken
@@ -312,7 +189,7 @@ def _compare(converted: onnx.ModelProto, served: keras.Model, faces, network: st
     log.info("float32.onnx differs from Keras by at most %.1e", difference)
 
 
-def _finished(model, faces, labels, recall_floor: float, description: dict) -> onnx.ModelProto:
+def _calibrated_on(faces, labels, recall_floor, model, description) -> onnx.ModelProto:
     """Calibrate a model on these faces, and let it describe itself."""
     logits = predict_logits(model, faces)
     scale, bias = fit_calibration(logits, labels)
@@ -332,7 +209,10 @@ def _rounded(values: np.ndarray) -> list[float]:
 
 def _parameters_digest(settings: Parameters) -> str:
     """SHA-256 of the parameters that shape a model: all sections but `evaluate`."""
-    return hashlib.sha256(settings.model_dump_json(exclude={"evaluate"}).encode()).hexdigest()
+    # Left out where it is off, so that files from before there were committees stay as they are.
+    off = set() if settings.export.committee else {"committee"}
+    shaping = settings.model_dump_json(exclude={"evaluate": True, "export": off})
+    return hashlib.sha256(shaping.encode()).hexdigest()
 
 
 def _headline(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:

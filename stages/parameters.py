@@ -305,8 +305,9 @@ class Train(Section):
     weight_average: Annotated[float, Field(ge=0, lt=1)]
     """Decay of the exponential moving average of the weights, per step; 0 turns it off."""
     distillation: Distillation | None
-    precision: Literal["float32", "mixed_bfloat16"]
-    """What the training steps compute in; the weights and what is served are float32."""
+    precision: Literal["float32", "mixed_bfloat16", "fused_bfloat16"]
+    """What the training steps compute in; the weights and what is served are float32.
+    `fused_bfloat16` is `mixed_bfloat16` with each batch normalisation in one operation."""
     selection: Selection
 
     @model_validator(mode="after")
@@ -341,6 +342,8 @@ class ModelFile(Section):
 
     recall_floor: Share
     """Every class's recall on PublicTest is at least this, by raising its logit; 0 raises none."""
+    committee: bool
+    """Serve the network and its teachers as one: the mean of their logits."""
 
 
 class Float32(ModelFile):
@@ -388,6 +391,8 @@ class Parameters(Section):
             raise ValueError("train.distillation learns from teachers, but teach lists none")
         if any(isinstance(teacher.distillation, FromTeachers) for teacher in self.teach):
             raise ValueError("a teacher cannot learn from teachers itself")
+        if self.export.committee and not self.teach:
+            raise ValueError("export.committee serves the teachers as well, but teach lists none")
         return self
 
 

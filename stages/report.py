@@ -17,8 +17,10 @@ import yaml
 from tabulate import tabulate
 
 from stages.artifacts import Artifacts, written_atomically
+from stages.card import served_parameters
 from stages.errors import UserError
 from stages.fer_csv import EMOTIONS
+from stages.parameters import load_parameters
 
 README = Path("README.md")
 PEERS = Path("benchmarks/peers.csv")
@@ -72,11 +74,12 @@ def models_table(datasets: list[str]) -> str:
         files = Artifacts(dataset)
         evaluation = _read(files.metrics / "evaluation.json")
         private, model = evaluation["PrivateTest"], evaluation["model"]
+        training, teach = (_read(files.metrics / f"{name}.json") for name in ("training", "teach"))
         rows.append(
             [
                 f"[{dataset}]({files.models}/README.md)",
                 *(_cell(private, key) for key in ("accuracy", "macro_f1", "min_recall", "ece")),
-                f"{_read(files.metrics / 'training.json')['parameters']:,}",
+                f"{served_parameters(load_parameters(dataset), training, teach):,}",
                 f"{model['bytes'] / 1e6:.2f} MB",
             ]
         )

@@ -1,103 +1,139 @@
 """Ask the teachers what they see in the training faces: `python -m stages.teach DATASET`.
 
-Trains the networks of the section `teach` of params.yaml, one after the other. Reads train.npz
-and the PublicTest split of faces.npz; writes taught.npz and teach.json. Where the section lists
-none, taught.npz is empty. A run that was killed goes on at its last finished epoch.
+Trains the networks of the section `teach` of params.yaml, one after the other, and keeps each in
+models/D/teachers, in the precision that is served. Reads train.npz and faces.npz; writes taught.npz
+and teach.json. Where the section lists none, taught.npz is empty. A run that was killed goes on at
+its last finished epoch.
 """
 
+import hashlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score
 
 from stages.artifacts import Artifacts, write_arrays, write_metrics, written_atomically
-from stages.fer_csv import EMOTIONS
-from stages.parameters import Parameters, Train
+from stages.committee import read_teachers
+from stages.conversion import convert, finished, served_model
+from stages.fer_csv import EMOTIONS, SPLITS
+from stages.logits import predict_logits
+from stages.parameters import Export, Parameters, Train
 from stages.shell import run
-from stages.train import make_repeatable, probabilities, read_arrays, run_key, train_resumably
+from stages.train import make_repeatable, read_arrays, train_resumably
 
 log = logging.getLogger(__name__)
 
+PARAMETERS = "parameters"
+"""Metadata key in a teacher's file: how many it had before it was converted."""
 
-def what_it_says(network, images: np.ndarray, size: int) -> np.ndarray:
-    """What a network says of faces and their mirror images, on average.
+
+def what_they_say(teachers: Sequence[onnx.ModelProto], images: np.ndarray) -> np.ndarray:
+    """What teachers say of faces and their mirror images, on average.
 
     Parameters
     ----------
-    network : keras.Model
-        Float32 [N, size, size, 1] in 0 … 255 to logits [N, C].
+    teachers : sequence of onnx.ModelProto
+        `faces` uint8 [N, 48, 48] to `logits` float32 [N, 7]; there may be none.
     images : uint8 [N, 48, 48]
-    size : int
 
     Returns
     -------
-    float32 [N, C], rows sum to 1.
+    float32 [N, 7], rows sum to 1; [0, 7] without teachers.
     """
-    said = probabilities(network, images, size) + probabilities(network, images[:, :, ::-1], size)
-    return np.float32(said / 2)
+    if not teachers:
+        return np.empty((0, len(EMOTIONS)), np.float32)
+    mirrored = np.ascontiguousarray(images[:, :, ::-1])
+    said = [
+        softmax(predict_logits(teacher, faces), axis=1)
+        for teacher in teachers
+        for faces in (images, mirrored)
+    ]
+    return np.mean(said, axis=0)
 
 
-def teacher(arrays: tuple[np.ndarray, ...], settings: Train, folder: Path) -> dict[str, np.ndarray]:
-    """Train one teacher, unless an earlier run did, and keep what it says.
+def recipe_digest(recipe: Train, export: Export, arrays: tuple[np.ndarray, ...]) -> str:
+    """SHA-256 of what makes a teacher: how it is trained and kept, and the faces.
 
-    Parameters
-    ----------
-    arrays : images, labels, validation images, validation labels
-        As `train` takes them.
-    settings : Train
-    folder : Path
-        Where `.teacher-KEY.npz` is kept, and the state of the training until it ends.
-
-    Returns
-    -------
-    dict
-        `training` float32 [N, 7] and `public` float32 [M, 7], its probabilities; `parameters` int.
+    The code is not in it. A teacher costs hours, and a change of the code that matters to it is
+    rare: whoever makes one removes models/D/teachers, and the next run trains all anew.
     """
-    key = run_key(settings, *arrays)
-    path = folder / f".teacher-{key[:16]}.npz"
-    if not path.exists():
-        resume = folder / f".teacher-{key[:16]}.resume.npz"
-        network, _ = train_resumably(arrays, settings, resume)
-        size = settings.resolutions[-1].size
-        with written_atomically(path) as temporary:
-            write_arrays(
-                temporary,
-                training=what_it_says(network, arrays[0], size),
-                public=what_it_says(network, arrays[2], size),
-                parameters=np.array(network.count_params()),
-            )
-        resume.unlink()
-    with np.load(path) as said:
-        return dict(said)
+    digest = hashlib.sha256(recipe.model_dump_json().encode())
+    digest.update(export.model_dump_json(exclude={"recall_floor", "committee"}).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
 
 
 def main(dataset: str, settings: Parameters) -> None:
-    """Train every teacher, and write the mean of what they say."""
+    """Train the teachers that are not there yet, and write the mean of what all say."""
     make_repeatable()
     files = Artifacts(dataset)
     arrays = read_arrays(files)
-    figures, training, public = {}, [], []
+    folder = files.models / "teachers"
+    kept = {folder / "README.md"}
     for number, recipe in enumerate(settings.teach, 1):
-        log.info("teacher %d of %d", number, len(settings.teach))
-        said = teacher(arrays, recipe, files.models)
-        training.append(said["training"])
-        public.append(said["public"])
-        figures[f"teacher {number}"] = {
-            "parameters": int(said["parameters"]),
-            **_figures(arrays[3], said["public"]),
-        }
-    if settings.teach:
-        figures["together"] = _figures(arrays[3], np.mean(public, axis=0))
-    taught = np.mean(training, axis=0) if training else np.empty((0, len(EMOTIONS)), np.float32)
-    with written_atomically(files.data / "taught.npz") as temporary:
-        write_arrays(temporary, probabilities=taught)
-    write_metrics(files.metrics / "teach.json", figures)
-    for path in files.models.glob(".teacher-*"):
+        path = folder / f"{number}-{recipe_digest(recipe, settings.export, arrays)[:12]}.onnx"
+        log.info("teacher %d of %d: %s", number, len(settings.teach), path)
+        if not path.exists():
+            _train(recipe, settings.export, arrays, files, path)
+        kept.add(path)
+    with written_atomically(folder / "README.md") as temporary:
+        temporary.write_text(README)
+    for path in set(folder.iterdir()) - kept:
         path.unlink()
 
+    teachers = read_teachers(folder, len(settings.teach))
+    with written_atomically(files.data / "taught.npz") as temporary:
+        write_arrays(temporary, probabilities=what_they_say(teachers, arrays[0]))
+    write_metrics(files.metrics / "teach.json", _figures(teachers, *arrays[2:]))
 
-def _figures(labels: np.ndarray, said: np.ndarray) -> dict[str, float]:
+
+README = """\
+# The teachers
+
+Networks that `train` learns from, as the section `teach` of `params.yaml` lists them. A file is
+called NUMBER-DIGEST.onnx, after its place there and how and on which faces it was trained: faces
+in, logits out, not calibrated. `python -m stages.teach` keeps what is here and trains what is
+missing; remove a file to train it anew.
+"""
+
+
+def _train(recipe: Train, export: Export, arrays, files: Artifacts, path: Path) -> None:
+    resume = files.models / f".{path.stem}.resume.npz"
+    network, _ = train_resumably(arrays, recipe, resume)
+    with np.load(files.data / "faces.npz") as faces:
+        training = faces["images"][faces["split"] == SPLITS.index("Training")]
+    converted = convert(served_model(network, recipe.resolutions[-1].size))
+    teacher = finished(converted, export, training)
+    onnx.helper.set_model_props(teacher, {PARAMETERS: str(network.count_params())})
+    with written_atomically(path) as temporary:
+        onnx.save(teacher, temporary)
+    resume.unlink()
+
+
+def _figures(teachers: list[onnx.ModelProto], images, labels) -> dict[str, dict]:
+    """What each is worth on PublicTest, and all together."""
+    figures = {
+        f"teacher {number}": {
+            "parameters": _parameters(teacher),
+            **_worth(labels, what_they_say([teacher], images)),
+        }
+        for number, teacher in enumerate(teachers, 1)
+    }
+    if teachers:
+        figures["together"] = _worth(labels, what_they_say(teachers, images))
+    return figures
+
+
+def _parameters(teacher: onnx.ModelProto) -> int:
+    return next(int(entry.value) for entry in teacher.metadata_props if entry.key == PARAMETERS)
+
+
+def _worth(labels: np.ndarray, said: np.ndarray) -> dict[str, float]:
     predicted = said.argmax(axis=1)
     return {
         "accuracy": accuracy_score(labels, predicted),

@@ -22,7 +22,7 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from tqdm import tqdm
 
-from stages import augmentation, checkpoint, losses, networks, optimizers, parameters
+from stages import augmentation, checkpoint, losses, networks, normalization, optimizers, parameters
 from stages.artifacts import Artifacts, write_metrics, written_atomically
 from stages.checkpoint import State
 from stages.errors import UserError
@@ -68,8 +68,11 @@ def train(
     keras.utils.set_random_seed(settings.seed)
     sizes = _sizes(settings)
     steps = augmentation.batch_count(len(images), settings.batch_size)
-    with _precision(settings.precision):
+    fused = settings.precision == "fused_bfloat16"
+    with _precision("mixed_bfloat16" if fused else settings.precision):
         network = networks.build_network(settings.network, sizes[-1], len(EMOTIONS))
+    if fused:
+        network = normalization.fused(network)
     _check_sizes(network, sizes)
     network.compile(
         optimizers.build_optimizer(settings.optimizer, settings.schedule, settings.epochs * steps),
@@ -427,8 +430,9 @@ def run_key(settings: parameters.Train, *arrays: np.ndarray) -> str:
     digest = hashlib.sha256(settings.model_dump_json().encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array))
-    for module in (__file__, *(m.__file__ for m in (augmentation, losses, networks, optimizers))):
-        digest.update(Path(module).read_bytes())
+    for module in (augmentation, losses, networks, normalization, optimizers):
+        digest.update(Path(module.__file__).read_bytes())
+    digest.update(Path(__file__).read_bytes())
     return digest.hexdigest()
 
 

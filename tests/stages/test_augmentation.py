@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages import export
+from stages import conversion
 from stages.augmentation import augment, batch_count, batches, resize
 from stages.parameters import TrainAugmentation
 
@@ -94,7 +94,7 @@ def test_no_strength_at_another_size_is_the_resizing_of_the_served_model(size):
 def test_resize_agrees_with_the_served_graph(images, size):
     faces = keras.Input((size, size, 1))
     network = keras.Model(faces, keras.layers.Dense(7)(keras.layers.Flatten()(faces)))
-    served = export.served_model(network, size)
+    served = conversion.served_model(network, size)
     (resizing,) = (layer for layer in served.layers if isinstance(layer, keras.layers.Resizing))
     inside = keras.Model(served.input, resizing.output).predict(images, verbose=0)
     assert inside[..., 0] == pytest.approx(resize(images, size), abs=1e-3)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,15 +23,10 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 from recognizer.classifier import Classifier
 from stages import export, parameters
 from stages.augmentation import resize
+from stages.committee import committee, read_teachers
+from stages.conversion import convert, quantize, served_model
 from stages.errors import UserError
-from stages.export import (
-    calibrated,
-    convert,
-    fit_calibration,
-    quantize,
-    raise_recalls,
-    served_model,
-)
+from stages.export import calibrated, fit_calibration, raise_recalls
 from stages.fer_csv import EMOTIONS
 from stages.logits import predict_logits
 from stages.networks import build_network
@@ -248,6 +244,39 @@ def test_the_same_network_gives_the_same_bytes():
     assert one != other.SerializeToString()
 
 
+@pytest.mark.parametrize("count", [1, 64, 70, 130])
+def test_any_number_of_faces_tells_the_range(converted, count):
+    faces = np.resize(FACES, (count, 48, 48))
+    whole = faces[: 64 * (count // 64) or count]
+    one, other = (quantize(converted, some).SerializeToString() for some in (faces, whole))
+    assert one == other
+
+
+# ---------------------------------------------------------------- committee
+
+
+def test_a_committee_answers_with_the_mean_of_the_logits(converted):
+    members = [
+        converted,
+        quantize(convert(served_model(trained(RESIDUAL, 40, seed=1), 40)), FACES),
+        convert(served_model(trained(NETWORKS["five_layer"][0], 48, seed=2), 48)),
+    ]
+    alone = [predict_logits(member, FACES) for member in members]
+    assert np.abs(alone[0] - alone[1]).max() > 0.1
+    assert predict_logits(committee(members), FACES) == pytest.approx(
+        np.mean(alone, axis=0), abs=1e-5
+    )
+    assert predict_logits(committee(members[:1]), FACES) == pytest.approx(alone[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("names", [[], ["1-0a.onnx"], ["1-0a.onnx", "2-0a.onnx", "2-0b.onnx"]])
+def test_each_teacher_must_be_there_once(tmp_path, converted, names):
+    for name in names:
+        onnx.save(converted, tmp_path / name)
+    with pytest.raises(UserError, match=r"expected one file [12]-….onnx, found [02]; run `dvc"):
+        read_teachers(tmp_path, 2)
+
+
 # ---------------------------------------------------------------- the stage
 
 
@@ -336,13 +365,46 @@ def test_the_quantised_file_is_calibrated_by_its_own_logits(repository):
 
 def test_without_quantisation_both_files_are_one(repository):
     document = yaml.safe_load(Path("params.yaml").read_text())
-    document["tiny"]["export"] = {"precision": "float32", "recall_floor": 0}
+    document["tiny"]["export"] = {
+        "precision": "float32",
+        "recall_floor": 0,
+        "committee": False,
+    }
     Path("changed.yaml").write_text(yaml.safe_dump(document))
     quantized = Path("models/tiny/model.onnx").read_bytes()
     export.main("tiny", load_parameters("tiny", Path("changed.yaml")))
     one, other = (Path("models/tiny", name).read_bytes() for name in ("model.onnx", "float32.onnx"))
     Path("models/tiny/model.onnx").write_bytes(quantized)
     assert one == other != quantized
+
+
+def test_a_committee_is_calibrated_as_one(repository):
+    document = yaml.safe_load(Path("params.yaml").read_text())
+    document["tiny"]["teach"] = [document["tiny"]["train"]]
+    document["tiny"]["export"]["committee"] = True
+    Path("changed.yaml").write_text(yaml.safe_dump(document))
+    settings = load_parameters("tiny", Path("changed.yaml"))
+    models = Path("models/tiny")
+    alone = {name: (models / name).read_bytes() for name in ("float32.onnx", "model.onnx")}
+    with pytest.raises(UserError, match=r"models/tiny/teachers: expected one file 1-….onnx"):
+        export.main("tiny", settings)
+    assert {name: (models / name).read_bytes() for name in alone} == alone
+
+    teacher = convert(served_model(trained(RESIDUAL, 40, seed=1), 40))
+    (models / "teachers").mkdir()
+    onnx.save(teacher, models / "teachers" / "1-0a.onnx")
+    export.main("tiny", settings)
+    for name, own in alone.items():
+        whole = onnx.load(models / name)
+        members = predict_logits(onnx.load_from_string(own), FACES), predict_logits(teacher, FACES)
+        logits = predict_logits(whole, FACES)
+        assert logits == pytest.approx(np.mean(members, axis=0), abs=1e-5)
+        scale, bias = fit_calibration(logits, LABELS)
+        expected = softmax(logits * scale + bias, axis=1)
+        assert Classifier(models / name).predict(FACES) == pytest.approx(expected, abs=1e-4)
+    shutil.rmtree(models / "teachers")
+    for name, own in alone.items():
+        (models / name).write_bytes(own)
 
 
 def test_another_process_makes_the_same_bytes(repository):
@@ -371,8 +433,9 @@ def test_what_shapes_the_model_is_in_its_digest(repository):
         digest("balance", "seed", 99),
         digest("fetch", "seed", 99),
         digest("export", "seed", 99),
+        digest("export", "recall_floor", 0.1),
     ]
-    assert len(set(digests)) == 5
+    assert len(set(digests)) == 6
     assert digest("evaluate", "seed", 99) == digests[0]
 
 

@@ -88,6 +88,7 @@ def test_what_was_read_cannot_be_changed():
         ("train.network", {"name": "five_block", "dropout": 0.2}),
         ("train.network", {"name": "five_layer", "dropout": 0}),
         ("train.network", {"name": "resnet50", "weights": None, "dropout": 0.1}),
+        ("train.precision", "fused_bfloat16"),
         ("train.optimizer", {"name": "rmsprop", "learning_rate": 1, "rho": 0.9, "weight_decay": 0}),
         ("train.schedule", {"name": "plateau", "factor": 0.5, "patience": 3}),
         ("train.schedule", {"name": "inverse_time", "decay": 1e-5}),

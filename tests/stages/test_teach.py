@@ -10,12 +10,18 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import onnx
 import pytest
 import yaml
+from scipy.special import softmax
 
 from stages import teach, train
+from stages.conversion import convert, finished, served_model
 from stages.errors import UserError
+from stages.logits import predict_logits
+from stages.networks import build_network
 from stages.parameters import load_parameters
+from stages.train import train_resumably
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,18 +71,33 @@ def metrics(folder: Path) -> dict:
     return yaml.safe_load((folder / "metrics" / "tiny" / "teach.json").read_text())
 
 
-def test_it_asks_about_the_face_and_its_mirror_image():
-    # A network that looks at the left half alone.
-    faces = keras.Input((24, 24, 1))
-    half = keras.layers.Cropping2D(((0, 0), (0, 12)))(faces)
-    logits = keras.layers.Dense(7)(keras.layers.Flatten()(half / 255))
-    network = keras.Model(faces, logits)
-    straight = train.probabilities(network, IMAGES, 24)
-    mirrored = train.probabilities(network, IMAGES[:, :, ::-1], 24)
-    said = teach.what_it_says(network, IMAGES, 24)
+def teachers(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "models/tiny/teachers").iterdir()}
+
+
+def as_kept(recipe, settings) -> onnx.ModelProto:
+    """What the stage should keep of a teacher."""
+    network, _ = train.train(IMAGES, LABELS, *PUBLIC, recipe)
+    converted = convert(served_model(network, recipe.resolutions[-1].size))
+    return finished(converted, settings.export, IMAGES)
+
+
+def test_they_are_asked_about_the_face_and_its_mirror_image():
+    # Networks that look at one half alone.
+    members = []
+    for cropping in ((0, 24), (24, 0)):
+        faces = keras.Input((48, 48, 1))
+        half = keras.layers.Cropping2D(((0, 0), cropping))(faces)
+        logits = keras.layers.Dense(7)(keras.layers.Flatten()(half / 255))
+        members.append(convert(served_model(keras.Model(faces, logits), 48)))
+    straight = [softmax(predict_logits(member, IMAGES), axis=1) for member in members]
+    turned = np.ascontiguousarray(IMAGES[:, :, ::-1])
+    mirrored = [softmax(predict_logits(member, turned), axis=1) for member in members]
+    assert np.abs(straight[0] - mirrored[0]).max() > 1e-3
+    said = teach.what_they_say(members, IMAGES)
     assert said.dtype == np.float32
-    assert said == pytest.approx((straight + mirrored) / 2, abs=1e-6)
-    assert np.abs(straight - mirrored).max() > 1e-3
+    assert said == pytest.approx(np.mean([*straight, *mirrored], axis=0), abs=1e-6)
+    assert teach.what_they_say([], IMAGES).shape == (0, 7)
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
@@ -92,7 +113,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
     process = stage(killed)
     models = killed / "models" / "tiny"
     # The first teacher is done, the second has begun.
-    while process.poll() is None and len(list(models.glob(".teacher-*"))) < 2:
+    while process.poll() is None and not list(models.glob(".2-*.resume.npz")):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     _, log = process.communicate()
@@ -108,7 +129,8 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
     one, other = (folder / "data/tiny/taught.npz" for folder in (whole, killed))
     assert one.read_bytes() == other.read_bytes()
     assert metrics(whole) == metrics(killed)
-    assert not list(models.iterdir())
+    assert teachers(whole) == teachers(killed)
+    assert [path.name for path in models.iterdir()] == ["teachers"]
 
 
 def test_train_learns_from_the_mean_of_what_they_say(tmp_path, monkeypatch):
@@ -116,12 +138,13 @@ def test_train_learns_from_the_mean_of_what_they_say(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = load_parameters("tiny")
     teach.main("tiny", settings)
-    said = []
-    for recipe in settings.teach:
-        network, _ = train.train(IMAGES, LABELS, *PUBLIC, recipe)
-        said.append(teach.what_it_says(network, IMAGES, 32))
-    assert taught(tmp_path) == pytest.approx(np.mean(said, axis=0), abs=1e-6)
-    assert set(metrics(tmp_path)) == {"teacher 1", "teacher 2", "together"}
+    expected = [as_kept(recipe, settings) for recipe in settings.teach]
+    assert taught(tmp_path) == pytest.approx(teach.what_they_say(expected, IMAGES), abs=1e-6)
+    said = teach.what_they_say(expected, PUBLIC[0]).argmax(axis=1)
+    assert metrics(tmp_path)["together"]["accuracy"] == pytest.approx(
+        (said == PUBLIC[1]).mean(), abs=1e-4
+    )
+    network = build_network(settings.train.network, 32, 7)
     assert metrics(tmp_path)["teacher 2"]["parameters"] == network.count_params()
 
     train.main("tiny", settings)
@@ -130,12 +153,54 @@ def test_train_learns_from_the_mean_of_what_they_say(tmp_path, monkeypatch):
     assert all(map(np.array_equal, learned.get_weights(), expected.get_weights()))
 
 
+def test_a_teacher_that_is_kept_is_not_trained_again(tmp_path, monkeypatch):
+    first, second, third = ({"epochs": 1, "seed": seed} for seed in (1, 2, 3))
+    write_files(tmp_path, first, second)
+    monkeypatch.chdir(tmp_path)
+    teach.main("tiny", load_parameters("tiny"))
+    before = teachers(tmp_path)
+    assert len(before) == 3
+    assert "README.md" in before
+
+    trained = []
+    monkeypatch.setattr(
+        teach, "train_resumably", lambda *args: trained.append(args[1]) or train_resumably(*args)
+    )
+    write_files(tmp_path, first, third)
+    settings = load_parameters("tiny")
+    teach.main("tiny", settings)
+    assert trained == settings.teach[1:]
+    after = teachers(tmp_path)
+    assert len(after) == 3
+    # The first stayed; the second is gone, and its successor in its place.
+    assert [name for name in after if after[name] == before.get(name)] == [
+        name for name in after if name.startswith(("1-", "README"))
+    ]
+
+
+@pytest.mark.parametrize("change", ["faces", "precision"])
+def test_a_teacher_of_other_faces_or_another_precision_is_not_kept(tmp_path, monkeypatch, change):
+    write_files(tmp_path, {"epochs": 1})
+    settings = load_parameters("tiny", tmp_path / "params.yaml")
+    arrays = IMAGES, LABELS, *PUBLIC
+    digest = teach.recipe_digest(settings.teach[0], settings.export, arrays)
+    export = settings.export
+    if change == "faces":
+        arrays = IMAGES[::-1], *arrays[1:]
+    else:
+        export = export.model_copy(update={"calibration": 3})
+    assert teach.recipe_digest(settings.teach[0], export, arrays) != digest
+    floor = settings.export.model_copy(update={"recall_floor": 0.4, "committee": True})
+    assert teach.recipe_digest(settings.teach[0], floor, (IMAGES, LABELS, *PUBLIC)) == digest
+
+
 def test_without_teachers_there_is_nothing_to_learn_from_them(tmp_path, monkeypatch):
     write_files(tmp_path)
     monkeypatch.chdir(tmp_path)
     teach.main("tiny", load_parameters("tiny"))
     assert taught(tmp_path).shape == (0, 7)
     assert metrics(tmp_path) == {}
+    assert list(teachers(tmp_path)) == ["README.md"]
 
 
 def test_what_the_teachers_say_must_be_there(tmp_path, monkeypatch):
@@ -152,15 +217,21 @@ def test_what_the_teachers_say_must_be_there(tmp_path, monkeypatch):
     ("changes", "expected"),
     [
         ({"teach": []}, "tiny: train.distillation learns from teachers, but teach lists none"),
+        (
+            {"teach": [], "train": "alone", "export": "committee"},
+            "tiny: export.committee serves the teachers as well, but teach lists none",
+        ),
         ({"teach": "itself"}, "tiny: a teacher cannot learn from teachers itself"),
     ],
 )
 def test_a_lesson_that_cannot_be_held_is_refused(tmp_path, monkeypatch, changes, expected):
     write_files(tmp_path, {"epochs": 1})
     document = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    if changes["teach"] == "itself":
-        changes = {"teach": [document["tiny"]["train"]]}
-    document["tiny"] |= changes
+    tiny = document["tiny"]
+    tiny["teach"] = [tiny["train"]] if changes["teach"] == "itself" else []
+    if "export" in changes:
+        tiny["train"]["distillation"] = None
+        tiny["export"]["committee"] = True
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as error:

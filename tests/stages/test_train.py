@@ -205,9 +205,10 @@ def test_a_network_with_one_size_refuses_two(name):
         fitted(settings(**changes))
 
 
-def test_the_steps_may_be_taken_in_bfloat16_but_what_comes_out_is_float32():
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "fused_bfloat16"])
+def test_the_steps_may_be_taken_in_bfloat16_but_what_comes_out_is_float32(precision):
     changes = {"epochs": 4, "weight_average": 0, "batch_size": 8, **STILL}
-    network, history = fitted(settings(precision="mixed_bfloat16", **changes))
+    network, history = fitted(settings(precision=precision, **changes))
     assert history["loss"].iloc[-1] < 0.8 * history["loss"].iloc[0]
     assert {layer.compute_dtype for layer in network.layers} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
