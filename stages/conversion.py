@@ -24,7 +24,7 @@ from onnxruntime.quantization import (
 from recognizer.classifier import BATCH, INPUT
 from stages.fer_csv import SIZE
 from stages.logits import LOGITS
-from stages.parameters import Float32, Int8
+from stages.parameters import Export, Float32, Int8
 
 
 def served_model(network: keras.Model, size: int) -> keras.Model:
@@ -139,13 +139,14 @@ class _Batches(CalibrationDataReader):
         return None if batch is None else {INPUT: batch}
 
 
-def finished(converted: onnx.ModelProto, export: Float32 | Int8, faces: np.ndarray):
-    """What `convert` made, in the precision that export asks for.
+def to_precision(converted: onnx.ModelProto, export: Export, faces: np.ndarray) -> onnx.ModelProto:
+    """Bring what `convert` made to the precision that is served.
 
     Parameters
     ----------
     converted : onnx.ModelProto
-    export : Float32 or Int8
+    export : Export
+        That section of params.yaml.
     faces : uint8 [N, 48, 48]
         Training faces; some of them, drawn at random, tell the range between the layers.
     """

@@ -20,7 +20,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 from recognizer.classifier import FORMAT, OUTPUT, Classifier
 from stages.artifacts import Artifacts, written_atomically
 from stages.committee import committee, read_teachers
-from stages.conversion import convert, finished, served_model
+from stages.conversion import convert, served_model, to_precision
 from stages.errors import UserError
 from stages.fer_csv import EMOTIONS, SPLITS
 from stages.logits import LOGITS, predict_logits
@@ -164,7 +164,7 @@ def main(dataset: str, settings: Parameters) -> None:
     _compare(converted, served, images[public], settings.train.network.name)
     networks = {
         "float32.onnx": converted,
-        "model.onnx": finished(converted, settings.export, images[training]),
+        "model.onnx": to_precision(converted, settings.export, images[training]),
     }
     if settings.export.committee:
         teachers = read_teachers(files.models / "teachers", len(settings.teach))

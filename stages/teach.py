@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from stages.artifacts import Artifacts, write_arrays, write_metrics, written_atomically
 from stages.committee import read_teachers
-from stages.conversion import convert, finished, served_model
+from stages.conversion import convert, served_model, to_precision
 from stages.fer_csv import EMOTIONS, SPLITS
 from stages.logits import predict_logits
 from stages.parameters import Export, Parameters, Train
@@ -108,7 +108,7 @@ def _train(recipe: Train, export: Export, arrays, files: Artifacts, path: Path) 
     with np.load(files.data / "faces.npz") as faces:
         training = faces["images"][faces["split"] == SPLITS.index("Training")]
     converted = convert(served_model(network, recipe.resolutions[-1].size))
-    teacher = finished(converted, export, training)
+    teacher = to_precision(converted, export, training)
     onnx.helper.set_model_props(teacher, {PARAMETERS: str(network.count_params())})
     with written_atomically(path) as temporary:
         onnx.save(teacher, temporary)

@@ -10,8 +10,7 @@ import json
 import logging
 import re
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -68,11 +67,7 @@ def train(
     keras.utils.set_random_seed(settings.seed)
     sizes = _sizes(settings)
     steps = augmentation.batch_count(len(images), settings.batch_size)
-    fused = settings.precision == "fused_bfloat16"
-    with _precision("mixed_bfloat16" if fused else settings.precision):
-        network = networks.build_network(settings.network, sizes[-1], len(EMOTIONS))
-    if fused:
-        network = normalization.fused(network)
+    network = built_in(settings.precision, settings.network, sizes[-1])
     _check_sizes(network, sizes)
     network.compile(
         optimizers.build_optimizer(settings.optimizer, settings.schedule, settings.epochs * steps),
@@ -168,15 +163,19 @@ class WeightAverage:
         return self.weights or network.get_weights()
 
 
-@contextmanager
-def _precision(name: str) -> Iterator[None]:
-    """What the layers that are built in the block compute in; their weights stay float32."""
+def built_in(precision: str, network: parameters.Network, size: int) -> keras.Model:
+    """Build a network whose steps compute in a precision of `parameters.Train`.
+
+    Its weights are float32 all the same.
+    """
+    fused = precision == "fused_bfloat16"
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
+    keras.config.set_dtype_policy("mixed_bfloat16" if fused else precision)
     try:
-        yield
+        built = networks.build_network(network, size, len(EMOTIONS))
     finally:
         keras.config.set_dtype_policy(before)
+    return normalization.fused(built) if fused else built
 
 
 def _looks_again(settings: parameters.Train, epoch: int) -> bool:

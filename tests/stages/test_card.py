@@ -88,3 +88,26 @@ def test_a_missed_aim_says_by_how_much():
         ["expected calibration error, 15 bins", "0.020", "0.050", "0.030"],
         ["lowest recall of a class", "1.000", "1.000", "–"],
     ]
+
+
+def test_a_committee_counts_all_its_networks():
+    alone = load_parameters("sample", ROOT / "params.yaml")
+    document = alone.model_dump(by_alias=True)
+    document["teach"] = [document["train"], document["train"]]
+    figures = measured("sample")
+    figures.training["parameters"] = 1000
+    worth = {"accuracy": 0.6123, "macro_f1": 0.5}
+    figures.teach.update(
+        {"teacher 1": {"parameters": 200} | worth, "teacher 2": {"parameters": 30} | worth}
+    )
+    figures.teach["together"] = {"accuracy": 0.7001, "macro_f1": 0.6}
+    taught = model_card("sample", type(alone).model_validate(document), figures)
+    document["export"]["committee"] = True
+    committee = model_card("sample", type(alone).model_validate(document), figures)
+    assert ", 1,000 parameters. In: " in taught
+    assert ", 1,230 parameters in 3 networks, its own and its teachers', " in committee
+    assert "The same network in 32 bits, " in taught
+    assert "The same network in 32 bits beside the same teachers, " in committee
+    for card in (taught, committee):
+        assert "what 2 other networks, trained on the same faces, say" in card
+        assert "in 0.700 of the cases together, macro-F1 0.600." in card

@@ -16,7 +16,7 @@ import yaml
 from scipy.special import softmax
 
 from stages import teach, train
-from stages.conversion import convert, finished, served_model
+from stages.conversion import convert, served_model, to_precision
 from stages.errors import UserError
 from stages.logits import predict_logits
 from stages.networks import build_network
@@ -79,7 +79,7 @@ def as_kept(recipe, settings) -> onnx.ModelProto:
     """What the stage should keep of a teacher."""
     network, _ = train.train(IMAGES, LABELS, *PUBLIC, recipe)
     converted = convert(served_model(network, recipe.resolutions[-1].size))
-    return finished(converted, settings.export, IMAGES)
+    return to_precision(converted, settings.export, IMAGES)
 
 
 def test_they_are_asked_about_the_face_and_its_mirror_image():
