@@ -14,7 +14,14 @@ from sklearn.metrics import confusion_matrix
 from tabulate import tabulate
 
 from stages.fer_csv import EMOTIONS, SPLITS
-from stages.parameters import Fetch, FolderSource, KaggleSource, Parameters, SampleSource
+from stages.parameters import (
+    Fetch,
+    FolderSource,
+    FromTeachers,
+    KaggleSource,
+    Parameters,
+    SampleSource,
+)
 
 
 @dataclass(frozen=True)
@@ -85,8 +92,8 @@ def model_card(dataset: str, parameters: Parameters, measured: Measured) -> str:
 
 def served_parameters(parameters: Parameters, training: dict, teach: dict) -> int:
     """Parameters of all networks in the file, by the content of training.json and teach.json."""
-    teachers = [figures["parameters"] for name, figures in teach.items() if name != "together"]
-    return training["parameters"] + (sum(teachers) if parameters.export.committee else 0)
+    teachers = [teach[f"teacher {number}"] for number in parameters.export.committee]
+    return training["parameters"] + sum(figures["parameters"] for figures in teachers)
 
 
 USES = """\
@@ -118,8 +125,8 @@ def _members(parameters: Parameters) -> str:
     if not parameters.export.committee:
         return ""
     return (
-        f" in {len(parameters.teach) + 1} networks, its own and its teachers', which look at the "
-        "face side by side and whose logits are averaged"
+        f" in {len(parameters.export.committee) + 1} networks, which look at the face side by "
+        "side and whose logits are averaged"
     )
 
 
@@ -181,19 +188,33 @@ def _recipe(parameters: Parameters, measured: Measured) -> str:
     settings = yaml.safe_dump(sections, sort_keys=False, default_flow_style=None, width=100)
     return (
         f"{training['epochs']} epochs of {training['images']:,} images; the weights are those of "
-        f"epoch {training['best_epoch']}, the best on PublicTest.{_teachers(measured)}\n\n"
-        f"```yaml\n{settings}```"
+        f"epoch {training['best_epoch']}, the best on PublicTest."
+        f"{_teachers(parameters, measured)}\n\n```yaml\n{settings}```"
     )
 
 
-def _teachers(measured: Measured) -> str:
-    if not measured.teach:
+def _teachers(parameters: Parameters, measured: Measured) -> str:
+    if not parameters.teach:
         return ""
-    together = measured.teach["together"]
+    learning = ""
+    if isinstance(parameters.train.distillation, FromTeachers):
+        share = parameters.train.distillation.share
+        learning = f" {share:.0%} of each target is what the teachers say of the face."
+    served = {f"teacher {number}" for number in parameters.export.committee}
+    rows = [
+        [
+            name,
+            f"{figures['parameters']:,}" if "parameters" in figures else "",
+            f"{figures['accuracy']:.3f}",
+            f"{figures['macro_f1']:.3f}",
+            "yes" if name in served else "",
+        ]
+        for name, figures in measured.teach.items()
+    ]
     return (
-        f" Part of each target is what {len(measured.teach) - 1} other networks, trained on the "
-        "same faces, say of the face and its mirror image: on PublicTest they are right in "
-        f"{together['accuracy']:.3f} of the cases together, macro-F1 {together['macro_f1']:.3f}."
+        f"{learning} Other networks were trained on the same faces before it. What they are worth "
+        "on PublicTest, asked about the face and its mirror image, and which of them are in the "
+        "file:\n\n" + _table(rows, ["", "parameters", "accuracy", "macro-F1", "served"])
     )
 
 
@@ -282,7 +303,7 @@ def _quantization(parameters: Parameters, measured: Measured) -> list[str]:
             for key, name in (("accuracy", "accuracy"), ("macro_f1", "macro-F1"))
         ),
     ]
-    beside = " beside the same teachers" if parameters.export.committee else ""
+    beside = " beside the same others" if parameters.export.committee else ""
     return [
         "## Quantisation",
         f"The convolutions compute in eight bits. The same network in 32 bits{beside}, calibrated "

@@ -1,6 +1,6 @@
 """Several networks in one file: the teachers that the stage teach keeps, and the mean of many."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import onnx
@@ -9,8 +9,8 @@ from stages.errors import UserError
 from stages.logits import LOGITS
 
 
-def read_teachers(folder: Path, count: int) -> list[onnx.ModelProto]:
-    """Read the files NUMBER-DIGEST.onnx that teach has left, in the order of the section.
+def read_teachers(folder: Path, numbers: Iterable[int]) -> list[onnx.ModelProto]:
+    """Read the files NUMBER-DIGEST.onnx that teach has left.
 
     Returns
     -------
@@ -23,7 +23,7 @@ def read_teachers(folder: Path, count: int) -> list[onnx.ModelProto]:
         One is missing.
     """
     teachers = []
-    for number in range(1, count + 1):
+    for number in numbers:
         found = sorted(folder.glob(f"{number}-*.onnx"))
         if len(found) != 1:
             raise UserError(

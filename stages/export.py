@@ -3,7 +3,7 @@
 Reads model.keras, the Training and PublicTest splits of faces.npz; writes model.onnx: uint8
 [N, 48, 48] in, calibrated probabilities [N, 7] out, its own description inside. float32.onnx is
 the same before its own network was quantised: what quantisation costs can be measured on it.
-With `export.committee` both also hold the teachers, and answer with the mean of all logits.
+Both also hold the teachers that `export.committee` names, and answer with the mean of all logits.
 """
 
 import hashlib
@@ -167,7 +167,7 @@ def main(dataset: str, settings: Parameters) -> None:
         "model.onnx": to_precision(converted, settings.export, images[training]),
     }
     if settings.export.committee:
-        teachers = read_teachers(files.models / "teachers", len(settings.teach))
+        teachers = read_teachers(files.models / "teachers", settings.export.committee)
         networks = {name: committee([own, *teachers]) for name, own in networks.items()}
     judged = images[public], labels[public], settings.export.recall_floor
     models = {name: _calibrated_on(*judged, own, description) for name, own in networks.items()}
@@ -209,9 +209,7 @@ def _rounded(values: np.ndarray) -> list[float]:
 
 def _parameters_digest(settings: Parameters) -> str:
     """SHA-256 of the parameters that shape a model: all sections but `evaluate`."""
-    # Left out where it is off, so that files from before there were committees stay as they are.
-    off = set() if settings.export.committee else {"committee"}
-    shaping = settings.model_dump_json(exclude={"evaluate": True, "export": off})
+    shaping = settings.model_dump_json(exclude={"evaluate"})
     return hashlib.sha256(shaping.encode()).hexdigest()
 
 

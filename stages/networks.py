@@ -40,6 +40,7 @@ def residual(network: parameters.Residual, _size: int, classes: int) -> keras.Mo
     A 3×3 stem, then per further width: max-pooling, a widening convolution and
     residual blocks (He et al. 2015, two 3×3 convolutions each). Pooling comes
     before widening: a quarter of the multiplications of the other order.
+    `stages.symmetry` trains the symmetric one, which has the same layers.
     """
     faces = keras.Input((None, None, 1), name="faces")
     # Each face by its own mean and deviation: lighting and exposure drop out.
@@ -58,7 +59,7 @@ def residual(network: parameters.Residual, _size: int, classes: int) -> keras.Mo
             x = layers.ReLU()(layers.Add()([x, shortcut]))
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(network.dropout)(x)
-    return keras.Model(faces, _logits(x, classes), name="residual")
+    return keras.Model(faces, _logits(x, classes), name=network.name)
 
 
 def five_block(network: parameters.FiveBlock, size: int, classes: int) -> keras.Model:
@@ -126,6 +127,7 @@ def _logits(x, classes: int):
 
 BUILDERS = {
     "residual": residual,
+    "symmetric_residual": residual,
     "five_block": five_block,
     "five_layer": five_layer,
     "resnet50": resnet50,

@@ -137,7 +137,17 @@ class Residual(Section):
     dropout: Share
 
 
-Network = Annotated[FiveBlock | FiveLayer | ResNet50 | Residual, Field(discriminator="name")]
+class SymmetricResidual(Residual):
+    """A residual network that says of a face what it says of its mirror image."""
+
+    name: Literal["symmetric_residual"]
+    widths: Annotated[list[Annotated[int, Field(ge=4, multiple_of=2)]], Field(min_length=1)]
+    """Channels of the stages; the second half of each are the first half's mirrored twins."""
+
+
+Network = Annotated[
+    FiveBlock | FiveLayer | ResNet50 | Residual | SymmetricResidual, Field(discriminator="name")
+]
 
 LearningRate = Annotated[float, Field(gt=0)]
 WeightDecay = Annotated[float, Field(ge=0)]
@@ -264,7 +274,8 @@ class FromItself(Section):
 class FromTeachers(Section):
     """A share of each target is what the networks of the section `teach` say of the face.
 
-    After Hinton et al., Distilling the Knowledge in a Neural Network, 2015.
+    A teacher itself can learn from those before it. After Hinton et al., Distilling the Knowledge
+    in a Neural Network, 2015.
     """
 
     name: Literal["teachers"]
@@ -342,8 +353,9 @@ class ModelFile(Section):
 
     recall_floor: Share
     """Every class's recall on PublicTest is at least this, by raising its logit; 0 raises none."""
-    committee: bool
-    """Serve the network and its teachers as one: the mean of their logits."""
+    committee: list[Annotated[int, Field(ge=1)]]
+    """Teachers, by their place in the section, that are served beside the network as one with it:
+    the mean of all logits. Often none."""
 
 
 class Float32(ModelFile):
@@ -381,7 +393,7 @@ class Parameters(Section):
     balance: Balance
     train: Train
     teach: list[Train]
-    """The networks that `train` may learn from besides the labels; often none."""
+    """Other networks, for `train` to learn from or to be served beside it; often none."""
     export: Export
     evaluate: Evaluate
 
@@ -389,10 +401,15 @@ class Parameters(Section):
     def _teachers_are_there(self):
         if isinstance(self.train.distillation, FromTeachers) and not self.teach:
             raise ValueError("train.distillation learns from teachers, but teach lists none")
-        if any(isinstance(teacher.distillation, FromTeachers) for teacher in self.teach):
-            raise ValueError("a teacher cannot learn from teachers itself")
-        if self.export.committee and not self.teach:
-            raise ValueError("export.committee serves the teachers as well, but teach lists none")
+        if self.teach and isinstance(self.teach[0].distillation, FromTeachers):
+            raise ValueError("teach: the first teacher has no other before it to learn from")
+        committee = self.export.committee
+        if missing := [number for number in committee if number > len(self.teach)]:
+            raise ValueError(
+                f"export.committee names teacher {missing[0]}, but teach lists {len(self.teach)}"
+            )
+        if len(set(committee)) < len(committee):
+            raise ValueError("export.committee names a teacher twice")
         return self
 
 

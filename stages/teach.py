@@ -2,8 +2,8 @@
 
 Trains the networks of the section `teach` of params.yaml, one after the other, and keeps each in
 models/D/teachers, in the precision that is served. Reads train.npz and faces.npz; writes taught.npz
-and teach.json. Where the section lists none, taught.npz is empty. A run that was killed goes on at
-its last finished epoch.
+and teach.json. Where `train` learns from no teachers, taught.npz is empty. A run that was killed
+goes on at its last finished epoch.
 """
 
 import hashlib
@@ -17,11 +17,10 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score
 
 from stages.artifacts import Artifacts, write_arrays, write_metrics, written_atomically
-from stages.committee import read_teachers
 from stages.conversion import convert, served_model, to_precision
 from stages.fer_csv import EMOTIONS, SPLITS
 from stages.logits import predict_logits
-from stages.parameters import Export, Parameters, Train
+from stages.parameters import Export, FromTeachers, Parameters, Train
 from stages.shell import run
 from stages.train import make_repeatable, read_arrays, train_resumably
 
@@ -55,16 +54,21 @@ def what_they_say(teachers: Sequence[onnx.ModelProto], images: np.ndarray) -> np
     return np.mean(said, axis=0)
 
 
-def recipe_digest(recipe: Train, export: Export, arrays: tuple[np.ndarray, ...]) -> str:
-    """SHA-256 of what makes a teacher: how it is trained and kept, and the faces.
+def recipe_digest(
+    recipe: Train, export: Export, arrays: tuple[np.ndarray, ...], before: Sequence[str] = ()
+) -> str:
+    """SHA-256 of what makes a teacher: how it is trained and kept, the faces, and its teachers.
 
-    The code is not in it. A teacher costs hours, and a change of the code that matters to it is
-    rare: whoever makes one removes models/D/teachers, and the next run trains all anew.
+    Of those `before` it come the names of their files. The code is not in it. A teacher costs
+    hours, and a change of the code that matters to it is rare: whoever makes one removes
+    models/D/teachers, and the next run trains all anew.
     """
     digest = hashlib.sha256(recipe.model_dump_json().encode())
     digest.update(export.model_dump_json(exclude={"recall_floor", "committee"}).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array))
+    if isinstance(recipe.distillation, FromTeachers):
+        digest.update(" ".join(before).encode())
     return digest.hexdigest()
 
 
@@ -74,37 +78,47 @@ def main(dataset: str, settings: Parameters) -> None:
     files = Artifacts(dataset)
     arrays = read_arrays(files)
     folder = files.models / "teachers"
-    kept = {folder / "README.md"}
+    names, teachers = [], []
     for number, recipe in enumerate(settings.teach, 1):
-        path = folder / f"{number}-{recipe_digest(recipe, settings.export, arrays)[:12]}.onnx"
+        digest = recipe_digest(recipe, settings.export, arrays, names)
+        path = folder / f"{number}-{digest[:12]}.onnx"
         log.info("teacher %d of %d: %s", number, len(settings.teach), path)
         if not path.exists():
-            _train(recipe, settings.export, arrays, files, path)
-        kept.add(path)
+            taught = _lesson(recipe, teachers, arrays[0])
+            _train(recipe, settings.export, arrays, taught, files, path)
+        names.append(path.name)
+        teachers.append(onnx.load(path))
     with written_atomically(folder / "README.md") as temporary:
         temporary.write_text(README)
-    for path in set(folder.iterdir()) - kept:
-        path.unlink()
+    for path in folder.iterdir():
+        if path.name not in {"README.md", *names}:
+            path.unlink()
 
-    teachers = read_teachers(folder, len(settings.teach))
+    taught = _lesson(settings.train, teachers, arrays[0])
     with written_atomically(files.data / "taught.npz") as temporary:
-        write_arrays(temporary, probabilities=what_they_say(teachers, arrays[0]))
+        write_arrays(temporary, probabilities=taught)
     write_metrics(files.metrics / "teach.json", _figures(teachers, *arrays[2:]))
 
 
 README = """\
 # The teachers
 
-Networks that `train` learns from, as the section `teach` of `params.yaml` lists them. A file is
-called NUMBER-DIGEST.onnx, after its place there and how and on which faces it was trained: faces
-in, logits out, not calibrated. `python -m stages.teach` keeps what is here and trains what is
-missing; remove a file to train it anew.
+Networks that `train` learns from or that are served beside its own, as the section `teach` of
+`params.yaml` lists them. A file is called NUMBER-DIGEST.onnx, after its place there and how and on
+which faces it was trained: faces in, logits out, not calibrated. `python -m stages.teach` keeps
+what is here and trains what is missing; remove a file to train it anew.
 """
 
 
-def _train(recipe: Train, export: Export, arrays, files: Artifacts, path: Path) -> None:
+def _lesson(recipe: Train, teachers: list[onnx.ModelProto], images: np.ndarray) -> np.ndarray:
+    """What a network is taught besides the labels; nothing where it learns from no teachers."""
+    learns = isinstance(recipe.distillation, FromTeachers)
+    return what_they_say(teachers if learns else [], images)
+
+
+def _train(recipe: Train, export: Export, arrays, taught, files: Artifacts, path: Path) -> None:
     resume = files.models / f".{path.stem}.resume.npz"
-    network, _ = train_resumably(arrays, recipe, resume)
+    network, _ = train_resumably(arrays, recipe, resume, taught if len(taught) else None)
     with np.load(files.data / "faces.npz") as faces:
         training = faces["images"][faces["split"] == SPLITS.index("Training")]
     converted = convert(served_model(network, recipe.resolutions[-1].size))

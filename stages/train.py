@@ -21,7 +21,16 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from tqdm import tqdm
 
-from stages import augmentation, checkpoint, losses, networks, normalization, optimizers, parameters
+from stages import (
+    augmentation,
+    checkpoint,
+    losses,
+    networks,
+    normalization,
+    optimizers,
+    parameters,
+    symmetry,
+)
 from stages.artifacts import Artifacts, write_metrics, written_atomically
 from stages.checkpoint import State
 from stages.errors import UserError
@@ -121,7 +130,7 @@ def train(
             "loss": float(loss),
             "accuracy": float(accuracy),
         }
-        judged.set_weights(average.of(network))
+        judged.set_weights(symmetry.untied(average.of(network), judged))
         row |= _validate(judged, validation_images, validation_labels, sizes[epoch])
         state.history.append(row)
         if _best_epoch(state.history, settings.selection.monitor) == epoch:
@@ -175,7 +184,9 @@ def built_in(precision: str, network: parameters.Network, size: int) -> keras.Mo
         built = networks.build_network(network, size, len(EMOTIONS))
     finally:
         keras.config.set_dtype_policy(before)
-    return normalization.fused(built) if fused else built
+    if fused:
+        built = normalization.fused(built)
+    return symmetry.tied(built) if isinstance(network, parameters.SymmetricResidual) else built
 
 
 def _looks_again(settings: parameters.Train, epoch: int) -> bool:

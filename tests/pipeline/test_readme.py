@@ -41,7 +41,7 @@ def newcomer(built, tmp_path):
     small["train"] |= {"epochs": 2, "distillation": None}
     small["teach"] = []
     small["train"]["network"]["widths"] = [4, 8]
-    small["export"] |= {"calibration": 64, "recall_floor": 0, "committee": False}
+    small["export"] |= {"calibration": 64, "recall_floor": 0, "committee": []}
     block = yaml.safe_dump({"fer2013": small}, sort_keys=False)
     (folder / "params.yaml").write_text(f"{head}\n{block}")
     repository.run("git commit -qam 'a small fer2013'")

@@ -1,6 +1,7 @@
 """The model card: every figure in it is one of the figures it was given."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,7 @@ def test_a_committee_counts_all_its_networks():
     alone = load_parameters("sample", ROOT / "params.yaml")
     document = alone.model_dump(by_alias=True)
     document["teach"] = [document["train"], document["train"]]
+    document["train"] = document["train"] | {"distillation": {"name": "teachers", "share": 0.5}}
     figures = measured("sample")
     figures.training["parameters"] = 1000
     worth = {"accuracy": 0.6123, "macro_f1": 0.5}
@@ -102,12 +104,17 @@ def test_a_committee_counts_all_its_networks():
     )
     figures.teach["together"] = {"accuracy": 0.7001, "macro_f1": 0.6}
     taught = model_card("sample", type(alone).model_validate(document), figures)
-    document["export"]["committee"] = True
+    document["train"]["distillation"] = None
+    document["export"]["committee"] = [2]
     committee = model_card("sample", type(alone).model_validate(document), figures)
     assert ", 1,000 parameters. In: " in taught
-    assert ", 1,230 parameters in 3 networks, its own and its teachers', " in committee
+    assert ", 1,030 parameters in 2 networks, which look at the face side by side" in committee
     assert "The same network in 32 bits, " in taught
-    assert "The same network in 32 bits beside the same teachers, " in committee
-    for card in (taught, committee):
-        assert "what 2 other networks, trained on the same faces, say" in card
-        assert "in 0.700 of the cases together, macro-F1 0.600." in card
+    assert "The same network in 32 bits beside the same others, " in committee
+    assert "50% of each target is what the teachers say" in taught
+    assert "of each target" not in committee
+    for card, served in ((taught, ""), (committee, "yes")):
+        rows = [re.split(r" *\| *", line)[1:-1] for line in card.splitlines()]
+        assert ["teacher 1", "200", "0.612", "0.500", ""] in rows
+        assert ["teacher 2", "30", "0.612", "0.500", served] in rows
+        assert ["together", "", "0.700", "0.600", ""] in rows

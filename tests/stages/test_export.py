@@ -274,7 +274,7 @@ def test_each_teacher_must_be_there_once(tmp_path, converted, names):
     for name in names:
         onnx.save(converted, tmp_path / name)
     with pytest.raises(UserError, match=r"expected one file [12]-….onnx, found [02]; run `dvc"):
-        read_teachers(tmp_path, 2)
+        read_teachers(tmp_path, [1, 2])
 
 
 # ---------------------------------------------------------------- the stage
@@ -368,7 +368,7 @@ def test_without_quantisation_both_files_are_one(repository):
     document["tiny"]["export"] = {
         "precision": "float32",
         "recall_floor": 0,
-        "committee": False,
+        "committee": [],
     }
     Path("changed.yaml").write_text(yaml.safe_dump(document))
     quantized = Path("models/tiny/model.onnx").read_bytes()
@@ -380,19 +380,19 @@ def test_without_quantisation_both_files_are_one(repository):
 
 def test_a_committee_is_calibrated_as_one(repository):
     document = yaml.safe_load(Path("params.yaml").read_text())
-    document["tiny"]["teach"] = [document["tiny"]["train"]]
-    document["tiny"]["export"]["committee"] = True
+    document["tiny"]["teach"] = 2 * [document["tiny"]["train"]]
+    document["tiny"]["export"]["committee"] = [2]
     Path("changed.yaml").write_text(yaml.safe_dump(document))
     settings = load_parameters("tiny", Path("changed.yaml"))
     models = Path("models/tiny")
     alone = {name: (models / name).read_bytes() for name in ("float32.onnx", "model.onnx")}
-    with pytest.raises(UserError, match=r"models/tiny/teachers: expected one file 1-….onnx"):
+    with pytest.raises(UserError, match=r"models/tiny/teachers: expected one file 2-….onnx"):
         export.main("tiny", settings)
     assert {name: (models / name).read_bytes() for name in alone} == alone
 
     teacher = convert(served_model(trained(RESIDUAL, 40, seed=1), 40))
     (models / "teachers").mkdir()
-    onnx.save(teacher, models / "teachers" / "1-0a.onnx")
+    onnx.save(teacher, models / "teachers" / "2-0a.onnx")
     export.main("tiny", settings)
     for name, own in alone.items():
         whole = onnx.load(models / name)

@@ -16,6 +16,7 @@ import yaml
 from scipy.special import softmax
 
 from stages import teach, train
+from stages.committee import read_teachers
 from stages.conversion import convert, served_model, to_precision
 from stages.errors import UserError
 from stages.logits import predict_logits
@@ -75,9 +76,9 @@ def teachers(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "models/tiny/teachers").iterdir()}
 
 
-def as_kept(recipe, settings) -> onnx.ModelProto:
+def as_kept(recipe, settings, said=None) -> onnx.ModelProto:
     """What the stage should keep of a teacher."""
-    network, _ = train.train(IMAGES, LABELS, *PUBLIC, recipe)
+    network, _ = train.train(IMAGES, LABELS, *PUBLIC, recipe, taught=said)
     converted = convert(served_model(network, recipe.resolutions[-1].size))
     return to_precision(converted, settings.export, IMAGES)
 
@@ -178,6 +179,36 @@ def test_a_teacher_that_is_kept_is_not_trained_again(tmp_path, monkeypatch):
     ]
 
 
+def test_a_teacher_learns_from_those_before_it(tmp_path, monkeypatch):
+    lesson = {"distillation": {"name": "teachers", "share": 0.9}}
+    write_files(tmp_path, {"epochs": 1, "seed": 1}, {"epochs": 1, "seed": 2} | lesson)
+    monkeypatch.chdir(tmp_path)
+    settings = load_parameters("tiny")
+    teach.main("tiny", settings)
+    first, second = read_teachers(Path("models/tiny/teachers"), [1, 2])
+    said = teach.what_they_say([first], IMAGES)
+    expected = as_kept(settings.teach[1], settings, said)
+    assert predict_logits(second, IMAGES) == pytest.approx(predict_logits(expected, IMAGES))
+    assert taught(tmp_path) == pytest.approx(teach.what_they_say([first, second], IMAGES))
+
+    # Another first teacher makes another second one; one that learns alone it does not touch.
+    before = teachers(tmp_path)
+    write_files(tmp_path, {"epochs": 1, "seed": 3}, {"epochs": 1, "seed": 2} | lesson)
+    teach.main("tiny", load_parameters("tiny"))
+    assert set(teachers(tmp_path)) & set(before) == {"README.md"}
+
+
+def test_nobody_is_asked_where_train_learns_from_no_teachers(tmp_path, monkeypatch):
+    write_files(tmp_path, {"epochs": 1})
+    monkeypatch.chdir(tmp_path)
+    settings = load_parameters("tiny")
+    alone = settings.train.model_copy(update={"distillation": None})
+    teach.main("tiny", settings.model_copy(update={"train": alone}))
+    assert taught(tmp_path).shape == (0, 7)
+    assert len(teachers(tmp_path)) == 2
+    assert metrics(tmp_path)["teacher 1"]["accuracy"] > 0
+
+
 @pytest.mark.parametrize("change", ["faces", "precision"])
 def test_a_teacher_of_other_faces_or_another_precision_is_not_kept(tmp_path, monkeypatch, change):
     write_files(tmp_path, {"epochs": 1})
@@ -190,7 +221,7 @@ def test_a_teacher_of_other_faces_or_another_precision_is_not_kept(tmp_path, mon
     else:
         export = export.model_copy(update={"calibration": 3})
     assert teach.recipe_digest(settings.teach[0], export, arrays) != digest
-    floor = settings.export.model_copy(update={"recall_floor": 0.4, "committee": True})
+    floor = settings.export.model_copy(update={"recall_floor": 0.4, "committee": [1]})
     assert teach.recipe_digest(settings.teach[0], floor, (IMAGES, LABELS, *PUBLIC)) == digest
 
 
@@ -218,20 +249,20 @@ def test_what_the_teachers_say_must_be_there(tmp_path, monkeypatch):
     [
         ({"teach": []}, "tiny: train.distillation learns from teachers, but teach lists none"),
         (
-            {"teach": [], "train": "alone", "export": "committee"},
-            "tiny: export.committee serves the teachers as well, but teach lists none",
+            {"teach": [{"distillation": {"name": "teachers", "share": 0.5}}]},
+            "tiny: teach: the first teacher has no other before it to learn from",
         ),
-        ({"teach": "itself"}, "tiny: a teacher cannot learn from teachers itself"),
+        ({"committee": [1, 2]}, "tiny: export.committee names teacher 2, but teach lists 1"),
+        ({"committee": [1, 1]}, "tiny: export.committee names a teacher twice"),
     ],
 )
 def test_a_lesson_that_cannot_be_held_is_refused(tmp_path, monkeypatch, changes, expected):
     write_files(tmp_path, {"epochs": 1})
     document = yaml.safe_load((tmp_path / "params.yaml").read_text())
     tiny = document["tiny"]
-    tiny["teach"] = [tiny["train"]] if changes["teach"] == "itself" else []
-    if "export" in changes:
-        tiny["train"]["distillation"] = None
-        tiny["export"]["committee"] = True
+    if "teach" in changes:
+        tiny["teach"] = [tiny["train"] | teacher for teacher in changes["teach"]]
+    tiny["export"]["committee"] = changes.get("committee", [])
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as error:

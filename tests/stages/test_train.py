@@ -47,6 +47,7 @@ TINY = {
         "noise": 0.2,
     },
 }
+SYMMETRIC = TINY["network"] | {"name": "symmetric_residual"}
 STILL = {"augmentation": dict.fromkeys(TINY["augmentation"], 0)}
 SLOW = {"name": "sgd", "learning_rate": 1e-9, "momentum": 0, "nesterov": False, "weight_decay": 0}
 
@@ -299,6 +300,26 @@ def test_an_interrupted_run_ends_with_the_same_weights(uninterrupted, epoch):
     assert epochs == list(range(epoch + 1, 4))
     assert same_weights(network, resumed)
     pd.testing.assert_frame_equal(history, history_resumed, check_exact=True)
+
+
+@pytest.mark.parametrize("precision", ["float32", "fused_bfloat16"])
+def test_a_symmetric_network_is_handed_out_as_an_ordinary_one(tmp_path, precision):
+    symmetric = settings(network=SYMMETRIC, precision=precision)
+
+    def keep(state: State) -> None:
+        checkpoint.save(tmp_path / f"{len(state.history)}.npz", "key", state)
+
+    network, history = fitted(symmetric, on_epoch=keep)
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    ordinary = networks.build_network(symmetric.network, 32, 7)
+    assert [type(layer) for layer in network.layers] == [type(layer) for layer in ordinary.layers]
+    assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}
+    faces = IMAGES[:, :32, :32, None].astype(np.float32)
+    said = network.predict_on_batch(faces)
+    assert said == pytest.approx(network.predict_on_batch(faces[:, :, ::-1].copy()), abs=1e-4)
+
+    resumed, _ = fitted(symmetric, checkpoint.load(tmp_path / "2.npz", "key"))
+    assert same_weights(network, resumed)
 
 
 # ---------------------------------------------------------------- stopping, slowing down
