@@ -20,7 +20,7 @@ FACES = (
 
 
 def weighted(network: keras.Model) -> keras.Model:
-    """The network, with the same random weights every time and statistics that are not all alike."""
+    """The network, with the same random weights every time, statistics not all alike."""
     random = np.random.default_rng(0)
     network.set_weights(
         [
