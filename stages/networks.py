@@ -38,9 +38,9 @@ def residual(network: parameters.Residual, _size: int, classes: int) -> keras.Mo
     """Compact residual network for release.
 
     A 3×3 stem, then per further width: max-pooling, a widening convolution and
-    residual blocks (He et al. 2015, two 3×3 convolutions each). Pooling comes
-    before widening: a quarter of the multiplications of the other order.
-    `stages.symmetry` trains the symmetric one, which has the same layers.
+    residual blocks (He et al. 2015, two 3×3 convolutions each). Where pooling comes
+    before widening, that convolution takes a quarter of the multiplications.
+    `stages.symmetry` trains the symmetric ones, which have the same layers.
     """
     faces = keras.Input((None, None, 1), name="faces")
     # Each face by its own mean and deviation: lighting and exposure drop out.
@@ -49,8 +49,11 @@ def residual(network: parameters.Residual, _size: int, classes: int) -> keras.Mo
     )(faces)
     x = _convolution(x, network.widths[0])
     for width in network.widths[1:]:
-        x = layers.MaxPooling2D()(x)
-        x = _convolution(x, width)
+        if network.name == "symmetric_late_pooling":
+            x = _convolution(x, width, layers.MaxPooling2D())
+        else:
+            x = layers.MaxPooling2D()(x)
+            x = _convolution(x, width)
         for _ in range(network.blocks):
             shortcut = x
             x = _convolution(x, width)
@@ -114,8 +117,10 @@ def resnet50(network: parameters.ResNet50, size: int, classes: int) -> keras.Mod
     return keras.Model(faces, _logits(x, classes), name="resnet50")
 
 
-def _convolution(x, width: int):
+def _convolution(x, width: int, pooling: layers.Layer | None = None):
     x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
+    if pooling is not None:
+        x = pooling(x)
     x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.ReLU()(x)
 
@@ -128,6 +133,7 @@ def _logits(x, classes: int):
 BUILDERS = {
     "residual": residual,
     "symmetric_residual": residual,
+    "symmetric_late_pooling": residual,
     "five_block": five_block,
     "five_layer": five_layer,
     "resnet50": resnet50,

@@ -145,8 +145,15 @@ class SymmetricResidual(Residual):
     """Channels of the stages; the second half of each are the first half's mirrored twins."""
 
 
+class SymmetricLatePooling(SymmetricResidual):
+    """The same, but each stage pools after its widening convolution instead of before."""
+
+    name: Literal["symmetric_late_pooling"]
+
+
 Network = Annotated[
-    FiveBlock | FiveLayer | ResNet50 | Residual | SymmetricResidual, Field(discriminator="name")
+    FiveBlock | FiveLayer | ResNet50 | Residual | SymmetricResidual | SymmetricLatePooling,
+    Field(discriminator="name"),
 ]
 
 LearningRate = Annotated[float, Field(gt=0)]

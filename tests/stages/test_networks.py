@@ -15,6 +15,9 @@ NETWORKS = {
     "symmetric_residual": parameters.SymmetricResidual(
         name="symmetric_residual", widths=[4, 8, 8], blocks=2, dropout=0.3
     ),
+    "symmetric_late_pooling": parameters.SymmetricLatePooling(
+        name="symmetric_late_pooling", widths=[4, 8, 8], blocks=2, dropout=0.3
+    ),
     "five_block": parameters.FiveBlock(name="five_block", dropout=0.3),
     "five_layer": parameters.FiveLayer(name="five_layer", dropout=0.3),
     "resnet50": parameters.ResNet50(name="resnet50", weights=None, dropout=0.3),

@@ -159,7 +159,7 @@ def test_a_missing_key_is_named(tmp_path, place):
             "train.network.name",
             "ResNet50",
             "expected one of 'five_block', 'five_layer', 'resnet50', 'residual',"
-            " 'symmetric_residual', found 'ResNet50'",
+            " 'symmetric_residual', 'symmetric_late_pooling', found 'ResNet50'",
         ),
         (
             "fetch.source",

@@ -19,6 +19,11 @@ FACES = (
 ).astype(np.float32)
 
 
+LATE = parameters.SymmetricLatePooling(
+    **(NETWORK.model_dump() | {"name": "symmetric_late_pooling"}),
+)
+
+
 def weighted(network: keras.Model) -> keras.Model:
     """The network, with the same random weights every time, statistics not all alike."""
     random = np.random.default_rng(0)
@@ -38,8 +43,9 @@ def mirrored(faces: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [16, 32, 40])
-def test_the_face_and_its_mirror_image_get_the_same_answer(size):
-    network = weighted(tied(build_network(NETWORK, size, 7)))
+@pytest.mark.parametrize("settings", [NETWORK, LATE], ids=lambda settings: settings.name)
+def test_the_face_and_its_mirror_image_get_the_same_answer(settings, size):
+    network = weighted(tied(build_network(settings, size, 7)))
     faces = FACES[:, :size, :size]
     said = network.predict_on_batch(faces)
     assert said == pytest.approx(network.predict_on_batch(mirrored(faces)), abs=1e-4)
@@ -48,8 +54,9 @@ def test_the_face_and_its_mirror_image_get_the_same_answer(size):
     assert np.abs(said - network.predict_on_batch(half)).max() > 1e-2
 
 
-def test_the_ordinary_network_with_the_weights_written_out_says_the_same():
-    ordinary = build_network(NETWORK, 40, 7)
+@pytest.mark.parametrize("settings", [NETWORK, LATE], ids=lambda settings: settings.name)
+def test_the_ordinary_network_with_the_weights_written_out_says_the_same(settings):
+    ordinary = build_network(settings, 40, 7)
     network = weighted(tied(ordinary))
     said = network.predict_on_batch(FACES)
     ordinary.set_weights(untied(network.get_weights(), ordinary))
