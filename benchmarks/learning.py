@@ -166,7 +166,8 @@ def page(curves: dict[str, pd.DataFrame]) -> str:
         "# How long training takes to an accuracy",
         "Made by `python -m benchmarks.learning DATASET`; `benchmarks/learning.py` says how."
         " Minutes by the clock from the start of `python -m stages.train DATASET` until the"
-        " averaged weights first had that accuracy on PublicTest; – where they never had.",
+        " averaged weights first had that accuracy on PublicTest; – where they never had. Teachers"
+        " that a network learns from were trained before, and their time is not in it.",
     ]
     machines = {name: curve["machine"].iloc[0] for name, curve in curves.items()}
     for machine in dict.fromkeys(machines.values()):

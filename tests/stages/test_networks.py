@@ -60,6 +60,27 @@ def test_the_seed_gives_the_weights():
     assert not all(map(np.array_equal, one, other))
 
 
+@pytest.mark.parametrize(
+    ("name", "widening"), [("symmetric_residual", [24, 12]), ("symmetric_late_pooling", [48, 24])]
+)
+def test_late_pooling_widens_at_the_size_before_pooling(name, widening):
+    network = build_network(NETWORKS[name].model_copy(update={"widths": [4, 6, 8]}), 48, 7)
+    faces = keras.Input((48, 48, 1))
+    convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    sizes = {
+        layer.name: value.shape[1]
+        for layer, value in zip(
+            convolutions,
+            keras.Model(network.input, [layer.output for layer in convolutions])(faces),
+            strict=True,
+        )
+    }
+    wider = [layer for layer in convolutions if layer.kernel.shape[2] not in (1, layer.filters)]
+    assert [sizes[layer.name] for layer in wider] == widening
+    # What comes after is of the same size in both.
+    assert sizes[convolutions[-1].name] == 12
+
+
 def test_residual_takes_any_size():
     network = build_network(NETWORKS["residual"], 48, 7)
     for size in (16, 33, 48, 96):
