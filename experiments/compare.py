@@ -26,7 +26,8 @@ COMPARISONS = {
     "network": (
         "Networks",
         "`five_block` and `five_layer` are what the project's ancestors trained, with their "
-        "settings as far as they are known; `residual` is the release network.",
+        "settings as far as they are known; `residual` is the project's own, before it became "
+        "symmetric.",
     ),
     "optimizer": ("Optimizers", "The same small residual network; `base` is SGD with Nesterov."),
     "balance": (
