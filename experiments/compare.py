@@ -27,8 +27,8 @@ COMPARISONS = {
         "Networks",
         "`five_block` and `five_layer` are what the project's ancestors trained, with their "
         "settings as far as they are known; `residual` is the project's own. The symmetric ones "
-        "came after it, the last is the release's; they are trained in `fused_bfloat16`, which "
-        "takes fewer minutes.",
+        "came after it, the last is the release's; they were trained in `fused_bfloat16` and on "
+        "another day, so their minutes compare with each other only.",
     ),
     "optimizer": ("Optimizers", "The same small residual network; `base` is SGD with Nesterov."),
     "balance": (
