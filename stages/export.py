@@ -20,7 +20,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 from recognizer.classifier import FORMAT, OUTPUT, Classifier
 from stages.artifacts import Artifacts, written_atomically
 from stages.committee import committee, read_teachers
-from stages.conversion import convert, served_model, to_precision
+from stages.conversion import convert, dequantized, served_model, to_precision
 from stages.errors import UserError
 from stages.fer_csv import EMOTIONS, SPLITS
 from stages.logits import LOGITS, predict_logits
@@ -167,7 +167,10 @@ def main(dataset: str, settings: Parameters) -> None:
         "model.onnx": to_precision(converted, settings.export, images[training]),
     }
     if settings.export.committee:
-        teachers = read_teachers(files.models / "teachers", settings.export.committee)
+        teachers = [
+            to_precision(dequantized(teacher), settings.export, images[training])
+            for teacher in read_teachers(files.models / "teachers", settings.export.committee)
+        ]
         networks = {name: committee([own, *teachers]) for name, own in networks.items()}
     judged = images[public], labels[public], settings.export.recall_floor
     models = {name: _calibrated_on(*judged, own, description) for name, own in networks.items()}

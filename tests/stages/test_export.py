@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -24,7 +25,7 @@ from recognizer.classifier import Classifier
 from stages import export, parameters
 from stages.augmentation import resize
 from stages.committee import committee, read_teachers
-from stages.conversion import convert, quantize, served_model
+from stages.conversion import convert, dequantized, quantize, served_model, to_precision
 from stages.errors import UserError
 from stages.export import calibrated, fit_calibration, raise_recalls
 from stages.fer_csv import EMOTIONS
@@ -50,6 +51,9 @@ METADATA = {
 SCALE = np.float32([1.1, 0.9, 0.8, 1.2, 1.0, 0.7, 1.3])
 BIAS = np.float32([0.1, -0.2, 0.3, 0.0, -0.1, 0.2, -0.3])
 RESIDUAL = parameters.Residual(name="residual", widths=[4, 8], blocks=1, dropout=0.2)
+LATE = parameters.SymmetricLatePooling(
+    name="symmetric_late_pooling", widths=[4, 8, 8], blocks=1, dropout=0.2
+)
 
 
 def trained(network, size: int, seed: int = 0) -> keras.Model:
@@ -178,12 +182,37 @@ def test_the_faces_tell_the_range(converted):
     assert some.SerializeToString() != others.SerializeToString()
 
 
+def test_a_quantised_network_can_be_quantised_anew(converted):
+    before = quantize(converted, FACES)
+    between = dequantized(before)
+    after = quantize(between, FACES)
+    kinds, original = (
+        Counter(node.op_type for node in model.graph.node) for model in (between, converted)
+    )
+    assert not {"QuantizeLinear", "DequantizeLinear"} & set(kinds)
+    for kind in ("Conv", "Relu", "MaxPool"):
+        assert kinds[kind] == original[kind]
+
+    def weights(model) -> list[np.ndarray]:
+        constants = map(onnx.numpy_helper.to_array, model.graph.initializer)
+        return [values for values in constants if values.dtype == np.int8 and values.ndim == 4]
+
+    for one, other in zip(weights(before), weights(after), strict=True):
+        assert np.array_equal(one, other)
+    logits = predict_logits(between, FACES)
+    rounding = np.abs(predict_logits(before, FACES) - logits).mean()
+    assert 0 < rounding < 0.1 * np.abs(logits - logits.mean(axis=0)).mean()
+    # Weights that are rounded already lose nothing more.
+    assert np.abs(predict_logits(after, FACES) - logits).mean() < 1.5 * rounding
+
+
 # ---------------------------------------------------------------- conversion
 
 
 NETWORKS = {
     "residual, resized": (RESIDUAL, 32),
     "residual": (RESIDUAL, 48),
+    "symmetric_late_pooling, resized": (LATE, 40),
     "five_layer": (parameters.FiveLayer(name="five_layer", dropout=0.2), 48),
     "five_block, resized": (parameters.FiveBlock(name="five_block", dropout=0.2), 40),
 }
@@ -390,9 +419,11 @@ def test_a_committee_is_calibrated_as_one(repository):
         export.main("tiny", settings)
     assert {name: (models / name).read_bytes() for name in alone} == alone
 
-    teacher = convert(served_model(trained(RESIDUAL, 40, seed=1), 40))
+    teacher = quantize(convert(served_model(trained(RESIDUAL, 40, seed=1), 40)), FACES)
     (models / "teachers").mkdir()
     onnx.save(teacher, models / "teachers" / "2-0a.onnx")
+    # It is quantised anew, as the network beside it.
+    teacher = to_precision(dequantized(teacher), settings.export, FACES[::-1])
     export.main("tiny", settings)
     for name, own in alone.items():
         whole = onnx.load(models / name)
