@@ -1,7 +1,7 @@
 """experiments/params.yaml as types: every run as complete as a dataset's block of params.yaml."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -17,6 +17,8 @@ class Settings(Section):
 
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     """It is trained once with each; they take the place of train.seed."""
+    copies: Literal["removed", "kept"]
+    """What becomes of the Training images that stand in a test split as well."""
     balance: Balance
     train: Train
 

@@ -2,8 +2,8 @@
 
 `python -m stages.report --readme` writes the tables of README.md anew instead. They stand
 between `<!-- metrics DATASET -->` (one model in full), `<!-- models DATASET DATASET … -->` (a row
-for each), `<!-- peers -->` (what `python -m benchmarks.peers` measured) or `<!-- balancing -->`
-(what experiments/ compared) and `<!-- end -->`. No figure in them is typed.
+for each), `<!-- peers -->` (what `python -m benchmarks.peers` measured), `<!-- balancing -->` or
+`<!-- copies -->` (what experiments/ compared) and `<!-- end -->`. No figure in them is typed.
 """
 
 import argparse
@@ -100,12 +100,14 @@ def peers_table() -> str:
             f"{peer['accuracy']:.3f} ({peer['accuracy_low']:.3f} – {peer['accuracy_high']:.3f})",
             f"{peer['macro_f1']:.3f} ({peer['macro_f1_low']:.3f} – {peer['macro_f1_high']:.3f})",
             f"{peer['median_ms']:.2f}",
+            f"{peer['times_fer']:.2f}",
             f"{peer['peak_mib']:.0f} MiB",
             f"{peer['import_seconds']:.1f} s",
         ]
         for peer in pd.read_csv(PEERS).to_dict("records")
     ]
-    headers = ["on PrivateTest", "accuracy", "macro-F1", "ms a face", "peak memory", "import"]
+    costs = ["ms a face", "times fer", "peak memory", "import"]
+    headers = ["on PrivateTest", "accuracy", "macro-F1", *costs]
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
 
 
@@ -122,6 +124,22 @@ def balancing_table() -> str:
         if run["run"] == "base" or run["run"].startswith("balance-")
     ]
     headers = ["on PublicTest", *names.values()]
+    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def copies_table() -> str:
+    """Format what copies of test images in Training are worth as a Markdown table."""
+    runs = pd.read_csv(EXPERIMENTS, index_col="run")
+    columns = {
+        "accuracy": "accuracy",
+        "accuracy_copies": "of the copies",
+        "accuracy_deduplicated": "of the others",
+    }
+    rows = [
+        [f"copies {kind}", *(f"{runs.loc[run, column]:.3f}" for column in columns)]
+        for run, kind in (("copies-removed", "left out"), ("copies-kept", "kept"))
+    ]
+    headers = ["on PublicTest", *columns.values()]
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
 
 
@@ -155,9 +173,11 @@ def with_fresh_tables(text: str) -> str:
                 table = peers_table()
             case "balancing":
                 table = balancing_table()
+            case "copies":
+                table = copies_table()
         return f"{mark}\n{table}\n\n"
 
-    marks = r"(<!-- (metrics|models|peers|balancing)((?: [\w-]+)*) -->\n).*?(?=<!-- end -->)"
+    marks = r"(<!-- (metrics|models|peers|balancing|copies)((?: [\w-]+)*) -->\n).*?(?=<!-- end -->)"
     return re.sub(marks, fresh, text, flags=re.DOTALL)
 
 

@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from experiments import compare, settings
-from experiments.run import judge
+from experiments.run import judge, with_copies
 from experiments.settings import load_experiments
 from stages import report
+from stages.artifacts import Artifacts
 from stages.errors import UserError
 from stages.fer_csv import EMOTIONS
 
@@ -79,7 +80,8 @@ def test_a_run_is_judged_on_public_test_and_resumes(tmp_path):
         "labels": labels,
         "row": np.arange(150, dtype=np.int32) + 2,
         "split": np.repeat([0, 1, 2], 50).astype(np.uint8),
-        "copy_in_training": np.zeros(150, bool),
+        # The first ten of PublicTest.
+        "copy_in_training": np.isin(np.arange(150), range(50, 60)),
     }
     change(
         lambda document: document["base"]["train"].update(
@@ -92,12 +94,46 @@ def test_a_run_is_judged_on_public_test_and_resumes(tmp_path):
     resume = tmp_path / ".resume.npz"
     result = judge(tiny, faces, resume)
     assert set(result) == {
-        *("accuracy", "macro_f1", "min_recall", "recall", "parameters", "images", "minutes")
+        *("accuracy", "accuracy_deduplicated", "accuracy_copies", "macro_f1", "min_recall"),
+        *("recall", "parameters", "images", "minutes"),
     }
+    whole = 0.2 * result["accuracy_copies"] + 0.8 * result["accuracy_deduplicated"]
+    assert result["accuracy"] == pytest.approx(whole)
     assert set(result["recall"]) == set(EMOTIONS)
     assert result["images"] == 8 * 7  # 50 Training faces: eight of the first emotion at most
     assert result["minutes"] > 0
     assert not resume.exists()
+
+
+def test_copies_of_test_images_are_taken_back_into_training(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, 48, 48), dtype=np.uint8)
+    # Line 3 is line 5 with another label; line 2 was rejected for another reason.
+    usage = [("0", images[0], "Training"), ("6", images[1], "Training")]
+    usage += [("2", images[2], "Training"), ("4", images[1], "PublicTest")]
+    files = Artifacts("tiny")
+    files.data.mkdir(parents=True)
+    lines = [f"{label},{' '.join(map(str, image.ravel()))},{use}" for label, image, use in usage]
+    (files.data / "raw.csv").write_text("\n".join(["emotion,pixels,Usage", *lines]))
+    (files.data / "quarantine.csv").write_text(
+        "row,check,observed\n2,flat,0\n3,copy_of_test_image,5\n"
+    )
+    faces = {
+        "images": images[[2, 1]],
+        "labels": np.array([2, 4], np.uint8),
+        "split": np.array([0, 1], np.uint8),
+        "row": np.array([4, 5], np.int32),
+        "copy_in_training": np.array([False, True]),
+    }
+    found = with_copies(faces, files)
+    assert {name: array.dtype for name, array in found.items()} == {
+        name: array.dtype for name, array in faces.items()
+    }
+    np.testing.assert_array_equal(found["images"], images[[2, 1, 1]])
+    assert found["labels"].tolist() == [2, 4, 6]
+    assert found["split"].tolist() == [0, 1, 0]
+    assert found["row"].tolist() == [4, 5, 3]
+    assert found["copy_in_training"].tolist() == [False, True, False]
 
 
 def write_results(recall_of_fear: dict[str, float]) -> None:
@@ -105,6 +141,8 @@ def write_results(recall_of_fear: dict[str, float]) -> None:
         recall = dict.fromkeys(EMOTIONS, 0.5) | {"fear": recall_of_fear.get(name, 0.5)}
         figures = {
             "accuracy": 0.6,
+            "accuracy_deduplicated": 0.59,
+            "accuracy_copies": 0.9 if name == "copies-kept" else 0.7,
             "macro_f1": 0.55,
             "min_recall": 0.5,
             "recall": recall,
@@ -125,7 +163,7 @@ def test_the_page_holds_the_means_and_half_the_range():
     row = next(line for line in page.splitlines() if line.startswith("| oversample"))
     cells = [cell.strip() for cell in row.split("|")[2:-1]]
     assert cells[:3] == ["2", "0.590 ± 0.010", "0.550 ± 0.000"]
-    assert cells[3 + EMOTIONS.index("fear")] == "0.700"
+    assert cells[5 + EMOTIONS.index("fear")] == "0.700"
     assert cells[-3:] == ["1,234,567", "28,005", "3.2"]
     assert page.count("| base ") == 2
     assert Path("experiments/recall.png").stat().st_size > 5000
@@ -146,6 +184,23 @@ def test_the_page_says_in_words_whom_it_helped():
     ) in page
 
 
+def test_the_page_says_what_copies_are_worth():
+    write_results({})
+    # A tenth of the images are copies.
+    for name, copies in (("copies-kept", 0.9), ("copies-removed", 0.7)):
+        path = compare.RESULTS / f"{name}.json"
+        figures = json.loads(path.read_text())["seed 0"] | {"accuracy": 0.9 * 0.59 + 0.1 * copies}
+        path.write_text(json.dumps({"seed 0": figures}))
+    compare.main()
+    page = Path("experiments/README.md").read_text()
+    assert (
+        "Keeping them adds +20.0 points on the copies, which is +2.0 on all images together; "
+        "on the others it makes +0.0."
+    ) in page
+    kept = next(line for line in page.splitlines() if line.startswith("| kept"))
+    assert [cell.strip() for cell in kept.split("|")[5:7]] == ["0.590", "0.900"]
+
+
 def test_the_readme_takes_the_figures_of_balancing():
     write_results({"balance-oversample": 0.7})
     compare.main()
@@ -155,6 +210,22 @@ def test_the_readme_takes_the_figures_of_balancing():
     assert rows[2:5] == ["no balancing", "weights_balanced", "weights_square_root"]
     oversample = next(line for line in text.splitlines() if line.startswith("| oversample"))
     assert oversample.split("|")[3 + 1 + EMOTIONS.index("fear")].strip() == "0.700"
+
+
+def test_the_readme_takes_the_figures_of_copies():
+    write_results({})
+    compare.main()
+    text = report.with_fresh_tables("<!-- copies -->\nold\n<!-- end -->\n")
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    assert rows[0] == ["on PublicTest", "accuracy", "of the copies", "of the others"]
+    assert rows[2:] == [
+        ["copies left out", "0.590", "0.700", "0.590"],
+        ["copies kept", "0.590", "0.900", "0.590"],
+    ]
 
 
 def test_what_is_committed_was_made_of_the_committed_results():

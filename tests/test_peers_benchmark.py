@@ -1,14 +1,25 @@
 """The peer benchmark: a contender in its own process, how it is judged, and the page."""
 
 import csv
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.peers import Contender, compare, judge, measure, our_models, write
+from benchmarks.peers import (
+    FER_DEFAULT,
+    Contender,
+    beside_fer,
+    compare,
+    judge,
+    measure,
+    our_models,
+    write,
+)
 from recognizer.classifier import Classifier
 from stages.fer_csv import EMOTIONS
 from tests.model_fixture import LABELS, write_tiny_model
@@ -60,6 +71,21 @@ def test_the_table_and_the_page_come_from_what_was_measured(tmp_path):
     assert "95th percentile of 20 faces" in page
     line = next(line for line in page.splitlines() if line.startswith("| tiny"))
     assert "`0123`" in line and f"{row.accuracy:.4f} (" in line and f"{row.median_ms:.2f}" in line
+
+
+def test_times_stand_beside_those_of_fer_by_default(tmp_path):
+    model = write_tiny_model(tmp_path / "model.onnx")
+    (row,) = compare([contender(model)], IMAGES, TRUTH, 20, tmp_path)
+    assert row.times_fer is None
+    rows = [
+        replace(row, name=name, median_ms=milliseconds)
+        for name, milliseconds in (("ours", 1.0), (FER_DEFAULT, 0.5), ("`fer`, slow", 20.0))
+    ]
+    assert [found.times_fer for found in beside_fer(rows)] == [2, 1, 40]
+    write(beside_fer(rows), 20, ["ours"], tmp_path / "peers.csv")
+    ours, *_ = csv.DictReader((tmp_path / "peers.csv").read_text().splitlines())
+    assert float(ours["times_fer"]) == 2
+    assert "| times fer |" in re.sub(" +", " ", (tmp_path / "peers.md").read_text())
 
 
 def test_a_contender_that_fails_shows_why(tmp_path):
