@@ -100,7 +100,7 @@ def peers_table() -> str:
             f"{peer['accuracy']:.3f} ({peer['accuracy_low']:.3f} – {peer['accuracy_high']:.3f})",
             f"{peer['macro_f1']:.3f} ({peer['macro_f1_low']:.3f} – {peer['macro_f1_high']:.3f})",
             f"{peer['median_ms']:.2f}",
-            f"{peer['times_fer']:.2f}",
+            "–" if pd.isna(peer["times_fer"]) else f"{peer['times_fer']:.2f}",
             f"{peer['peak_mib']:.0f} MiB",
             f"{peer['import_seconds']:.1f} s",
         ]
