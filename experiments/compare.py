@@ -41,8 +41,8 @@ COMPARISONS = {
         "Copies of test images",
         "Some images of PublicTest stand in Training as well, to the last pixel. `validate` takes "
         "them out of Training; whoever trains on the CSV as it is keeps them. Here both, with a "
-        "network that learns Training by heart, as published recipes do in hundreds of epochs: "
-        "twice the epochs, and hardly changed faces.",
+        "network that is left to learn Training by heart, by twice the epochs and hardly changed "
+        "faces: one that does not learn the copies gains nothing by them.",
     ),
 }
 """Title and introduction by the first word of a run's name."""
@@ -139,8 +139,10 @@ def worth_of_copies(table: pd.DataFrame) -> str:
     # The accuracy of all images is the mean of the two, weighted by how many there are of each.
     share = (whole - others) / (copies - others)
     return (
-        f"Keeping them adds {copies:+.1f} points on the copies, which is {share * copies:+.1f} on "
-        f"all images together; on the others it makes {others:+.1f}."
+        f"Keeping them makes {whole:+.1f} points of accuracy. The copies' part in that is "
+        f"{share * copies:+.1f} ({copies:+.1f} on them alone), that of all other images "
+        f"{(1 - share) * others:+.1f} ({others:+.1f} on them alone), which tells how much is "
+        "chance."
     )
 
 
