@@ -1,6 +1,6 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
-.PHONY: help repro test serve detector lint lock
+.PHONY: help repro test serve lint lock
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -16,9 +16,6 @@ test: .venv/development  ## Run the whole test suite
 
 serve: .venv/serving  ## Serve the FER-2013 model on http://127.0.0.1:8000
 	python -m api
-
-detector: .venv/serving  ## Fetch the model of the face detector yunet and check its digest
-	python -m recognizer.detector_file
 
 lint: .venv/development  ## Check style and formatting
 	ruff check .

@@ -7,7 +7,6 @@ options.py       what a request can ask for beside its image
 model_source.py  where a model comes from: a file, or a git revision
 served_model.py  one version of the model: loading, ready or failed
 served_models.py all versions, and which of them a request means
-detectors.py     the face detectors, shared by all of them
 image_files.py   the image files in a request, however it packs them
 tensors.py       the tensors in a request of the Open Inference Protocol
 slots.py         inferences at the same time, and the wait for them

@@ -11,7 +11,6 @@ from starlette.requests import HTTPConnection
 from api.errors import invalid_parameter
 from api.schemas import request_schema
 from recognizer.faces import DETECTORS
-from recognizer.recognizer import ENHANCEMENTS
 
 
 class VersionOption(BaseModel):
@@ -31,18 +30,12 @@ class Options(VersionOption):
     """Which version shall answer, how faces are found, and which are answered."""
 
     faces: Literal[tuple(DETECTORS)] = Field(
-        "haar",
-        description="How faces are found. `whole` takes the whole image as one face; a server may"
-        " have no `yunet`.",
+        "yunet",
+        description="How faces are found. `whole` takes the whole image as one face.",
     )
     align: bool = Field(
         True,
         description="Turn each face upright, where the detector tells how it is turned.",
-    )
-    enhance: Literal[tuple(ENHANCEMENTS)] = Field(
-        "none",
-        description="What is done to the pictures of the faces first: `contrast` evens out their"
-        " contrast, `denoise` smooths them.",
     )
     min_confidence: float = Field(
         0,

@@ -259,7 +259,7 @@ class ServedVersions(Schema):
 
     models: list[ServedVersion]
     detectors: list[str] = Field(
-        description="What `faces` may be on this server.", examples=[["haar", "whole"]]
+        description="What `faces` may be on this server.", examples=[["yunet", "whole"]]
     )
 
 

@@ -9,13 +9,12 @@ from time import perf_counter
 
 import numpy as np
 
-from api.detectors import Detectors
 from api.model_source import Files, Revision
 from api.options import Options
 from api.schemas import ImageSize
 from recognizer.errors import ImageError, ModelError
-from recognizer.faces import SIZE
-from recognizer.image import decode
+from recognizer.faces import SIZE, Detector
+from recognizer.image import Image, decode
 from recognizer.recognizer import RecognizedFace, Recognizer
 
 log = logging.getLogger(__name__)
@@ -49,7 +48,11 @@ class ServedModel:
     name = "emotion"
 
     def __init__(
-        self, source: Files | Revision, detectors: Detectors, max_pixels: int, max_faces: int
+        self,
+        source: Files | Revision,
+        detectors: dict[str, Detector],
+        max_pixels: int,
+        max_faces: int,
     ):
         self.source = source
         self.detectors = detectors
@@ -98,11 +101,11 @@ class ServedModel:
 
     def _warm_up(self) -> None:
         """Run every detector and the model once, and look at what the model answers."""
-        blank = np.zeros((SIZE, SIZE), np.uint8)
+        blank = np.zeros((SIZE, SIZE, 3), np.uint8)
         try:
-            for name in self.detectors.names:
-                Recognizer(self.classifier, self.detectors[name]).recognize(blank)
-            probabilities = self.classifier.predict(blank[None])
+            for detector in self.detectors.values():
+                Recognizer(self.classifier, detector).recognize(Image.of(blank))
+            probabilities = self.classifier.predict(blank[None, ..., 0])
         except Exception as error:  # onnxruntime's exceptions have no other class in common
             reason = " ".join(str(error).split())
             raise ModelError(f"{self}: the warm-up inference failed: {reason}") from error
@@ -116,23 +119,19 @@ class ServedModel:
         ------
         ImageError
             The bytes are no image that can be used.
-        DetectorError
-            This server has no such detector.
         """
-        recognizer = Recognizer(
-            self.classifier, self.detectors[options.faces], options.align, options.enhance
-        )
+        recognizer = Recognizer(self.classifier, self.detectors[options.faces], options.align)
         times = [perf_counter()]
         image = decode(data, self.max_pixels)
         times.append(perf_counter())
-        found = recognizer.detector.detect(image)
+        found = recognizer.detect(image)
         times.append(perf_counter())
         sure = [face for face in found if face.confidence >= options.min_confidence]
         faces = recognizer.classify(image, sure[: self.max_faces])
         times.append(perf_counter())
         seconds = [end - start for start, end in pairwise(times)]
         return Recognition(
-            ImageSize(width=image.shape[1], height=image.shape[0]),
+            ImageSize(width=image.width, height=image.height),
             faces,
             len(sure) > len(faces),
             dict(zip(("decode", "detect", "classify"), seconds, strict=True)),

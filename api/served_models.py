@@ -4,17 +4,17 @@ import re
 
 from fastapi import HTTPException, Request, Response
 
-from api.detectors import Detectors
 from api.model_source import sources
 from api.served_model import LOADING, ServedModel
 from api.settings import Settings
+from recognizer.faces import DETECTORS, build_detector
 
 
 class ServedModels:
     """The versions that the settings ask for, side by side; the first answers by default."""
 
     def __init__(self, settings: Settings):
-        self.detectors = Detectors(settings)
+        self.detectors = {name: build_detector(name) for name in DETECTORS}
         self.all = [
             ServedModel(source, self.detectors, settings.max_pixels, settings.max_faces)
             for source in sources(settings)
@@ -28,14 +28,13 @@ class ServedModels:
     @property
     def problem(self) -> str | None:
         """Why not everything that the settings ask for is ready; None once it is."""
-        problems = [*(model.problem for model in self.all), self.detectors.problem]
+        problems = [model.problem for model in self.all]
         if LOADING in problems:
             return LOADING
         return next(filter(None, problems), None)
 
     def load(self) -> None:
-        """Build the detectors and load one version after the other."""
-        self.detectors.build()
+        """Load one version after the other."""
         for model in self.all:
             model.load()
 

@@ -34,15 +34,6 @@ class Settings(BaseSettings):
     extra_model_revs: Annotated[tuple[str, ...], NoDecode] = ()
     """Further git revisions whose `model_path` is served side by side with the first."""
 
-    yunet_path: Path | None = None
-    """The model file of the detector `yunet`; by default where `make detector` puts it.
-
-    Without that file there is no such detector; a file that is named here must be there.
-    """
-
-    yunet_sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None = None
-    """The digest that this file must have; by default that of the one `make detector` fetches."""
-
     max_head_bytes: Count = 64 * 1024
     """Largest head of a request: its first line and its header fields. More is answered 431."""
 

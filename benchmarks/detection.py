@@ -32,9 +32,9 @@ from tqdm import tqdm
 from benchmarks.scenes import HEIGHT, WIDTH, paste
 from recognizer import detector_file
 from recognizer.classifier import Classifier
+from recognizer.detectors.yunet import YuNetDetector
 from recognizer.faces import SIZE, Box, Detector, Face, Square, WholeImage, build_detector
 from recognizer.recognizer import Recognizer
-from recognizer.yunet import YuNetDetector
 from stages.artifacts import Artifacts, written_atomically
 
 FER2013 = Artifacts("fer2013")

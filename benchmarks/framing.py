@@ -30,9 +30,16 @@ from sklearn.linear_model import Ridge
 from benchmarks.detection import TRAINING, sample
 from benchmarks.scenes import paste
 from recognizer import detector_file
-from recognizer.detection import Square
+from recognizer.detectors.base import Square
+from recognizer.detectors.yunet import (
+    FRAMING,
+    YuNetDetector,
+    box_square,
+    corrected,
+    features,
+    relative,
+)
 from recognizer.framing import SIZE
-from recognizer.yunet import FRAMING, YuNetDetector, box_square, corrected, features, relative
 from stages.artifacts import written_atomically
 
 RESULT = Path(__file__).with_suffix(".md")

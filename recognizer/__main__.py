@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from recognizer import detector_file
 from recognizer.answers import ANNOTATED_VIDEOS, TIMELINES, Run
 from recognizer.classifier import Classifier
 from recognizer.csv_table import CsvTable
@@ -19,10 +18,9 @@ from recognizer.destination import Destination, choose_destination
 from recognizer.errors import DetectorError, ModelError, OutputError, WorkersError
 from recognizer.faces import DETECTORS
 from recognizer.inputs import PHOTO_SUFFIXES, Input, find_inputs
-from recognizer.recognizer import ENHANCEMENTS
 from recognizer.terminal import json_line, table_head, table_lines
 from recognizer.timeline import need_matplotlib
-from recognizer.tracking import TIME_CONSTANT
+from recognizer.video.tracking import TIME_CONSTANT
 from recognizer.work import Answer, Job, load
 from recognizer.workers import Workers, dask_cluster, local_processes
 
@@ -30,7 +28,6 @@ ROOT = Path(__file__).parents[1]
 """Of the repository: its models are found from wherever the command is typed."""
 
 MODEL = ROOT / "models/fer2013/model.onnx"
-YUNET = ROOT / detector_file.PATH
 
 
 def main() -> int:
@@ -64,9 +61,7 @@ def _run(arguments: argparse.Namespace) -> int:
         model=arguments.model.absolute(),
         faces=arguments.faces,
         align=arguments.align,
-        enhance=arguments.enhance,
         min_confidence=arguments.min_confidence,
-        yunet=arguments.yunet.absolute(),
     )
     classifier = load(job).classifier
     if arguments.dask or arguments.workers > 1:
@@ -152,7 +147,7 @@ def _table(
         return nullcontext()
     settings = (
         f"faces={arguments.faces} align={'yes' if arguments.align else 'no'}"
-        f" enhance={arguments.enhance} min_confidence={arguments.min_confidence:g}"
+        f" min_confidence={arguments.min_confidence:g}"
         f" every={arguments.every} smooth={arguments.smooth:g}"
     )
     return CsvTable(arguments.csv, classifier.labels, classifier.version, settings)
@@ -230,9 +225,8 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--faces",
         choices=list(DETECTORS),
-        default="haar",
-        help="haar: OpenCV's frontal cascade (default); yunet: a network that also finds turned"
-        " faces; whole: each picture is one face",
+        default="yunet",
+        help="yunet: find the faces in each photo (default); whole: each photo is one face",
     )
     group.add_argument(
         "--align",
@@ -248,24 +242,11 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
         help="leave out faces of which the detector is less sure, 0 to 1 (default: 0)",
     )
     group.add_argument(
-        "--enhance",
-        choices=list(ENHANCEMENTS),
-        default="none",
-        help="what is done to the pictures of the faces first (default: none)",
-    )
-    group.add_argument(
         "--model",
         type=Path,
         default=MODEL,
         metavar="FILE",
         help=f"another model (default: {MODEL.relative_to(ROOT)})",
-    )
-    group.add_argument(
-        "--yunet",
-        type=Path,
-        default=YUNET,
-        metavar="FILE",
-        help=f"the file of --faces yunet (default: {YUNET.relative_to(ROOT)})",
     )
 
 

@@ -12,8 +12,8 @@ from recognizer.atomic import replaced_atomically, writing
 from recognizer.drawing import draw
 from recognizer.errors import OutputError, VideoError
 from recognizer.recognizer import RecognizedFace
-from recognizer.tracking import TrackedFace
-from recognizer.video import Video
+from recognizer.video.reader import Video
+from recognizer.video.tracking import TrackedFace
 
 
 def annotate_photo(data: bytes, faces: Sequence[RecognizedFace], path: Path) -> None:
@@ -68,7 +68,7 @@ def annotated_video(
         The source is no video that can be decoded.
     """
     with Video(source) as video, replaced_atomically(path) as temporary:
-        frames = video.frames(colour=True)
+        frames = video.frames()
         height, width = _even(draw(video.first, [])).shape[:2]
         code = cv2.VideoWriter_fourcc(*"mp4v")
         writer = cv2.VideoWriter(str(temporary), code, video.rate, (width, height))

@@ -15,12 +15,12 @@ from recognizer.destination import Destination
 from recognizer.errors import VideoError
 from recognizer.inputs import Input
 from recognizer.timeline import Timeline
-from recognizer.tracking import Tracker
-from recognizer.video import Frame, Video
+from recognizer.video.reader import Frame, Video
+from recognizer.video.tracking import Tracker
 from recognizer.work import Answer, Job, recognize_frames, recognize_photos
 from recognizer.workers import CHUNK, Workers
 
-CHUNK_PIXELS = 8_000_000
+CHUNK_BYTES = 8_000_000
 """Of all frames in a chunk together; Dask warns of tasks larger than 10 MB."""
 
 ANNOTATED_VIDEOS = (".mp4",)
@@ -72,7 +72,7 @@ class Run:
         answers = self.workers.map(
             partial(recognize_frames, self.job, path),
             _until_broken(video.frames(self.every), broken),
-            min(CHUNK, max(1, CHUNK_PIXELS // video.first[..., 0].size)),
+            min(CHUNK, max(1, CHUNK_BYTES // video.first.size)),
         )
         total = -(-video.announced // self.every) or None
         with ExitStack() as stack:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from recognizer.atomic import writing
 from recognizer.errors import OutputError
 from recognizer.recognizer import RecognizedFace
-from recognizer.tracking import TrackedFace
+from recognizer.video.tracking import TrackedFace
 from recognizer.work import Answer
 
 BEFORE = ["path", "frame", "seconds", "person", "x", "y", "width", "height", "confidence"]

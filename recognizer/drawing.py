@@ -8,7 +8,7 @@ import numpy as np
 
 from recognizer.faces import Box
 from recognizer.recognizer import RecognizedFace
-from recognizer.tracking import TrackedFace
+from recognizer.video.tracking import TrackedFace
 
 COLOURS = {
     "angry": "#ee6f3b",

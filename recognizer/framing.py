@@ -5,7 +5,7 @@ from math import atan2, ceil, cos, sin
 import cv2
 import numpy as np
 
-from recognizer.detection import Box, Point, Square
+from recognizer.detectors.base import Box, Point, Square
 
 SIZE = 48
 """Height and width of a face in pixels, as in FER-2013."""
@@ -30,7 +30,7 @@ def crop(image: np.ndarray, box: Box, frame: float = 1.0) -> np.ndarray:
 
     Parameters
     ----------
-    image : uint8 [H, W]
+    image : uint8 [H, W] or [H, W, 3]
     box : Box
         It overlaps the image.
     frame : float
@@ -38,7 +38,7 @@ def crop(image: np.ndarray, box: Box, frame: float = 1.0) -> np.ndarray:
 
     Returns
     -------
-    uint8 [48, 48]
+    uint8 [48, 48], or [48, 48, 3]
     """
     side = max(1, round(max(box.width, box.height) * frame))
     rows, top, height = _span(box.y + (box.height - side) / 2, side, image.shape[0])
@@ -94,21 +94,21 @@ def cut_out(image: np.ndarray, square: Square, size: int = SIZE) -> np.ndarray:
 
     Parameters
     ----------
-    image : uint8 [H, W]
+    image : uint8 [H, W] or [H, W, 3]
     square : Square
     size : int
         Height and width of the result in pixels.
 
     Returns
     -------
-    uint8 [size, size]
+    uint8 [size, size], or [size, size, 3]
     """
     centre, side = np.array([square.x, square.y]), square.side
     across = np.array([cos(square.angle), sin(square.angle)])
     down = np.array([-sin(square.angle), cos(square.angle)])
 
     # Only the part of the image that is needed: OpenCV cannot turn a very large one.
-    corner = np.clip(centre - side, 0, np.array(image.shape[::-1]) - 1).astype(int)
+    corner = np.clip(centre - side, 0, np.array(image.shape[1::-1]) - 1).astype(int)
     far = np.ceil(centre + side).astype(int)
     part = image[corner[1] : max(corner[1] + 1, far[1]), corner[0] : max(corner[0] + 1, far[0])]
 

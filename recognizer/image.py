@@ -1,4 +1,6 @@
-"""From the bytes of an image file to a grey image, safely."""
+"""From the bytes of an image file to pixels, safely."""
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -10,11 +12,42 @@ MAX_PIXELS = 50_000_000
 """Width · height of what today's phones take at most."""
 
 
-def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Decode a JPEG, PNG, WebP, BMP or TIFF of any colour type to grey levels.
+@dataclass(frozen=True)
+class Image:
+    """A decoded image; its pixels may be fewer than the file has."""
 
-    The EXIF orientation is applied. Colours become their luma, 16 bits become 8, an alpha
-    channel is left out. Of an animation or a file of several pages, the first is taken.
+    pixels: np.ndarray
+    """uint8 [h, w, 3], BGR."""
+    width: int
+    """Of the file in pixels, after its EXIF orientation is applied; w or more."""
+    height: int
+    """Of the file in pixels; h or more."""
+
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> "Image":
+        """An image that is as large as its pixels, uint8 [H, W, 3], BGR.
+
+        Raises
+        ------
+        ValueError
+            Another type or shape, or no pixels.
+        """
+        if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,) or not pixels.size:
+            shape = ", ".join(map(str, pixels.shape))
+            raise ValueError(f"pixels: expected uint8 [H, W, 3], got {pixels.dtype} [{shape}]")
+        return cls(pixels, pixels.shape[1], pixels.shape[0])
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the file for each of `pixels`, along one axis; 1 or more."""
+        return self.width / self.pixels.shape[1]
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image:
+    """Decode a JPEG, PNG, WebP, BMP or TIFF of any colour type.
+
+    The EXIF orientation is applied. 16 bits become 8, an alpha channel is left out. Of an
+    animation or a file of several pages, the first is taken.
 
     Parameters
     ----------
@@ -25,7 +58,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
     Returns
     -------
-    uint8 [H, W]
+    Image
 
     Raises
     ------
@@ -43,12 +76,12 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             f" {header.pixels:,}, at most {max_pixels:,} are accepted"
         )
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_BGR)
     except cv2.error as error:
         raise _undecodable(header.format) from error
-    if image is None:
+    if pixels is None:
         raise _undecodable(header.format)
-    return image
+    return Image.of(pixels)
 
 
 def _undecodable(name: str) -> ImageError:

@@ -1,14 +1,14 @@
-"""From a grey image to the emotion of every face in it."""
+"""From an image to the emotion of every face in it."""
 
-from collections.abc import Callable
 from dataclasses import astuple, dataclass
 
 import cv2
 import numpy as np
 
 from recognizer.classifier import Classifier
-from recognizer.detection import Box, Detector, Face, Point, Square
+from recognizer.detectors.base import Box, Detector, Face, Point, Square
 from recognizer.framing import SIZE, box_square, crop, cut_out, eye_square
+from recognizer.image import Image
 
 
 @dataclass(frozen=True)
@@ -38,36 +38,28 @@ class Recognizer:
     align : bool
         Turn each face upright: to its `square` if it has one, else until its eyes are level. A
         face with neither stays as it is.
-    enhance : str
-        A key of `ENHANCEMENTS`, for the pictures of the faces.
     """
 
-    def __init__(
-        self,
-        classifier: Classifier,
-        detector: Detector,
-        align: bool = True,
-        enhance: str = "none",
-    ):
-        if enhance not in ENHANCEMENTS:
-            raise ValueError(f"enhance: expected {', '.join(ENHANCEMENTS)}, got {enhance!r}")
+    def __init__(self, classifier: Classifier, detector: Detector, align: bool = True):
         self.classifier = classifier
         self.detector = detector
         self.align = align
-        self.enhance = enhance
 
-    def recognize(self, image: np.ndarray) -> list[RecognizedFace]:
-        """Find and classify the faces in a grey image, uint8 [H, W]; the largest comes first."""
-        if image.dtype != np.uint8 or image.ndim != 2 or not image.size:
-            shape = ", ".join(map(str, image.shape))
-            raise ValueError(f"image: expected uint8 [H, W], got {image.dtype} [{shape}]")
-        return self.classify(image, self.detector.detect(image))
+    def recognize(self, image: Image) -> list[RecognizedFace]:
+        """Find and classify the faces in an image; the largest comes first."""
+        return self.classify(image, self.detect(image))
 
-    def classify(self, image: np.ndarray, faces: list[Face]) -> list[RecognizedFace]:
-        """Tell the emotion of faces that this detector found in the image, in their order."""
-        shown = [self._cut_out(image, face) for face in faces]
-        pictures = np.array([picture for _, picture in shown], np.uint8).reshape(-1, SIZE, SIZE)
-        rows = self.classifier.predict(pictures)
+    def detect(self, image: Image) -> list[Face]:
+        """Find the faces in an image, in pixels of its file; the largest comes first."""
+        return [_scaled(face, image) for face in self.detector.detect(image.pixels)]
+
+    def classify(self, image: Image, faces: list[Face]) -> list[RecognizedFace]:
+        """Classify faces of an image, given in pixels of its file; they stay in their order."""
+        squares = [self._square(face) for face in faces]
+        crops = np.array(
+            [self._crop(image, *pair) for pair in zip(faces, squares, strict=True)], np.uint8
+        ).reshape(-1, SIZE, SIZE)
+        rows = self.classifier.predict(crops)
         labels = self.classifier.labels
         return [
             RecognizedFace(
@@ -78,41 +70,47 @@ class Recognizer:
                 square,
                 face.eyes,
             )
-            for face, (square, _), row in zip(faces, shown, rows, strict=True)
+            for face, square, row in zip(faces, squares, rows, strict=True)
         ]
 
-    def _cut_out(self, image: np.ndarray, face: Face) -> tuple[Square, np.ndarray]:
-        """The square of a face, and the picture in it as the model gets it."""
+    def _square(self, face: Face) -> Square:
+        """The square that is classified, in pixels of the image's file."""
         frame = self.detector.frame
-        if self.align and (face.square or face.eyes):
-            # Rounded before, so that who cuts it out again sees the same.
-            square = _rounded(face.square or eye_square(face.box, face.eyes, frame))
-            picture = cut_out(image, square)
+        if not self.align or not (face.square or face.eyes):
+            square = box_square(face.box, frame)
         else:
-            square = _rounded(box_square(face.box, frame))
-            picture = crop(image, face.box, frame)
-        return square, ENHANCEMENTS[self.enhance](picture)
+            square = face.square or eye_square(face.box, face.eyes, frame)
+        # Rounded here, so that the square of the answer gives the same crop again.
+        return Square(*(round(value, DECIMALS) for value in astuple(square)))
+
+    def _crop(self, image: Image, face: Face, square: Square) -> np.ndarray:
+        """The grey crop for the classifier, uint8 [48, 48]."""
+        scale = image.scale
+        if self.align and (face.square or face.eyes):
+            small = Square(square.x / scale, square.y / scale, square.side / scale, square.angle)
+            picture = cut_out(image.pixels, small)
+        else:
+            box = Box(*(round(side / scale) for side in astuple(face.box)))
+            picture = crop(image.pixels, box, self.detector.frame)
+        return cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
 
 
-def _rounded(square: Square) -> Square:
-    return Square(*(round(value, DECIMALS) for value in astuple(square)))
+def _scaled(face: Face, image: Image) -> Face:
+    """A face in pixels of the image's file, from one in its `pixels`."""
+    scale = image.scale
+    if scale == 1:
+        return face
+    x, y, width, height = (round(scale * side) for side in astuple(face.box))
+    x, y = min(x, image.width - 1), min(y, image.height - 1)
+    box = Box(x, y, min(width, image.width - x), min(height, image.height - y))
+    square, eyes = face.square, face.eyes
+    if square:
+        square = Square(square.x * scale, square.y * scale, square.side * scale, square.angle)
+    if eyes:
+        left, right = ((round(scale * x, 1), round(scale * y, 1)) for x, y in eyes)
+        eyes = left, right
+    return Face(box, face.confidence, eyes, square)
 
-
-def _normalize_contrast(picture: np.ndarray) -> np.ndarray:
-    """Contrast-limited adaptive histogram equalization (Zuiderveld, Graphics Gems IV, 1994)."""
-    return cv2.createCLAHE(clipLimit=2.0, tileGridSize=(4, 4)).apply(picture)
-
-
-def _denoise(picture: np.ndarray) -> np.ndarray:
-    """Non-local means (Buades, Coll & Morel, Image Processing On Line 1, 2011)."""
-    return cv2.fastNlMeansDenoising(picture, h=5)
-
-
-ENHANCEMENTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "none": lambda picture: picture,
-    "contrast": _normalize_contrast,
-    "denoise": _denoise,
-}
 
 DECIMALS = 6
 """A float32 probability carries no more, and no square needs more."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from recognizer.recognizer import RecognizedFace
-from recognizer.tracking import TrackedFace
+from recognizer.video.tracking import TrackedFace
 from recognizer.work import Answer
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from recognizer.atomic import replaced_atomically, writing
 from recognizer.drawing import COLOURS
 from recognizer.errors import OutputError
-from recognizer.tracking import MAX_GAP, TrackedFace
+from recognizer.video.tracking import MAX_GAP, TrackedFace
 
 MOST_PERSONS = 8
 """Those in the most frames get a strip each; more would be too small to read."""

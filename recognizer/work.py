@@ -10,17 +10,16 @@ from functools import lru_cache
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from recognizer.annotate import annotate_photo
 from recognizer.classifier import Classifier
 from recognizer.destination import Destination
 from recognizer.errors import ImageError, ModelError
 from recognizer.faces import build_detector
-from recognizer.image import decode
+from recognizer.image import Image, decode
 from recognizer.inputs import PHOTO_SUFFIXES, Input
 from recognizer.recognizer import RecognizedFace, Recognizer
-from recognizer.video import Frame
+from recognizer.video.reader import Frame
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,8 @@ class Job:
     faces: str
     """A key of `DETECTORS`."""
     align: bool
-    enhance: str
-    """A key of `ENHANCEMENTS`."""
     min_confidence: float
     """Faces of which the detector is less sure are left out, 0 … 1."""
-    yunet: Path
-    """The model file of the detector `yunet`."""
     version: str | None = None
     """SHA-256 that the model file must have in this process; None takes any."""
     threads: int | None = None
@@ -96,11 +91,11 @@ def _recognize_photo(job: Job, annotated: Destination | None, photo: Input) -> A
     faces = _recognize(job, image)
     if annotated:
         annotate_photo(data, faces, annotated.path(path, PHOTO_SUFFIXES))
-    return Answer(photo.path, image.shape[1], image.shape[0], faces)
+    return Answer(photo.path, image.width, image.height, faces)
 
 
 def recognize_frames(job: Job, path: Path, frames: Sequence[Frame]) -> list[Answer]:
-    """Recognize the faces in grey frames of a video, each by itself, one answer each.
+    """Recognize the faces in frames of a video, BGR, each by itself, one answer each.
 
     Raises
     ------
@@ -109,15 +104,15 @@ def recognize_frames(job: Job, path: Path, frames: Sequence[Frame]) -> list[Answ
     """
     answers = []
     for frame in frames:
-        height, width = frame.image.shape
-        faces = _recognize(job, frame.image)
+        height, width = frame.image.shape[:2]
+        faces = _recognize(job, Image.of(frame.image))
         answers.append(Answer(path, width, height, faces, frame.index, frame.seconds))
     return answers
 
 
-def _recognize(job: Job, image: np.ndarray) -> list[RecognizedFace]:
+def _recognize(job: Job, image: Image) -> list[RecognizedFace]:
     recognizer = load(job)
-    found = recognizer.detector.detect(image)
+    found = recognizer.detect(image)
     return recognizer.classify(image, [f for f in found if f.confidence >= job.min_confidence])
 
 
@@ -149,5 +144,4 @@ def _load(job: Job) -> Recognizer:
             f"{job.model}: is model {classifier.version[:12]} in a worker's file system, but"
             f" {job.version[:12]} here; all workers must see the same file"
         )
-    detector = build_detector(job.faces, job.yunet)
-    return Recognizer(classifier, detector, job.align, job.enhance)
+    return Recognizer(classifier, build_detector(job.faces), job.align)

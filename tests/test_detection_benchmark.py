@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tests.yunet_fixture import YUNET, needs_yunet
 
 from benchmarks.detection import (
     CONDITIONS,
@@ -15,11 +16,10 @@ from benchmarks.detection import (
     summarize,
 )
 from benchmarks.scenes import HEIGHT, WIDTH, paste
-from recognizer.detection import Box, Face, Square
+from recognizer.detectors.base import Box, Face, Square
 from recognizer.framing import cut_out
 from stages.sample_faces import render_face
 from tests.model_fixture import write_tiny_model
-from tests.yunet_fixture import YUNET, needs_yunet
 
 FACE = render_face(3, np.random.default_rng(0))
 

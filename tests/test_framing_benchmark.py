@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.yunet_fixture import YUNET, needs_yunet
 
 from benchmarks.framing import (
     Example,
@@ -16,11 +17,10 @@ from benchmarks.framing import (
     scene_of,
     way,
 )
-from recognizer.detection import Square
+from recognizer.detectors.base import Square
+from recognizer.detectors.yunet import MAX_CORRECTION, corrected, features
 from recognizer.framing import cut_out
-from recognizer.yunet import MAX_CORRECTION, corrected, features
 from stages.sample_faces import render_face
-from tests.yunet_fixture import YUNET, needs_yunet
 
 FACE = render_face(3, np.random.default_rng(0))
 ROW = np.array([-0.5, -0.5, 1, 1, -0.2, -0.1, 0.2, -0.1, 0, 0.1, -0.2, 0.3, 0.2, 0.3, 0.9])

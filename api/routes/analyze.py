@@ -26,7 +26,7 @@ from recognizer.recognizer import RecognizedFace
 
 router = APIRouter(tags=["DeepFace's shape"])
 
-BACKENDS = {"opencv": "haar", "haar": "haar", "yunet": "yunet", "skip": "whole", "whole": "whole"}
+BACKENDS = {"opencv": "yunet", "yunet": "yunet", "skip": "whole", "whole": "whole"}
 """Our detector for each `detector_backend`; DeepFace's others are not served."""
 
 
@@ -49,7 +49,7 @@ class AnalyzeRequest(BaseModel):
     )
     detector_backend: Literal[tuple(BACKENDS)] = Field(
         "opencv",
-        description="`opencv` is the detector haar, `skip` takes the whole image as one face.",
+        description="`opencv` and `yunet` are YuNet, run by OpenCV; `skip` takes the whole image as one face.",
     )
     align: bool = Field(True, description="Turn each face upright.")
     enforce_detection: bool = Field(

@@ -44,7 +44,7 @@ async def describe_all(request: Request) -> ServedVersions:
             )
             for model in models.all
         ],
-        detectors=models.detectors.names,
+        detectors=list(models.detectors),
     )
 
 

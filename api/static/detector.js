@@ -1,9 +1,8 @@
 // How faces are found: what this server offers, and what the visitor chose.
 
 const NAMES = {
-  haar: "from the front (Haar)",
-  yunet: "turned, too (YuNet)",
-  whole: "the picture is one",
+  yunet: "found in the picture",
+  whole: "the picture is one face",
 };
 
 const control = document.getElementById("detector-control");
@@ -15,7 +14,7 @@ export function offerDetectors(names) {
 }
 
 export function detector() {
-  return select.value || "haar";
+  return select.value || "yunet";
 }
 
 export function onDetectorChange(act) {

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from tests.yunet_fixture import YUNET, needs_yunet
 
 from api.app import create_app
 from api.settings import Settings
@@ -14,7 +15,6 @@ from recognizer.classifier import Classifier
 from recognizer.faces import Square, build_detector, cut_out
 from recognizer.image import decode
 from recognizer.recognizer import Recognizer
-from tests.yunet_fixture import YUNET, needs_yunet
 
 ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut.jpg"
 

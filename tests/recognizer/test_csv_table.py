@@ -11,7 +11,7 @@ from recognizer.csv_table import CsvTable
 from recognizer.errors import OutputError
 from recognizer.faces import Box, box_square
 from recognizer.recognizer import RecognizedFace
-from recognizer.tracking import TrackedFace
+from recognizer.video.tracking import TrackedFace
 from recognizer.work import Answer
 
 LABELS = ("sad", "happy, or so")

@@ -6,9 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from recognizer.haar import HaarDetector
 
 from recognizer.faces import Box, Face, Square, WholeImage, box_square, crop, cut_out, eye_square
-from recognizer.haar import HaarDetector
 from recognizer.recognizer import ENHANCEMENTS, Recognizer
 from tests.model_fixture import LABELS
 from tests.portrait_fixture import portrait

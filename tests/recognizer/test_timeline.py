@@ -8,7 +8,7 @@ from recognizer.drawing import COLOURS
 from recognizer.errors import OutputError
 from recognizer.faces import Box, box_square
 from recognizer.timeline import MOST_PERSONS, Timeline
-from recognizer.tracking import TrackedFace
+from recognizer.video.tracking import TrackedFace
 
 LABELS = tuple(COLOURS)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recognizer.faces import Box, box_square
 from recognizer.recognizer import RecognizedFace
-from recognizer.tracking import MAX_GAP, Tracker, overlap
+from recognizer.video.tracking import MAX_GAP, Tracker, overlap
 
 
 def face(x, y=0, side=100, happy=1.0):

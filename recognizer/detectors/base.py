@@ -1,4 +1,4 @@
-"""What every detector returns and offers, and what OpenCV's detectors have in common."""
+"""The contract of a face detector: boxes, squares, faces, and the interface `Detector`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Detector(Protocol):
     """Side of the square that FER-2013 would cut out, over the longer side of the box."""
 
     def detect(self, image: np.ndarray) -> list[Face]:
-        """Find the faces in a grey image, uint8 [H, W]; the largest comes first."""
+        """Find the faces in an image, uint8 [H, W, 3], BGR; the largest comes first."""
 
 
 MAX_SIDE = 1280
@@ -63,7 +63,7 @@ MAX_SIDE = 1280
 
 def resized(image: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Scale an image; with it come the exact scales of x and y, which rounding made differ."""
-    height, width = image.shape
+    height, width = image.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     scaled = image if size == (width, height) else cv2.resize(image, size, interpolation=way)

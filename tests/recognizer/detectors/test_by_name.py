@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from recognizer.haar import HaarDetector
+from tests.yunet_fixture import YUNET, needs_yunet
 
+from recognizer.detectors.yunet import YuNetDetector
 from recognizer.errors import DetectorError
 from recognizer.faces import DETECTORS, Box, WholeImage, build_detector
-from recognizer.haar import HaarDetector
-from recognizer.yunet import YuNetDetector
-from tests.yunet_fixture import YUNET, needs_yunet
 
 
 def test_whole_is_one_face_with_full_confidence():

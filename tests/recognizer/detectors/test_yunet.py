@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
-from recognizer.detection import MAX_SIDE, Square
 from recognizer.detector_file import SHA256
-from recognizer.errors import DetectorError
-from recognizer.faces import build_detector, crop, cut_out
-from recognizer.yunet import (
+from tests.yunet_fixture import YUNET, needs_yunet
+
+from recognizer.detectors.base import MAX_SIDE, Square
+from recognizer.detectors.yunet import (
     YuNetDetector,
     box_square,
     corrected,
@@ -25,8 +24,9 @@ from recognizer.yunet import (
     in_image,
     relative,
 )
+from recognizer.errors import DetectorError
+from recognizer.faces import build_detector, crop, cut_out
 from tests.portrait_fixture import portrait
-from tests.yunet_fixture import YUNET, needs_yunet
 
 ROW = np.array([70, 50, 60, 60, 88, 70, 112, 70, 100, 84, 90, 98, 110, 98, 0.9])
 """A level face: box, landmarks and confidence."""

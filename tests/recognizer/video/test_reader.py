@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from recognizer.errors import VideoError
-from recognizer.video import Video
+from recognizer.video.reader import Video
 from tests.recognizer.video_fixture import RATE
 
 

@@ -1,5 +1,6 @@
 """The detector `yunet`: a small network that finds turned faces, too, and how they are turned."""
 
+import hashlib
 import json
 from math import cos, exp, hypot, sin
 from pathlib import Path
@@ -7,8 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from recognizer import detector_file
-from recognizer.detection import (
+from recognizer.detectors.base import (
     MAX_SIDE,
     Face,
     Point,
@@ -20,6 +20,11 @@ from recognizer.detection import (
 )
 from recognizer.errors import DetectorError
 from recognizer.framing import cut_out
+
+MODEL = Path(__file__).with_name("face_detection_yunet.onnx")
+
+SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"
+"""Of the model file's bytes, in hexadecimal digits."""
 
 FRAMING = Path(__file__).with_name("yunet_framing.json")
 """The weights of the regressions from what is seen to the square that FER-2013 would cut out:
@@ -45,14 +50,12 @@ class YuNetDetector:
     Parameters
     ----------
     path : Path
-        The model file; `python -m recognizer.detector_file` fetches it.
-    sha256 : str
-        The digest that the file must have, in hexadecimal digits.
+        The model file, which is part of this package.
 
     Raises
     ------
     DetectorError
-        The file is missing, another one, or no model of this kind.
+        The file is missing or another one.
     """
 
     # Measured by `python -m benchmarks.detection`: `frame` on Training faces, and what other
@@ -88,14 +91,10 @@ class YuNetDetector:
     MAX_OVERLAP = 0.3
     """Of two boxes with a larger intersection over union, only the more confident one stays."""
 
-    def __init__(self, path: Path = detector_file.PATH, sha256: str = detector_file.SHA256):
-        model = np.frombuffer(detector_file.read_checked(path, sha256), np.uint8)
+    def __init__(self, path: Path = MODEL):
+        model = np.frombuffer(_read_checked(path), np.uint8)
         self._networks = Pool(lambda: self._build(model))
         self._framing = {look: np.array(w) for look, w in json.loads(FRAMING.read_text()).items()}
-        try:
-            self._run(np.zeros((64, 64), np.uint8))
-        except cv2.error as error:
-            raise DetectorError(f"{path}: not a model of the YuNet detector") from error
 
     def detect(self, image: np.ndarray) -> list[Face]:
         faces = [face for row in self.look(image) if (face := self._confirmed(image, row))]
@@ -114,11 +113,11 @@ class YuNetDetector:
         and y of eyes, nose and corners of the mouth (those at the image's left first), and the
         confidence.
         """
-        enlargement = min(self.ENLARGEMENT, MAX_SIDE / max(image.shape))
+        enlargement = min(self.ENLARGEMENT, MAX_SIDE / max(image.shape[:2]))
         levels = [np.empty((0, 15), np.float32)]
         for level in self.LEVELS:
             scaled, scale = resized(image, enlargement * level)
-            if min(scaled.shape) >= self.MIN_SIDE:
+            if min(scaled.shape[:2]) >= self.MIN_SIDE:
                 found = self._run(scaled)
                 found[:, :14] /= np.tile(scale, 7)
                 levels.append(found)
@@ -148,7 +147,10 @@ class YuNetDetector:
             seen = self.look_closely(image, square)
             if seen is None:
                 return None
-            box, eyes = box_inside(corners_seen(seen, square), image.shape), eyes_seen(seen, square)
+            box, eyes = (
+                box_inside(corners_seen(seen, square), image.shape[:2]),
+                eyes_seen(seen, square),
+            )
             square = corrected(square, seen, self._framing["close"])
         confidence = float(seen[14])
         if box is None or confidence < self.SURE_CONFIDENCE:
@@ -168,14 +170,14 @@ class YuNetDetector:
 
     def _run(self, image: np.ndarray) -> np.ndarray:
         """Float32 [N, 15], in pixels of the image; see `look`."""
-        height, width = image.shape
+        height, width = image.shape[:2]
         # With 32 rows or columns or less, OpenCV 4.14 computes with memory it never wrote.
         below, beside = max(0, self.PADDED_SIDE - height), max(0, self.PADDED_SIDE - width)
         padded = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE)
 
         def detect(network: cv2.FaceDetectorYN) -> tuple[int, np.ndarray | None]:
-            network.setInputSize(padded.shape[::-1])
-            return network.detect(cv2.cvtColor(padded, cv2.COLOR_GRAY2BGR))
+            network.setInputSize(padded.shape[1::-1])
+            return network.detect(padded)
 
         _, rows = self._networks.run(detect)
         if rows is None:
@@ -255,3 +257,20 @@ def eyes_seen(row: np.ndarray, square: Square) -> tuple[Point, Point] | None:
         return None
     left, right = (in_image(*eye, square) for eye in (left, right))
     return (round(left[0], 1), round(left[1], 1)), (round(right[0], 1), round(right[1], 1))
+
+
+def _read_checked(path: Path) -> bytes:
+    """Read the model file; DetectorError if it is missing or another one."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DetectorError(
+            f"{path}: the YuNet model cannot be read: {error.strerror}; install the package again"
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != SHA256:
+        raise DetectorError(
+            f"{path}: not the expected YuNet model: its SHA-256 is {found}, expected {SHA256};"
+            " install the package again"
+        )
+    return content

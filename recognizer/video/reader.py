@@ -25,7 +25,7 @@ class Frame:
     seconds: float
     """From the start of the video."""
     image: np.ndarray
-    """uint8, grey [H, W] or BGR [H, W, 3]."""
+    """uint8 [H, W, 3], BGR."""
 
 
 class Video:
@@ -73,7 +73,7 @@ class Video:
     def __exit__(self, *_) -> None:
         self._capture.release()
 
-    def frames(self, every: int = 1, colour: bool = False) -> Iterator[Frame]:
+    def frames(self, every: int = 1) -> Iterator[Frame]:
         """Read the first frame and every N-th after it; the others are not converted to pixels.
 
         Raises
@@ -86,8 +86,7 @@ class Video:
             if index % every == 0:
                 if index:
                     image = self._retrieve(index)
-                pixels = image if colour else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-                yield Frame(index, round(seconds, 3), pixels)
+                yield Frame(index, round(seconds, 3), image)
             if not self._capture.grab():
                 break
             index += 1

@@ -1,0 +1,6 @@
+"""Face detectors.
+
+base.py     the contract: boxes, squares, faces, the interface `Detector`
+yunet.py    the detector; its network is face_detection_yunet.onnx (MIT, LICENSE-YuNet.txt)
+whole.py    the whole image as one face, for faces that are cut out already
+"""
