@@ -1,10 +1,10 @@
 """The faces in an image: detectors by name, and what they return."""
 
+from recognizer.cropping import SIZE, box_square, crop
 from recognizer.detectors.base import Box, Detector, Face, Square
 from recognizer.detectors.whole import WholeImage
 from recognizer.detectors.yunet import YuNetDetector
 from recognizer.errors import DetectorError
-from recognizer.framing import SIZE, box_square, crop, cut_out, eye_square
 
 __all__ = [
     "DETECTORS",
@@ -17,8 +17,6 @@ __all__ = [
     "box_square",
     "build_detector",
     "crop",
-    "cut_out",
-    "eye_square",
 ]
 
 DETECTORS: dict[str, type[Detector]] = {"yunet": YuNetDetector, "whole": WholeImage}

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 
 from recognizer.classifier import Classifier
+from recognizer.cropping import SIZE, box_square, crop
 from recognizer.detectors.base import Box, Detector, Face, Point, Square
-from recognizer.framing import SIZE, box_square, crop, cut_out, eye_square
 from recognizer.image import Image
 
 
 @dataclass(frozen=True)
 class RecognizedFace:
-    """One face: where it is, how sure the detector is of it, and its emotion."""
+    """One face: its place, the confidence of the detector, and its emotion."""
 
     box: Box
     confidence: float
@@ -23,9 +23,9 @@ class RecognizedFace:
     probabilities: dict[str, float]
     """By emotion, in the model's order; they sum to 1."""
     square: Square
-    """What the model was shown of the image."""
+    """The crop that was classified."""
     eyes: tuple[Point, Point] | None = None
-    """Centre of the eye at the image's left, and of the one at its right; None: not found."""
+    """Centres of both eyes, the one at the image's left first; None if not found."""
 
 
 class Recognizer:
@@ -36,8 +36,7 @@ class Recognizer:
     classifier : Classifier
     detector : Detector
     align : bool
-        Turn each face upright: to its `square` if it has one, else until its eyes are level. A
-        face with neither stays as it is.
+        Crop the face's aligned square, where the detector gives one; else an upright one.
     """
 
     def __init__(self, classifier: Classifier, detector: Detector, align: bool = True):
@@ -56,10 +55,8 @@ class Recognizer:
     def classify(self, image: Image, faces: list[Face]) -> list[RecognizedFace]:
         """Classify faces of an image, given in pixels of its file; they stay in their order."""
         squares = [self._square(face) for face in faces]
-        crops = np.array(
-            [self._crop(image, *pair) for pair in zip(faces, squares, strict=True)], np.uint8
-        ).reshape(-1, SIZE, SIZE)
-        rows = self.classifier.predict(crops)
+        crops = np.array([_crop(image, square) for square in squares], np.uint8)
+        rows = self.classifier.predict(crops.reshape(-1, SIZE, SIZE))
         labels = self.classifier.labels
         return [
             RecognizedFace(
@@ -75,24 +72,18 @@ class Recognizer:
 
     def _square(self, face: Face) -> Square:
         """The square that is classified, in pixels of the image's file."""
-        frame = self.detector.frame
-        if not self.align or not (face.square or face.eyes):
-            square = box_square(face.box, frame)
+        if self.align and face.square:
+            square = face.square
         else:
-            square = face.square or eye_square(face.box, face.eyes, frame)
+            square = box_square(face.box, self.detector.square_ratio)
         # Rounded here, so that the square of the answer gives the same crop again.
         return Square(*(round(value, DECIMALS) for value in astuple(square)))
 
-    def _crop(self, image: Image, face: Face, square: Square) -> np.ndarray:
-        """The grey crop for the classifier, uint8 [48, 48]."""
-        scale = image.scale
-        if self.align and (face.square or face.eyes):
-            small = Square(square.x / scale, square.y / scale, square.side / scale, square.angle)
-            picture = cut_out(image.pixels, small)
-        else:
-            box = Box(*(round(side / scale) for side in astuple(face.box)))
-            picture = crop(image.pixels, box, self.detector.frame)
-        return cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+
+def _crop(image: Image, square: Square) -> np.ndarray:
+    """The grey crop for the classifier, uint8 [48, 48]."""
+    x, y, side = (value / image.scale for value in (square.x, square.y, square.side))
+    return cv2.cvtColor(crop(image.pixels, Square(x, y, side, square.angle)), cv2.COLOR_BGR2GRAY)
 
 
 def _scaled(face: Face, image: Image) -> Face:

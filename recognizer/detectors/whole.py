@@ -8,7 +8,7 @@ from recognizer.detectors.base import Box, Face
 class WholeImage:
     """For faces that are cut out already."""
 
-    frame = 1.0
+    square_ratio = 1.0
 
     def detect(self, image: np.ndarray) -> list[Face]:
         """One face as large as the image, uint8 [H, W, 3], with confidence 1."""

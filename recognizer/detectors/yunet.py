@@ -1,51 +1,57 @@
-"""The detector `yunet`: a small network that finds turned faces, too, and how they are turned."""
+"""The detector `yunet`: YuNet finds the faces, two linear regressions align their crops.
+
+One pass over the image, scaled to 640 pixels, proposes faces. One pass over a small crop of each
+proposal confirms and aligns it. Images in which this finds no face with certainty are searched
+again: larger, and turned by quarters.
+"""
 
 import hashlib
 import json
-from math import cos, exp, hypot, sin
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import cos, exp, hypot, pi, remainder, sin
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import cv2
 import numpy as np
 
-from recognizer.detectors.base import (
-    MAX_SIDE,
-    Face,
-    Point,
-    Pool,
-    Square,
-    box_inside,
-    largest_first,
-    resized,
-)
+from recognizer.cropping import crop
+from recognizer.detectors.base import Box, Face, Point, Square, largest_first
 from recognizer.errors import DetectorError
-from recognizer.framing import cut_out
 
 MODEL = Path(__file__).with_name("face_detection_yunet.onnx")
 
 SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"
 """Of the model file's bytes, in hexadecimal digits."""
 
-FRAMING = Path(__file__).with_name("yunet_framing.json")
-"""The weights of the regressions from what is seen to the square that FER-2013 would cut out:
-`first` and `close` [4, 16]. `python -m benchmarks.framing` fits them and writes the file."""
+ALIGNMENT = Path(__file__).with_name("yunet_alignment.json")
+"""The weights of the regressions: `proposal` and `refinement` [4, 16]. They are fitted by
+`dvc --cd experiments repro alignment`."""
 
 MIN_EYE_DISTANCE = 0.15
-"""Over the square's side; in a face that is closer to a profile the eyes tell nothing."""
+"""Over the square's side; closer eyes are a profile's, and their line is no measure of its tilt."""
 
 MAX_CORRECTION = 0.8
-"""Of the square's place over its side, of its side's logarithm, and of its angle in radians."""
+"""Of the centre over the side, of the logarithm of the side, and of the angle in radians."""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What YuNet detects in a crop: a face relative to the crop's square."""
+
+    square: Square
+    row: np.ndarray
+    """float32 [15]: box, landmarks, confidence; the square's centre is the origin, its side 1."""
+
+    @property
+    def confidence(self) -> float:
+        """0 … 1."""
+        return float(self.row[14])
 
 
 class YuNetDetector:
     """YuNet (Wu, Peng & Yu, Machine Intelligence Research 20, 2023), run by OpenCV.
-
-    It looks for faces in the enlarged image, which finds more small and turned ones, and in a
-    quarter of that, for faces larger than the 300 pixels up to which the network was trained.
-    It takes each face for less turned than it is. So a regression corrects the angle, and
-    where and how large FER-2013 would cut out the face. Then the network looks closely, at the
-    face that was scaled and turned upright, and a second regression corrects what is left;
-    and so once more.
 
     Parameters
     ----------
@@ -58,144 +64,232 @@ class YuNetDetector:
         The file is missing or another one.
     """
 
-    # Measured by `python -m benchmarks.detection`: `frame` on Training faces, and what other
-    # confidences, close looks, enlargements or levels would change.
-    frame = 0.85
+    # The reasons of these values are measured by `python -m benchmarks.detection`.
+    square_ratio = 0.85
 
-    MIN_CONFIDENCE = 0.2
-    """Of what is looked at closely."""
+    LONG_SIDE = 640
+    """In pixels, of the image in the first pass."""
 
-    SURE_CONFIDENCE = 0.5
-    """Of a face, in the last of the close looks."""
+    SECOND_LONG_SIDE = 960
+    """In pixels, where the first pass finds no face with certainty."""
 
-    CLOSE_LOOKS = 2
+    TURNED_LONG_SIDE = 320
+    """In pixels, of the image turned by quarters."""
 
-    MAX_CANDIDATES = 300
-    """So many are looked at closely, the most confident ones; a crowd must not take forever."""
+    MAX_ENLARGEMENT = 2.0
+    """A small image is enlarged at most by this factor."""
 
-    ENLARGEMENT = 2.0
-    LEVELS = (1.0, 0.25)
+    MIN_PROPOSAL = 0.3
+    """Least confidence of a proposal."""
 
-    CLOSE_SIDE = 240
-    """Side in pixels to which the square is scaled for a close look: in a face of 100 pixels the
-    network sees level eyes however much the face is turned."""
-    CLOSE_MARGIN = 0.4
-    """So much of its side is shown around it."""
+    MIN_CONFIDENCE = 0.7
+    """Least confidence of a face, in the first pass or in its refinement."""
+
+    CERTAIN = 0.8
+    """Confidence of a face that needs no further search."""
+
+    MAX_PROPOSALS = 300
+    """The most confident ones are refined; a crowd must not take forever."""
+
+    CROP_SIDE = 128
+    """In pixels, of the crop in which a proposal is refined."""
+
+    CROP_MARGIN = 1.6
+    """Side of that crop over the side of the square."""
+
+    MAX_MOVE = 0.25
+    """A refinement that moves, scales or turns (in radians) the square more is done again."""
 
     MIN_SIDE = 10
-    """In pixels; the network was trained on no smaller face."""
+    """In pixels; YuNet was trained on no smaller face."""
 
     PADDED_SIDE = 64
-    """In pixels; a shorter side is filled up by repeating the edge."""
+    """In pixels; a shorter side is padded by repeating the border."""
 
     MAX_OVERLAP = 0.3
-    """Of two boxes with a larger intersection over union, only the more confident one stays."""
+    """Of two boxes with a larger intersection over union, the more confident one stays."""
 
     def __init__(self, path: Path = MODEL):
-        model = np.frombuffer(_read_checked(path), np.uint8)
-        self._networks = Pool(lambda: self._build(model))
-        self._framing = {look: np.array(w) for look, w in json.loads(FRAMING.read_text()).items()}
+        self._model = np.frombuffer(_read_checked(path), np.uint8)
+        # OpenCV's detector keeps the image that it works on: each call borrows one for itself.
+        self._idle: SimpleQueue[cv2.FaceDetectorYN] = SimpleQueue()
+        self._weights = {
+            name: np.array(rows) for name, rows in json.loads(ALIGNMENT.read_text()).items()
+        }
 
     def detect(self, image: np.ndarray) -> list[Face]:
-        faces = [face for row in self.look(image) if (face := self._confirmed(image, row))]
-        faces.sort(key=lambda face: face.confidence, reverse=True)
-        kept: list[Face] = []
-        for face in faces:
-            # What seemed to be two faces may turn out, looked at closely, to be one.
-            if not any(same_face(face.square, other.square) for other in kept):
-                kept.append(face)
-        return largest_first(kept)
+        """Find the faces in an image, uint8 [H, W, 3], BGR; the largest comes first."""
+        faces = self._confirmed(image, self.propose(image, self.LONG_SIDE))
+        if not any(face.confidence >= self.CERTAIN for face in faces):
+            turn = self._find_turn(image)
+            side = self.LONG_SIDE if turn else self.SECOND_LONG_SIDE
+            faces += self._confirmed(image, self.propose(image, side, turn))
+        return largest_first(_distinct(faces))
 
-    def look(self, image: np.ndarray) -> np.ndarray:
-        """What may be faces: float32 [N, 15], in pixels of the image.
+    def propose(
+        self, image: np.ndarray, long_side: int, turn: int = 0
+    ) -> list[tuple[Square, float]]:
+        """Propose faces, the most confident first.
 
-        The most confident one comes first. The columns are x, y, width and height of the box, x
-        and y of eyes, nose and corners of the mouth (those at the image's left first), and the
-        confidence.
+        Parameters
+        ----------
+        image : uint8 [H, W, 3]
+            BGR.
+        long_side : int
+            Pixels to which the longer side of the image is scaled.
+        turn : int
+            Quarters by which the image is turned clockwise first.
+
+        Returns
+        -------
+        list of (Square, float)
+            The aligned square in pixels of `image`, and the confidence.
         """
-        enlargement = min(self.ENLARGEMENT, MAX_SIDE / max(image.shape[:2]))
-        levels = [np.empty((0, 15), np.float32)]
-        for level in self.LEVELS:
-            scaled, scale = resized(image, enlargement * level)
-            if min(scaled.shape[:2]) >= self.MIN_SIDE:
-                found = self._run(scaled)
-                found[:, :14] /= np.tile(scale, 7)
-                levels.append(found)
-        rows = np.concatenate(levels)
-        boxes, confidences = rows[:, :4].tolist(), rows[:, 14].tolist()
-        kept = cv2.dnn.NMSBoxes(boxes, confidences, self.MIN_CONFIDENCE, self.MAX_OVERLAP)
-        return rows[np.array(kept, int)[: self.MAX_CANDIDATES]]
-
-    def look_closely(self, image: np.ndarray, square: Square) -> np.ndarray | None:
-        """What the network sees in a square that is turned upright: a row, or None: no face.
-
-        The row is as those of `look`, with the square's centre as origin and its side as unit.
-        """
-        side = self.CLOSE_SIDE
-        size = round(side * (1 + 2 * self.CLOSE_MARGIN))
-        shown = Square(square.x, square.y, square.side * size / side, square.angle)
-        rows = self._run(cut_out(image, shown, size))
-        rows[:, [0, 1, *range(4, 14)]] -= size / 2
-        rows[:, :14] /= side
-        middles = rows[:, :2] + rows[:, 2:4] / 2
-        near = rows[np.hypot(*middles.T) < 1 / 3]
-        return near[near[:, 14].argmax()] if len(near) else None
-
-    def _confirmed(self, image: np.ndarray, row: np.ndarray) -> Face | None:
-        square = self.first_square(row)
-        for _ in range(self.CLOSE_LOOKS):
-            seen = self.look_closely(image, square)
-            if seen is None:
-                return None
-            box, eyes = (
-                box_inside(corners_seen(seen, square), image.shape[:2]),
-                eyes_seen(seen, square),
+        scaled = _scaled(image, min(self.MAX_ENLARGEMENT, long_side / max(image.shape[:2])))
+        scale = max(image.shape[:2]) / max(scaled.shape[:2])
+        proposals = []
+        for row in self._run(np.ascontiguousarray(np.rot90(scaled, -turn))):
+            box = box_square(row)
+            square = corrected(box, relative(row, box), self._weights["proposal"])
+            square = _turned_back(square, turn, scaled.shape[:2])
+            square = replace(
+                square, x=square.x * scale, y=square.y * scale, side=square.side * scale
             )
-            square = corrected(square, seen, self._framing["close"])
-        confidence = float(seen[14])
-        if box is None or confidence < self.SURE_CONFIDENCE:
+            proposals.append((square, float(row[14])))
+        proposals.sort(key=lambda proposal: -proposal[1])
+        return proposals[: self.MAX_PROPOSALS]
+
+    def refine(self, image: np.ndarray, square: Square) -> Refinement | None:
+        """Detect the face in the crop of a square; None where there is none.
+
+        Parameters
+        ----------
+        image : uint8 [H, W, 3]
+            BGR.
+        square : Square
+        """
+        side = self.CROP_SIDE / self.CROP_MARGIN
+        shown = replace(square, side=square.side * self.CROP_MARGIN)
+        rows = self._run(crop(image, shown, self.CROP_SIDE))
+        rows[:, [0, 1, *range(4, 14)]] -= self.CROP_SIDE / 2
+        rows[:, :14] /= side
+        centres = rows[:, :2] + rows[:, 2:4] / 2
+        central = rows[np.hypot(*centres.T) < 1 / 3]
+        if not len(central):
             return None
-        return Face(box, confidence, eyes, square)
+        return Refinement(square, central[central[:, 14].argmax()])
 
-    def first_square(self, row: np.ndarray) -> Square:
-        """Where FER-2013 would cut out a face, by a row of `look`."""
-        square = box_square(row)
-        return corrected(square, relative(row, square), self._framing["first"])
+    def aligned(self, refinement: Refinement) -> Square:
+        """The square of a refined face, corrected."""
+        return corrected(refinement.square, refinement.row, self._weights["refinement"])
 
-    def _build(self, model: np.ndarray) -> cv2.FaceDetectorYN:
-        nothing, size = np.empty(0, np.uint8), (64, 64)
-        return cv2.FaceDetectorYN.create(
-            "onnx", model, nothing, size, self.MIN_CONFIDENCE, self.MAX_OVERLAP
-        )
+    def _confirmed(
+        self, image: np.ndarray, proposals: Iterable[tuple[Square, float]]
+    ) -> list[Face]:
+        faces = (self._confirm(image, *proposal) for proposal in proposals)
+        return [face for face in faces if face]
+
+    def _confirm(self, image: np.ndarray, square: Square, proposed: float) -> Face | None:
+        """Refine a proposal to a face; None where it is not confirmed."""
+        refinement = self.refine(image, square)
+        if refinement is None or refinement.confidence < self.CERTAIN:
+            turned = (replace(square, angle=square.angle + k * pi / 2) for k in (1, 2, 3))
+            others = [other for one in turned if (other := self.refine(image, one))]
+            refinement = max(
+                filter(None, [refinement, *others]), key=lambda one: one.confidence, default=None
+            )
+        if refinement is None:
+            return None
+        better = self.aligned(refinement)
+        if _moved(refinement.square, better) > self.MAX_MOVE:
+            refinement = self.refine(image, better) or refinement
+            better = self.aligned(refinement)
+        confidence = max(refinement.confidence, proposed)
+        box = box_inside(refinement, image.shape[:2])
+        if box is None or confidence < self.MIN_CONFIDENCE:
+            return None
+        better = replace(better, angle=remainder(better.angle, 2 * pi))
+        return Face(box, confidence, eyes_of(refinement), better)
+
+    def _find_turn(self, image: np.ndarray) -> int:
+        """The quarters, clockwise, by which a turned photo has to be turned; 0 if it is upright."""
+
+        def confidence(turn: int) -> float:
+            proposals = self.propose(image, self.TURNED_LONG_SIDE, turn)
+            return max((proposed for _, proposed in proposals), default=0.0)
+
+        confidences = [confidence(turn) for turn in range(4)]
+        best = int(np.argmax(confidences))
+        return best if confidences[best] >= self.CERTAIN else 0
 
     def _run(self, image: np.ndarray) -> np.ndarray:
-        """Float32 [N, 15], in pixels of the image; see `look`."""
+        """Run YuNet.
+
+        Returns
+        -------
+        float32 [N, 15]
+            In pixels of the image: x, y, width and height of the box; x and y of both eyes, the
+            nose and both corners of the mouth, those at the image's left first; the confidence.
+        """
         height, width = image.shape[:2]
         # With 32 rows or columns or less, OpenCV 4.14 computes with memory it never wrote.
         below, beside = max(0, self.PADDED_SIDE - height), max(0, self.PADDED_SIDE - width)
-        padded = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE)
-
-        def detect(network: cv2.FaceDetectorYN) -> tuple[int, np.ndarray | None]:
-            network.setInputSize(padded.shape[1::-1])
-            return network.detect(padded)
-
-        _, rows = self._networks.run(detect)
+        if below or beside:
+            image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+        try:
+            network = self._idle.get_nowait()
+        except Empty:
+            network = cv2.FaceDetectorYN.create(
+                "onnx",
+                self._model,
+                np.empty(0, np.uint8),
+                (64, 64),
+                self.MIN_PROPOSAL,
+                self.MAX_OVERLAP,
+            )
+        try:
+            network.setInputSize(image.shape[1::-1])
+            _, rows = network.detect(image)
+        finally:
+            self._idle.put(network)
         if rows is None:
             return np.empty((0, 15), np.float32)
         return rows[(rows[:, 2:4] >= self.MIN_SIDE).all(axis=1)]
 
 
-# ---------------------------------------------------------------- from a row to a square
+# ---------------------------------------------------------------- images
+
+
+def _scaled(image: np.ndarray, scale: float) -> np.ndarray:
+    """Scale an image; a much smaller one is halved first, which is fast and skips no pixel."""
+    height, width = image.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    while image.shape[1] >= 2 * size[0] and image.shape[0] >= 2 * size[1]:
+        even = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
+        half = even.shape[1] // 2, even.shape[0] // 2
+        image = cv2.resize(even, half, interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+
+
+def _turned_back(square: Square, turn: int, shape: tuple[int, int]) -> Square:
+    """A square of an image turned by quarters clockwise, in the image before; `shape` is its."""
+    height, width = shape
+    x, y = square.x, square.y
+    x, y = ((x, y), (y, height - x), (width - x, height - y), (width - y, x))[turn]
+    return Square(x, y, square.side, square.angle - turn * pi / 2)
+
+
+# ---------------------------------------------------------------- squares
 
 
 def box_square(row: np.ndarray) -> Square:
-    """The upright square around the middle of a row's box, as wide as its longer side."""
+    """The upright square around the centre of a row's box, as wide as its longer side."""
     x, y, width, height = map(float, row[:4])
     return Square(x + width / 2, y + height / 2, max(width, height))
 
 
 def relative(row: np.ndarray, square: Square) -> np.ndarray:
-    """A row in units of an upright square: its centre is the origin, its side is 1."""
+    """A row [15] in units of an upright square: its centre is the origin, its side is 1."""
     row = row.astype(float)
     row[[0, 4, 6, 8, 10, 12]] -= square.x
     row[[1, 5, 7, 9, 11, 13]] -= square.y
@@ -204,24 +298,24 @@ def relative(row: np.ndarray, square: Square) -> np.ndarray:
 
 
 def features(row: np.ndarray) -> np.ndarray:
-    """What the regressions see of a relative row, [16].
+    """The features [16] of the regressions, from a relative row [15].
 
-    Middle of the box, logarithms of its width and height, the landmarks, the confidence, and 1.
+    Centre of the box, logarithms of its width and height, landmarks, confidence, and 1.
     """
     return np.concatenate([row[:2] + row[2:4] / 2, np.log(row[2:4]), row[4:15], [1]])
 
 
 def corrected(square: Square, row: np.ndarray, weights: np.ndarray) -> Square:
-    """Move, scale and turn a square by what was seen in it.
+    """Move, scale and turn a square by a linear regression.
 
     Parameters
     ----------
     square : Square
     row : float [15]
-        Relative to the square, which is upright there.
+        What was detected, relative to the square.
     weights : float [4, 16]
-        Of the centre's way to the right and down over the side, the side's logarithm, and the
-        angle in radians.
+        For the move to the right and down over the side, the logarithm of the new side over the
+        old one, and the turn in radians.
     """
     change = np.clip(weights @ features(row), -MAX_CORRECTION, MAX_CORRECTION)
     right, down, growth, turn = change.tolist()
@@ -230,7 +324,7 @@ def corrected(square: Square, row: np.ndarray, weights: np.ndarray) -> Square:
 
 
 def in_image(x: float, y: float, square: Square) -> Point:
-    """A point that is given relative to a square, in pixels of the image."""
+    """A point relative to a square, in pixels of the image."""
     across, down = cos(square.angle), sin(square.angle)
     return (
         square.x + square.side * (x * across - y * down),
@@ -238,25 +332,48 @@ def in_image(x: float, y: float, square: Square) -> Point:
     )
 
 
-def corners_seen(row: np.ndarray, square: Square) -> np.ndarray:
-    """Left, top, right and bottom of the box, as upright as the image, in its pixels."""
-    middle = np.array(in_image(*(row[:2] + row[2:4] / 2).tolist(), square))
+def box_inside(refinement: Refinement, shape: tuple[int, int]) -> Box | None:
+    """The box of a refined face, upright in the image and inside it; None if it lies outside."""
+    height, width = shape
+    row, square = refinement.row, refinement.square
+    centre = np.array(in_image(*(row[:2] + row[2:4] / 2).tolist(), square))
     half = row[2:4] * square.side / 2
-    return np.concatenate([middle - half, middle + half])
+    if abs(sin(square.angle)) > abs(cos(square.angle)):
+        half = half[::-1]  # the face lies on its side
+    corners = np.concatenate([centre - half, centre + half])
+    left, top, right, bottom = np.rint(np.clip(corners, 0, [width, height] * 2)).astype(int)
+    if right <= left or bottom <= top:
+        return None
+    return Box(int(left), int(top), int(right - left), int(bottom - top))
 
 
-def same_face(one: Square, other: Square) -> bool:
-    """Whether the middles of two squares are nearer than a third of the smaller side."""
-    return hypot(one.x - other.x, one.y - other.y) < min(one.side, other.side) / 3
-
-
-def eyes_seen(row: np.ndarray, square: Square) -> tuple[Point, Point] | None:
-    """The first two landmarks, from left to right; in a profile they tell nothing: None."""
+def eyes_of(refinement: Refinement) -> tuple[Point, Point] | None:
+    """Both eyes in the image, the one at the image's left first; None in a profile."""
+    row, square = refinement.row, refinement.square
     left, right = sorted(row[4:8].reshape(2, 2).tolist())
     if right[0] - left[0] <= MIN_EYE_DISTANCE:
         return None
-    left, right = (in_image(*eye, square) for eye in (left, right))
+    left, right = sorted(in_image(*eye, square) for eye in (left, right))
     return (round(left[0], 1), round(left[1], 1)), (round(right[0], 1), round(right[1], 1))
+
+
+def _moved(one: Square, other: Square) -> float:
+    """The largest of the move over the side, the relative growth, and the turn in radians."""
+    return max(
+        hypot(other.x - one.x, other.y - one.y) / one.side,
+        abs(other.side / one.side - 1),
+        abs(other.angle - one.angle),
+    )
+
+
+def _distinct(faces: list[Face]) -> list[Face]:
+    """Without faces whose square's centre is nearer than a third of a side to a better one's."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.confidence):
+        squares = ((face.square, other.square) for other in kept)
+        if all(hypot(a.x - b.x, a.y - b.y) >= min(a.side, b.side) / 3 for a, b in squares):
+            kept.append(face)
+    return kept
 
 
 def _read_checked(path: Path) -> bytes:
