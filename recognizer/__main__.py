@@ -11,13 +11,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from recognizer.annotate import ANNOTATED_PHOTOS
 from recognizer.answers import ANNOTATED_VIDEOS, TIMELINES, Run
 from recognizer.classifier import Classifier
 from recognizer.csv_table import CsvTable
 from recognizer.destination import Destination, choose_destination
 from recognizer.errors import DetectorError, ModelError, OutputError, WorkersError
 from recognizer.faces import DETECTORS
-from recognizer.inputs import PHOTO_SUFFIXES, Input, find_inputs
+from recognizer.image import MAX_PIXELS
+from recognizer.inputs import Input, find_inputs
 from recognizer.terminal import json_line, table_head, table_lines
 from recognizer.timeline import need_matplotlib
 from recognizer.video.tracking import TIME_CONSTANT
@@ -62,6 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
         faces=arguments.faces,
         align=arguments.align,
         min_confidence=arguments.min_confidence,
+        max_pixels=arguments.max_pixels,
     )
     classifier = load(job).classifier
     if arguments.dask or arguments.workers > 1:
@@ -136,7 +139,7 @@ def _destination(option: str, out: Path | None, paths: Sequence[str]) -> Destina
     if option == "--plot":
         suffixes = TIMELINES
     else:
-        suffixes = ANNOTATED_VIDEOS if Input(Path(paths[0])).is_video else PHOTO_SUFFIXES
+        suffixes = ANNOTATED_VIDEOS if Input(Path(paths[0])).is_video else ANNOTATED_PHOTOS
     return choose_destination(option, out, paths, suffixes)
 
 
@@ -240,6 +243,14 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
         default=0.0,
         metavar="P",
         help="leave out faces of which the detector is less sure, 0 to 1 (default: 0)",
+    )
+    group.add_argument(
+        "--max-pixels",
+        type=count,
+        default=MAX_PIXELS,
+        metavar="N",
+        help="refuse photos of more pixels, width times height, before they are decoded"
+        f" (default: {MAX_PIXELS})",
     )
     group.add_argument(
         "--model",

@@ -11,31 +11,51 @@ import numpy as np
 from recognizer.atomic import replaced_atomically, writing
 from recognizer.drawing import draw
 from recognizer.errors import OutputError, VideoError
+from recognizer.image import MAX_PIXELS, decode
 from recognizer.recognizer import RecognizedFace
 from recognizer.video.reader import Video
 from recognizer.video.tracking import TrackedFace
 
+ANNOTATED_PHOTOS = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff")
+"""Suffixes of the formats that an annotated photo is written in; the first for all others."""
 
-def annotate_photo(data: bytes, faces: Sequence[RecognizedFace], path: Path) -> None:
-    """Write a photo with boxes, emotions and bars.
+
+def annotate_photo(
+    data: bytes, faces: Sequence[RecognizedFace], path: Path, max_pixels: int = MAX_PIXELS
+) -> None:
+    """Write a photo with boxes, emotions and bars, at its full size and upright.
 
     Parameters
     ----------
     data : bytes
-        The photo's file, which `decode` has accepted.
+        The photo's file.
     faces : sequence of RecognizedFace
+        Their boxes are in pixels of the upright file.
     path : Path
-        The suffix says the format.
+        The suffix, one of `ANNOTATED_PHOTOS`, says the format.
+    max_pixels : int
+        As for `decode`.
 
     Raises
     ------
+    ImageError
+        The photo cannot be decoded.
     OutputError
-        The file cannot be written.
+        The file cannot be written; one that was there stays as it was.
     """
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    _, encoded = cv2.imencode(path.suffix, draw(image, faces))
+    picture = draw(decode(data, max_pixels, long_side=None).pixels, faces)
+    try:
+        encoded, file = cv2.imencode(path.suffix, picture)
+    except cv2.error:
+        encoded = False
+    if not encoded:
+        height, width = picture.shape[:2]
+        raise OutputError(
+            f"{path}: OpenCV cannot write {width}×{height} pixels as {path.suffix}; name a file"
+            " that ends in .png"
+        )
     with replaced_atomically(path) as temporary, writing(path):
-        temporary.write_bytes(encoded)
+        temporary.write_bytes(file)
 
 
 @contextmanager
