@@ -336,7 +336,7 @@ def test_a_scheduler_that_is_not_there_is_one_line(photos, recognize):
         (["--model", "notes.txt"], "notes.txt: not an ONNX model, or a damaged one"),
         (["--faces", "yunet", "--yunet", "absent.onnx"], "absent.onnx: the YuNet detector's"),
         (["--annotate", "face.jpg"], "--annotate face.jpg: is the input itself"),
-        (["--annotate", "out.gif"], "--annotate out.gif: expected a name that ends in .png"),
+        (["--annotate", "out.gif"], "--annotate out.gif: expected a name that ends in .jpg"),
         (["grey.png", "--annotate", "notes.txt"], "--annotate notes.txt: is a file, but many"),
         (["--plot", "out.gif"], "--plot out.gif: expected a name that ends in .png, .svg, .pdf"),
         (["--csv", "notes.txt"], "notes.txt: exists and is no table of this program"),
