@@ -1,6 +1,7 @@
 """A box around every face, its emotion, and a bar for each probability, drawn on a picture."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from functools import partial
 from itertools import product
 
@@ -71,7 +72,7 @@ def draw(image: np.ndarray, faces: Sequence[RecognizedFace]) -> np.ndarray:
     """
     scale = -(-SHORTEST // max(image.shape[:2]))
     picture = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    boxes = [Box(*(scale * side for side in vars(face.box).values())) for face in faces]
+    boxes = [Box(*(scale * side for side in astuple(face.box))) for face in faces]
     stroke = max(1, round(max(picture.shape[:2]) / 400))
     labels = place_labels(picture.shape, faces, boxes, 3 * stroke)
     for face, box, (_, place) in zip(faces, boxes, labels, strict=True):
@@ -180,11 +181,9 @@ def _tags(
     labels, taken = [], [_enlarged(box, gap // 2 + 1) for box in boxes]
     for face, box in zip(faces, boxes, strict=True):
         label = _tag(face, max(SMALLEST_TEXT, round(TAG_TEXT * max(shape))))
-        columns = np.linspace(0, max(0, shape[1] - label.shape[1]), STEPS).round().astype(int)
-        rows = np.linspace(0, max(0, shape[0] - label.shape[0]), STEPS).round().astype(int)
         near = _places(label, box, gap, shape, BELOW)
-        anywhere = [_inside(int(x), int(y), label, shape) for y in rows for x in columns]
-        place = _best_place([*near, *anywhere], box, gap, taken)
+        places = np.vstack([_sides(near), _everywhere(label, shape)])
+        place = _best_place(places, box, gap, taken)
         labels.append((_cut(label, shape), place))
         taken.append(place)
     return labels
@@ -194,28 +193,40 @@ def _enlarged(box: Box, margin: int) -> Box:
     return Box(box.x - margin, box.y - margin, box.width + 2 * margin, box.height + 2 * margin)
 
 
-def _best_place(places: list[Box], box: Box, gap: int, taken: list[Box]) -> Box:
+def _everywhere(label: Label, shape: tuple[int, ...]) -> np.ndarray:
+    """Places all over the picture, int [N, 4]: x, y, width, height."""
+    tall, wide = min(label.shape[0], shape[0]), min(label.shape[1], shape[1])
+    columns = np.linspace(0, shape[1] - wide, STEPS).round().astype(int)
+    rows = np.linspace(0, shape[0] - tall, STEPS).round().astype(int)
+    x, y = (side.ravel() for side in np.meshgrid(columns, rows))
+    return np.column_stack([x, y, np.full_like(x, wide), np.full_like(y, tall)])
+
+
+def _best_place(places: np.ndarray, box: Box, gap: int, taken: list[Box]) -> Box:
     """The place that covers the least, and of those the first of the closest to a box."""
-    sides = np.array([list(vars(place).values()) for place in places])
-    covered = sum(_shared(sides, other) for other in taken)
+    covered = sum(_shared(places, other) for other in taken)
+    x, y, width, height = places.T
     distances = np.maximum(
-        np.abs(sides[:, 0] + sides[:, 2] / 2 - box.x - box.width / 2)
-        - (sides[:, 2] + box.width) / 2,
-        np.abs(sides[:, 1] + sides[:, 3] / 2 - box.y - box.height / 2)
-        - (sides[:, 3] + box.height) / 2,
+        np.maximum(x - box.x - box.width, box.x - x - width),
+        np.maximum(y - box.y - box.height, box.y - y - height),
     )
-    return places[np.lexsort((np.maximum(gap, distances), covered))[0]]
+    best = np.lexsort((np.maximum(gap, distances), covered))[0]
+    return Box(*places[best].tolist())
 
 
 def _covered(place: Box, boxes: Sequence[Box]) -> int:
     """How many pixels of boxes lie in a place."""
-    sides = np.array([list(vars(place).values())])
-    return int(sum(_shared(sides, box)[0] for box in boxes))
+    return int(sum(_shared(_sides([place]), box)[0] for box in boxes))
 
 
-def _shared(sides: np.ndarray, box: Box) -> np.ndarray:
-    """How many pixels of a box lie in each of the places [N, 4]: x, y, width, height."""
-    x, y, width, height = sides.T
+def _sides(places: Sequence[Box]) -> np.ndarray:
+    """Places as int [N, 4]: x, y, width, height."""
+    return np.array([astuple(place) for place in places])
+
+
+def _shared(places: np.ndarray, box: Box) -> np.ndarray:
+    """How many pixels of a box lie in each of the places [N, 4]."""
+    x, y, width, height = places.T
     wide = np.minimum(x + width, box.x + box.width) - np.maximum(x, box.x)
     tall = np.minimum(y + height, box.y + box.height) - np.maximum(y, box.y)
     return np.maximum(0, wide) * np.maximum(0, tall)
