@@ -35,8 +35,6 @@ def main() -> int:
     arguments = _parser().parse_args()
     # A terminal that has no × or cannot show a file's name gets an escape instead.
     sys.stdout.reconfigure(errors="backslashreplace")
-    # A damaged video is reported once, by this program.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
         return _run(arguments)
     except (DetectorError, ModelError, OutputError, WorkersError) as error:

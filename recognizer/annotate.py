@@ -69,7 +69,9 @@ def annotated_video(
     """
     with Video(source) as video, replaced_atomically(path) as temporary:
         frames = video.frames()
-        height, width = _even(draw(video.first, [])).shape[:2]
+        height, width = _even(draw(np.zeros((video.height, video.width, 3), np.uint8), [])).shape[
+            :2
+        ]
         code = cv2.VideoWriter_fourcc(*"mp4v")
         writer = cv2.VideoWriter(str(temporary), code, video.rate, (width, height))
         if not writer.isOpened():

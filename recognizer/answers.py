@@ -72,7 +72,7 @@ class Run:
         answers = self.workers.map(
             partial(recognize_frames, self.job, path),
             _until_broken(video.frames(self.every), broken),
-            min(CHUNK, max(1, CHUNK_BYTES // video.first.size)),
+            min(CHUNK, max(1, CHUNK_BYTES // (3 * video.width * video.height))),
         )
         total = -(-video.announced // self.every) or None
         with ExitStack() as stack:
