@@ -208,7 +208,8 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
         "--annotate",
         type=Path,
         metavar="OUT",
-        help="write copies with boxes, emotions and bars: a file for one PATH, a folder for more",
+        help="write copies with boxes, emotions and bars: a file for one PATH, a folder for more;"
+        " videos as .mp4 or .webm, with their sound",
     )
     group.add_argument(
         "--plot",

@@ -10,20 +10,21 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from recognizer.annotate import annotated_video
 from recognizer.destination import Destination
 from recognizer.errors import VideoError
 from recognizer.inputs import Input
 from recognizer.timeline import Timeline
+from recognizer.video.annotate import annotated_video
 from recognizer.video.reader import Frame, Video
 from recognizer.video.tracking import Tracker
+from recognizer.video.writer import FORMATS
 from recognizer.work import Answer, Job, recognize_frames, recognize_photos
 from recognizer.workers import CHUNK, Workers
 
 CHUNK_BYTES = 8_000_000
 """Of all frames in a chunk together; Dask warns of tasks larger than 10 MB."""
 
-ANNOTATED_VIDEOS = (".mp4",)
+ANNOTATED_VIDEOS = tuple(FORMATS)
 TIMELINES = (".png", ".svg", ".pdf")
 
 

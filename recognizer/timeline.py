@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +84,11 @@ class Timeline:
         if others or not persons:
             text = f"and {others} people in fewer frames" if others else "no face in this video"
             axes[-1].set_xlabel(text, color=INK)
+        # Into memory first: after a failed write, the PDF writer raises an AttributeError.
+        picture = BytesIO()
+        figure.savefig(picture, format=path.suffix.lstrip(".").lower())
         with replaced_atomically(path) as temporary, writing(path):
-            figure.savefig(temporary)
+            temporary.write_bytes(picture.getvalue())
 
     def _draw(self, axis, strip: _Strip) -> None:
         times, frames = np.array(strip.times), np.array(strip.frames)

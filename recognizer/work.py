@@ -51,7 +51,7 @@ class Answer:
     frame: int | None = None
     """Number of the frame in its video, from 0."""
     seconds: float | None = None
-    """Time of the frame from the start of its video."""
+    """Time of the frame as a player shows it, to the millisecond."""
     error: str | None = None
 
 
@@ -106,7 +106,7 @@ def recognize_frames(job: Job, path: Path, frames: Sequence[Frame]) -> list[Answ
     for frame in frames:
         height, width = frame.image.shape[:2]
         faces = _recognize(job, Image.of(frame.image))
-        answers.append(Answer(path, width, height, faces, frame.index, frame.seconds))
+        answers.append(Answer(path, width, height, faces, frame.index, round(frame.seconds, 3)))
     return answers
 
 

@@ -1,8 +1,9 @@
 """A video file, frame by frame."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import inf
 from pathlib import Path
 
@@ -73,6 +74,8 @@ class Video:
         About how many frames there are by the header; 0 if it does not say.
     width, height : int
         Of the first frame, upright.
+    pixel_ratio : Fraction
+        Width over height of a pixel as players show it, upright.
     start : float
         The file's own time, in seconds, that counts as 0.
 
@@ -94,7 +97,7 @@ class Video:
             raise VideoError("the file is empty (0 bytes)")
         self._missing = missing_bytes(path)
         try:
-            self._container = av.open(str(self._path), options=OPTIONS)
+            self._container = self.reopened()
         except av.error.FFmpegError as error:
             raise self._undecodable() from error
         try:
@@ -117,6 +120,9 @@ class Video:
         if self._first is None:
             raise self._undecodable()
         self.height, self.width = _upright(self._first).shape[:2]
+        ratio = self._stream.sample_aspect_ratio or Fraction(1)
+        turned = self.width != self._first.width
+        self.pixel_ratio = 1 / ratio if turned else ratio
         if self._is_avi:
             self._delay = self._time(self._first) or 0.0
         first = self._time(self._first) or 0.0
@@ -143,6 +149,10 @@ class Video:
     def __exit__(self, *_) -> None:
         self._container.close()
 
+    def reopened(self) -> av.container.InputContainer:
+        """The file once more from its start, for its sound or its packets."""
+        return av.open(str(self._path), options=OPTIONS)
+
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """Read the first frame and every N-th after it; the others are not converted to pixels.
 
@@ -159,7 +169,7 @@ class Video:
             if picture.is_corrupt:
                 self._damaged.append(seconds)
             if index % every == 0:
-                yield Frame(index, round(seconds, 3), _upright(picture))
+                yield Frame(index, seconds, _upright(picture))
             picture = next(self._pictures, None)
             index += 1
         self._complain(seconds)
@@ -265,11 +275,17 @@ def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
     VideoError
         There is none.
     """
-    streams = [stream for stream in container.streams.video if not stream.disposition & STILL]
-    if not streams:
+    videos = [stream for stream in container.streams.video if not stream.disposition & STILL]
+    stream = default_stream(videos)
+    if stream is None:
         raise VideoError("has no video in it, only " + _content(container))
+    return stream
+
+
+def default_stream(streams: Sequence[av.stream.Stream]) -> av.stream.Stream | None:
+    """The first of some streams that is marked as the default, else the first, else None."""
     defaults = [stream for stream in streams if stream.disposition & Disposition.default]
-    return (defaults or streams)[0]
+    return next(iter([*defaults, *streams]), None)
 
 
 def _content(container: av.container.InputContainer) -> str:

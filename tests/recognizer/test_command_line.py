@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -20,9 +21,10 @@ import pytest
 from distributed import LocalCluster
 
 from recognizer.__main__ import main
+from recognizer.video.reader import Video
 from tests.model_fixture import LABELS, write_tiny_model
 from tests.portrait_fixture import portrait
-from tests.recognizer.video_fixture import write_video
+from tests.recognizer.video_fixture import cut, trim, write_video
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,8 +53,14 @@ def recognize(tmp_path, model_path, monkeypatch, capsys):
     return call
 
 
-def start(folder, *arguments):
-    """Start the program as a process of its own."""
+def start(folder, *arguments, limit=resource.RLIM_INFINITY):
+    """Start the program as a process of its own; no file of it grows over `limit` bytes."""
+
+    def prepare():
+        # Where the tests run in the background of a script, SIGINT is ignored and inherited so.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
     return subprocess.Popen(
         [sys.executable, "-m", "recognizer", *map(str, arguments)],
         cwd=folder,
@@ -61,8 +69,7 @@ def start(folder, *arguments):
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        # Where the tests run in the background of a script, SIGINT is ignored and inherited so.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=prepare,
     )
 
 
@@ -195,17 +202,32 @@ def test_the_table_of_a_video_tells_time_and_person(recognize, tmp_path):
 
 
 def test_a_video_cut_short_is_an_error_after_its_frames(recognize, tmp_path):
-    whole = write_video(tmp_path / "whole.avi", codec="MJPG").read_bytes()
-    (tmp_path / "a.avi").write_bytes(whole[: len(whole) * 2 // 3])
+    cut(write_video(tmp_path / "a.avi"), 2 / 3)
     status, out, err = recognize("a.avi", "--json", "--annotate", "b.mp4")
     *frames, last = map(json.loads, out.splitlines())
     assert status == 1
     assert 10 < len(frames) < 45
     assert all("error" not in frame for frame in frames)
-    assert last["error"].startswith("cut short: it ends after ")
+    assert last["error"].startswith("cut short: ")
     assert err == f"error: a.avi: {last['error']}\n"
-    copied = cv2.VideoCapture("b.mp4")
-    assert copied.get(cv2.CAP_PROP_FRAME_COUNT) == len(frames)
+    with Video(Path("b.mp4")) as video:
+        assert len(list(video.frames())) == len(frames)
+
+
+def test_a_trimmed_video_with_longer_sound_is_no_error(recognize, tmp_path):
+    whole = write_video(tmp_path / "whole.mp4", frames=30)
+    trim(whole, tmp_path / "a.mp4", 0.4)
+    write_video(tmp_path / "b.webm", frames=5, sound=(0, 2))
+    status, out, err = recognize("a.mp4", "b.webm", "--every", "5", "--json")
+    assert (status, err) == (0, "")
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [(a["path"], a["seconds"]) for a in answers] == [
+        ("a.mp4", 0.0),
+        ("a.mp4", 0.2),
+        ("a.mp4", 0.4),
+        ("a.mp4", 0.6),
+        ("b.webm", pytest.approx(0, abs=0.01)),
+    ]
 
 
 # ---------------------------------------------------------------- files that are written
@@ -296,6 +318,42 @@ def test_plots_of_one_and_of_many(photos, recognize):
     assert [path.name for path in Path("many").iterdir()] == ["a.mp4.png"]
     status, _, err = recognize("grey.png", "--plot", "none.png")
     assert (status, err) == (1, "error: --plot: there was no video to draw a timeline of\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "limit"),
+    [
+        ("--csv", "a.csv", 700),
+        ("--plot", "a.png", 1500),
+        ("--plot", "a.svg", 1500),
+        ("--plot", "a.pdf", 1500),
+        ("--annotate", "a.mp4", 5000),
+        ("--annotate", "a.webm", 5000),
+    ],
+)
+def test_a_full_disk_is_one_line_and_the_old_file_stays(
+    tmp_path, model_path, recognize, option, name, limit
+):
+    write_video(tmp_path / "v.mp4", frames=10)
+    old = b""
+    if option == "--csv":
+        recognize("v.mp4", "--every", "9", option, name)
+        old = (tmp_path / name).read_bytes()[:600].rpartition(b"\n")[0] + b"\n"
+    (tmp_path / name).write_bytes(old or b"a good file")
+    status, _, err = finished(
+        start(
+            tmp_path,
+            *("v.mp4", "--every", "9", option, name, "--model", model_path, "--json"),
+            limit=limit,
+        )
+    )
+    assert status == 1
+    path = name if option == "--csv" else tmp_path / name
+    assert err == f"error: {path}: cannot be written: File too large\n"
+    assert (tmp_path / name).read_bytes().startswith(old or b"a good file")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".onnx") == sorted(
+        ["v.mp4", name]
+    )
 
 
 # ---------------------------------------------------------------- who does the work
