@@ -15,6 +15,7 @@ from recognizer.errors import VideoError
 from recognizer.inputs import Input
 from recognizer.timeline import Timeline
 from recognizer.video.annotate import annotated_video
+from recognizer.video.cuts import mark_cuts
 from recognizer.video.reader import Frame, Video
 from recognizer.video.tracking import Tracker
 from recognizer.video.writer import FORMATS
@@ -72,7 +73,7 @@ class Run:
         broken: list[VideoError] = []
         answers = self.workers.map(
             partial(recognize_frames, self.job, path),
-            _until_broken(video.frames(self.every), broken),
+            mark_cuts(_until_broken(video.frames(self.every), broken)),
             min(CHUNK, max(1, CHUNK_BYTES // (3 * video.width * video.height))),
         )
         total = -(-video.announced // self.every) or None
@@ -85,7 +86,7 @@ class Run:
                 answers, path.name, total, leave=False, unit="frame", disable=not self.progress
             )
             for answer in bar:
-                faces = tracker.update(answer.seconds, answer.faces)
+                faces = tracker.update(answer.seconds, answer.faces, answer.cut)
                 if draw:
                     draw(faces)
                 if self.timelines:

@@ -53,6 +53,8 @@ class Answer:
     seconds: float | None = None
     """Time of the frame as a player shows it, to the millisecond."""
     error: str | None = None
+    cut: bool = False
+    """Whether another shot begins with this frame."""
 
 
 def recognize_photos(
@@ -106,7 +108,8 @@ def recognize_frames(job: Job, path: Path, frames: Sequence[Frame]) -> list[Answ
     for frame in frames:
         height, width = frame.image.shape[:2]
         faces = _recognize(job, Image.of(frame.image))
-        answers.append(Answer(path, width, height, faces, frame.index, round(frame.seconds, 3)))
+        seconds = round(frame.seconds, 3)
+        answers.append(Answer(path, width, height, faces, frame.index, seconds, cut=frame.cut))
     return answers
 
 

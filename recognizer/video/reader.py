@@ -49,6 +49,8 @@ class Frame:
     """Time of the frame as a player shows it; never less than that of the frame before."""
     image: np.ndarray
     """uint8 [H, W, 3], BGR, upright."""
+    cut: bool = False
+    """Whether another shot begins with this frame; see `mark_cuts`."""
 
 
 class Video:

@@ -24,7 +24,7 @@ from recognizer.__main__ import main
 from recognizer.video.reader import Video
 from tests.model_fixture import LABELS, write_tiny_model
 from tests.portrait_fixture import portrait
-from tests.recognizer.video_fixture import cut, trim, write_video
+from tests.recognizer.video_fixture import cut, trim, write_frames, write_video
 
 ROOT = Path(__file__).parents[2]
 
@@ -188,6 +188,22 @@ def test_every_nth_frame_and_smoothing(recognize, tmp_path):
     for number in range(1, 5):
         smoothed += (1 - exp(-0.4 / 0.5)) * (left("0", number) - smoothed)
         np.testing.assert_allclose(left("0.5", number), smoothed, atol=1e-5)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_cut_ends_a_person_and_the_smoothing(recognize, tmp_path, workers):
+    # Two scenes with a face at the same place.
+    first, second = portrait(), cv2.bitwise_not(portrait(seed=3))
+    second[120:360, 200:440] = portrait(seed=3)[120:360, 200:440]
+    first[:, :180], second[:, 460:] = (200, 90, 30), (20, 60, 190)
+    write_frames(tmp_path / "a.mp4", [first] * 12 + [second] * 12)
+    faces = {}
+    for smooth in ("0", "5"):
+        _, out, _ = recognize("a.mp4", "--smooth", smooth, "--json", "--workers", workers)
+        faces[smooth] = [face for line in out.splitlines() for face in json.loads(line)["faces"]]
+    for smooth in ("0", "5"):
+        assert [face["person"] for face in faces[smooth]] == [1] * 12 + [2] * 12
+    assert faces["5"][12]["probabilities"] == faces["0"][12]["probabilities"]
 
 
 def test_the_table_of_a_video_tells_time_and_person(recognize, tmp_path):
