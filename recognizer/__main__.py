@@ -3,9 +3,10 @@
 import argparse
 import os
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from math import inf
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from recognizer.destination import Destination, choose_destination
 from recognizer.errors import DetectorError, ModelError, OutputError, WorkersError
 from recognizer.faces import DETECTORS
 from recognizer.inputs import PHOTO_SUFFIXES, Input, find_inputs
-from recognizer.terminal import json_line, table_head, table_lines
+from recognizer.terminal import Progress, json_line, table_head, table_lines
 from recognizer.timeline import need_matplotlib
 from recognizer.video.tracking import TIME_CONSTANT
 from recognizer.work import Answer, Job, load
@@ -79,8 +80,11 @@ def _run(arguments: argparse.Namespace) -> int:
         if table and table.done:
             print(f"{table.path}: going on after {len(table.done)} inputs", file=sys.stderr)
         ignored = [place.out for place in (annotated, timelines) if place and place.root]
-        inputs = _inputs(arguments.paths, ignored, table.done if table else set(), progress)
-        return _report(run.answers(inputs), arguments, classifier, table)
+        inputs = partial(find_inputs, arguments.paths, ignored)
+        done = table.done if table else set()
+        with _progress(inputs, done, progress) as bar:
+            answers = run.answers(item for item in inputs() if str(item.path) not in done)
+            return _report(answers, arguments, classifier, table, bar)
 
 
 def _report(
@@ -88,6 +92,7 @@ def _report(
     arguments: argparse.Namespace,
     classifier: Classifier,
     table: CsvTable | None,
+    progress: Progress,
 ) -> int:
     """Print and write each answer; the exit status says whether all inputs could be read."""
     headed, frames, errors = False, False, 0
@@ -105,6 +110,8 @@ def _report(
             errors += 1
             tqdm.write(f"error: {answer.path}: {answer.error}", file=sys.stderr)
         frames |= answer.frame is not None
+        progress.add(answer)
+    progress.finish_video()
     if arguments.plot and not frames and not errors and not (table and table.done):
         raise OutputError("--plot: there was no video to draw a timeline of")
     if table and table.errors:
@@ -113,13 +120,12 @@ def _report(
     return int(errors > 0)
 
 
-def _inputs(
-    paths: Sequence[str], ignored: Sequence[Path], done: Collection[str], progress: bool
-) -> Iterator[Input]:
-    """The inputs that are still to be looked at, with a progress bar over all of them."""
-    total = sum(1 for _ in find_inputs(paths, ignored)) if progress else None
-    bar = tqdm(find_inputs(paths, ignored), total=total, unit="file", disable=not progress)
-    return (item for item in bar if str(item.path) not in done)
+def _progress(
+    inputs: Callable[[], Iterator[Input]], done: Collection[str], shown: bool
+) -> Progress:
+    """A bar over all inputs, those of an earlier run included."""
+    answered = [str(item.path) in done for item in inputs()] if shown else []
+    return Progress(len(answered), sum(answered), shown)
 
 
 def _shows_progress(arguments: argparse.Namespace) -> bool:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pty
+import re
 import resource
 import signal
 import subprocess
@@ -479,17 +480,16 @@ def test_a_name_that_cannot_be_printed_is_printed_escaped(photos, model_path):
     assert out.splitlines()[1].endswith(r"\udcff\udce9.png")
 
 
-def test_a_terminal_shows_progress(photos, model_path):
+def on_a_terminal(folder, *arguments):
+    """Run the program with a terminal of 100 columns as its stderr; status and what it showed."""
     here, there = pty.openpty()
     termios.tcsetwinsize(there, (40, 100))
-    write_video(photos / "v.mp4", frames=40)
-    done = subprocess.run(
-        [sys.executable, "-m", "recognizer", ".", "--csv", "out.csv", "--model", model_path],
-        cwd=photos,
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recognizer", *map(str, arguments)],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=there,
-        check=False,
     )
     os.close(there)
     shown = b""
@@ -497,11 +497,38 @@ def test_a_terminal_shows_progress(photos, model_path):
         while part := os.read(here, 4096):
             shown += part
     os.close(here)
-    assert done.returncode == 1
-    assert b"0/4 [" in shown
-    assert b"4/4 [" in shown
-    assert b"0/40 [" in shown
-    assert b"error: cut.png: the PNG image is damaged" in shown
+    return process.wait(timeout=60), shown.decode()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_terminal_shows_progress(photos, model_path, workers):
+    write_video(photos / "v.mp4", frames=40)
+    options = ["--csv", "out.csv", "--model", model_path, "--workers", workers]
+    status, shown = on_a_terminal(photos, ".", *options)
+    assert status == 1
+    assert "| 0/4 [" in shown
+    # Files, time so far and left, rate and faces.
+    line = r"100%\|█+\| 4/4 \[\d\d:\d\d<00:00, .*(?:file/s|s/file), (\d+) faces\]"
+    *_, last = re.findall(line, shown)
+    assert int(last) == sum(row["emotion"] != "" for row in rows(photos / "out.csv")) > 40
+    assert "0/40 [" in shown
+    assert "error: cut.png: the PNG image is damaged" in shown
+
+
+def test_progress_goes_on_after_the_inputs_of_an_earlier_run(photos, recognize, model_path):
+    for number in range(5):
+        (photos / f"{number}.png").write_bytes((photos / "grey.png").read_bytes())
+    recognize(*(f"{number}.png" for number in range(4)), "--csv", "out.csv")
+    names = [f"{number}.png" for number in range(5)]
+    status, shown = on_a_terminal(photos, *names, "--csv", "out.csv", "--model", model_path)
+    assert status == 0
+    # The last input of a run is always taken again.
+    assert "| 3/5 [" in shown
+    assert "| 5/5 [" in shown
+
+
+def test_no_terminal_shows_no_progress(photos, recognize):
+    assert recognize("face.jpg", "grey.png", "--csv", "out.csv") == (0, "", "")
 
 
 def test_starting_loads_nothing_that_serving_does_not_install(photos):
