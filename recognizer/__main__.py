@@ -21,6 +21,7 @@ from recognizer.faces import DETECTORS
 from recognizer.inputs import PHOTO_SUFFIXES, Input, find_inputs
 from recognizer.terminal import Progress, json_line, table_head, table_lines
 from recognizer.timeline import need_matplotlib
+from recognizer.version import package_version
 from recognizer.video.tracking import TIME_CONSTANT
 from recognizer.work import Answer, Job, load
 from recognizer.workers import Workers, dask_cluster, local_processes
@@ -165,6 +166,19 @@ def _workers(arguments: argparse.Namespace) -> AbstractContextManager[Workers]:
     return nullcontext(Workers(None))
 
 
+class _ShowVersion(argparse.Action):
+    """Prints the versions and exits, like argparse's own, but reads the model only when asked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_) -> None:
+        try:
+            classifier = Classifier(MODEL)
+            model = f"model {classifier.dataset} {classifier.version[:12]}"
+        except ModelError as error:
+            model = f"no default model: {error}"
+        print(f"{parser.prog} {package_version()}, {model}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="recognize-emotions",
@@ -176,6 +190,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="a photo, a video, a folder with all that is below it, or a quoted pattern such as"
         " 'holiday/**/*.jpg'",
+    )
+    parser.add_argument(
+        "--version",
+        action=_ShowVersion,
+        nargs=0,
+        help="print the versions of this program and of its default model",
     )
     _add_outputs(parser.add_argument_group("what comes out, besides a table on the terminal"))
     _add_recognition(parser.add_argument_group("how faces are found and read"))

@@ -1,18 +1,20 @@
 """`python -m recognizer`: what it prints and writes, and what it says when it cannot."""
 
 import csv
+import hashlib
 import json
 import os
 import pty
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import termios
 import tomllib
 from contextlib import suppress
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, distributions
 from math import exp
 from pathlib import Path
 
@@ -21,7 +23,7 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from recognizer.__main__ import main
+from recognizer.__main__ import MODEL, main
 from recognizer.video.reader import Video
 from tests.model_fixture import LABELS, write_tiny_model
 from tests.portrait_fixture import portrait
@@ -547,3 +549,37 @@ def test_the_console_script_is_this_program():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     script = EntryPoint("", project["scripts"]["recognize-emotions"], "console_scripts")
     assert script.load() is main
+
+
+def test_the_version_names_the_package_and_the_model(tmp_path):
+    number = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    model = hashlib.sha256(MODEL.read_bytes()).hexdigest()[:12]
+    status, out, err = finished(start(tmp_path, "--version"))
+    assert (status, err) == (0, "")
+    assert out == f"recognize-emotions {number}, model fer2013 {model}\n"
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_the_version_without_a_project_file_or_a_model(tmp_path, installed):
+    # A copy of the folder alone, as in a container, or an installed package.
+    shutil.copytree(ROOT / "recognizer", tmp_path / "recognizer")
+    if installed:
+        metadata = tmp_path / "facial_expression_recognition-9.8.7.dist-info/METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text(
+            "Metadata-Version: 2.1\nName: facial-expression-recognition\nVersion: 9.8.7\n"
+        )
+    elif any(distributions(name="facial-expression-recognition")):
+        pytest.skip("the package is installed here")
+    done = subprocess.run(
+        [sys.executable, "-m", "recognizer", "--version"],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == (
+        f"recognize-emotions {'9.8.7' if installed else 'unknown'}, no default model:"
+        f" {tmp_path}/models/fer2013/model.onnx: cannot be read: No such file or directory\n"
+    )
