@@ -53,8 +53,10 @@ class Answer:
     frame: int | None = None
     """Number of the frame in its video, from 0."""
     seconds: float | None = None
-    """Time of the frame from the start of its video."""
+    """Time of the frame as a player shows it, to the millisecond."""
     error: str | None = None
+    cut: bool = False
+    """Whether another shot begins with this frame."""
 
 
 def recognize_photos(
@@ -112,7 +114,8 @@ def recognize_frames(job: Job, path: Path, frames: Sequence[Frame]) -> list[Answ
     for frame in frames:
         height, width = frame.image.shape[:2]
         faces = _recognize(job, Image.of(frame.image))
-        answers.append(Answer(path, width, height, faces, frame.index, frame.seconds))
+        seconds = round(frame.seconds, 3)
+        answers.append(Answer(path, width, height, faces, frame.index, seconds, cut=frame.cut))
     return answers
 
 

@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recognizer.annotate import annotate_photo, annotated_video
+from recognizer.annotate import annotate_photo
 from recognizer.drawing import COLOURS, SHORTEST, draw, place_labels
-from recognizer.errors import OutputError, VideoError
+from recognizer.errors import OutputError
 from recognizer.faces import Box, box_square
 from recognizer.recognizer import RecognizedFace
-from tests.recognizer.video_fixture import RATE, write_video
 
 LABELS = tuple(COLOURS)
 
@@ -183,57 +182,3 @@ def test_a_photo_that_cannot_be_written_is_one_sentence(tmp_path):
     _, data = cv2.imencode(".png", GREY)
     with pytest.raises(OutputError, match=r"file/a\.jpg: cannot be written: "):
         annotate_photo(data.tobytes(), [], tmp_path / "file/a.jpg")
-
-
-def read_video(path):
-    capture = cv2.VideoCapture(str(path))
-    assert capture.get(cv2.CAP_PROP_FPS) == RATE
-    frames = []
-    while (decoded := capture.read())[0]:
-        frames.append(decoded[1])
-    return frames
-
-
-@pytest.mark.parametrize("every", [1, 4])
-def test_an_annotated_video_has_all_frames_and_each_answer_on_its_own(tmp_path, every):
-    source, path = write_video(tmp_path / "a.mp4", frames=10), tmp_path / "out/a.mp4"
-    emotions = ["happy", "sad", "angry"]
-    with annotated_video(source, path, every) as write:
-        for number in range(0, 10, every):
-            write([face(100, 100, 90, emotions[number // every % 3])])
-        assert not path.exists()
-    frames = read_video(path)
-    assert len(frames) == 10
-    for number, picture in enumerate(frames):
-        assert picture.shape == (480, 640, 3)
-        # The left edge of the box, in a picture of twice the size.
-        shown = picture[210:370, 199:202].reshape(-1, 3).mean(axis=0)
-        distances = {name: np.abs(shown - bgr(COLOURS[name])).sum() for name in emotions}
-        assert min(distances, key=distances.get) == emotions[number // every % 3]
-
-
-def test_an_odd_size_can_be_written(tmp_path):
-    source = tmp_path / "odd.avi"
-    writer = cv2.VideoWriter(str(source), cv2.VideoWriter_fourcc(*"MJPG"), RATE, (641, 481))
-    for _ in range(3):
-        writer.write(np.full((481, 641, 3), 99, np.uint8))
-    writer.release()
-    with annotated_video(source, tmp_path / "out.mp4", 1) as write:
-        for _ in range(3):
-            write([])
-    assert [frame.shape for frame in read_video(tmp_path / "out.mp4")] == [(480, 640, 3)] * 3
-
-
-def test_a_failed_video_leaves_nothing_behind(tmp_path):
-    source, folder = write_video(tmp_path / "a.mp4", frames=5), tmp_path / "out"
-    with pytest.raises(RuntimeError), annotated_video(source, folder / "a.mp4", 1) as write:
-        write([])
-        raise RuntimeError
-    assert list(folder.iterdir()) == []
-
-
-def test_what_is_no_video_cannot_be_annotated(tmp_path):
-    (tmp_path / "a.mp4").write_text("no video")
-    with pytest.raises(VideoError), annotated_video(tmp_path / "a.mp4", tmp_path / "b.mp4", 1):
-        pass
-    assert not (tmp_path / "b.mp4").exists()
