@@ -1,6 +1,6 @@
 """From a photo to the emotion of each face in it: decode, detect, align, classify.
 
-image.py          bytes to a grey image, safely; image_header.py reads its size first
+image.py          bytes to pixels, safely; image_header.py reads their number first
 faces.py          detectors by name: haar.py, yunet.py and the whole image
 framing.py        the 48×48 crop that the model expects, turned upright
 classifier.py     model.onnx: its contract, its description, its probabilities
@@ -15,6 +15,7 @@ work.py         what one process does with a photo or a frame; workers.py the pr
 answers.py      one answer after the other, in the order of the inputs
 terminal.py     as a table, csv_table.py as a CSV that can be resumed
 drawing.py      boxes, labels and bars; annotate.py draws them on photos and videos
+lettering.py    the labels' text, in the font of fonts/
 timeline.py     the plot of a video
 destination.py  where results go, atomic.py writes them whole
 """

@@ -3,23 +3,27 @@
 import argparse
 import os
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from math import inf
 from pathlib import Path
 
 from tqdm import tqdm
 
+from recognizer.annotate import ANNOTATED_PHOTOS
 from recognizer.answers import ANNOTATED_VIDEOS, TIMELINES, Run
 from recognizer.classifier import Classifier
 from recognizer.csv_table import CsvTable
 from recognizer.destination import Destination, choose_destination
 from recognizer.errors import DetectorError, ModelError, OutputError, WorkersError
 from recognizer.faces import DETECTORS
-from recognizer.inputs import PHOTO_SUFFIXES, Input, find_inputs
-from recognizer.terminal import json_line, table_head, table_lines
+from recognizer.image import MAX_PIXELS
+from recognizer.inputs import Input, find_inputs
+from recognizer.terminal import Progress, json_line, table_head, table_lines
 from recognizer.timeline import need_matplotlib
+from recognizer.version import package_version
 from recognizer.video.tracking import TIME_CONSTANT
 from recognizer.work import Answer, Job, load
 from recognizer.workers import Workers, dask_cluster, local_processes
@@ -35,8 +39,6 @@ def main() -> int:
     arguments = _parser().parse_args()
     # A terminal that has no × or cannot show a file's name gets an escape instead.
     sys.stdout.reconfigure(errors="backslashreplace")
-    # A damaged video is reported once, by this program.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
         return _run(arguments)
     except (DetectorError, ModelError, OutputError, WorkersError) as error:
@@ -62,6 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
         faces=arguments.faces,
         align=arguments.align,
         min_confidence=arguments.min_confidence,
+        max_pixels=arguments.max_pixels,
     )
     classifier = load(job).classifier
     if arguments.dask or arguments.workers > 1:
@@ -81,8 +84,11 @@ def _run(arguments: argparse.Namespace) -> int:
         if table and table.done:
             print(f"{table.path}: going on after {len(table.done)} inputs", file=sys.stderr)
         ignored = [place.out for place in (annotated, timelines) if place and place.root]
-        inputs = _inputs(arguments.paths, ignored, table.done if table else set(), progress)
-        return _report(run.answers(inputs), arguments, classifier, table)
+        inputs = partial(find_inputs, arguments.paths, ignored)
+        done = table.done if table else set()
+        with _progress(inputs, done, progress) as bar:
+            answers = run.answers(item for item in inputs() if str(item.path) not in done)
+            return _report(answers, arguments, classifier, table, bar)
 
 
 def _report(
@@ -90,6 +96,7 @@ def _report(
     arguments: argparse.Namespace,
     classifier: Classifier,
     table: CsvTable | None,
+    progress: Progress,
 ) -> int:
     """Print and write each answer; the exit status says whether all inputs could be read."""
     headed, frames, errors = False, False, 0
@@ -107,6 +114,8 @@ def _report(
             errors += 1
             tqdm.write(f"error: {answer.path}: {answer.error}", file=sys.stderr)
         frames |= answer.frame is not None
+        progress.add(answer)
+    progress.finish_video()
     if arguments.plot and not frames and not errors and not (table and table.done):
         raise OutputError("--plot: there was no video to draw a timeline of")
     if table and table.errors:
@@ -115,13 +124,12 @@ def _report(
     return int(errors > 0)
 
 
-def _inputs(
-    paths: Sequence[str], ignored: Sequence[Path], done: Collection[str], progress: bool
-) -> Iterator[Input]:
-    """The inputs that are still to be looked at, with a progress bar over all of them."""
-    total = sum(1 for _ in find_inputs(paths, ignored)) if progress else None
-    bar = tqdm(find_inputs(paths, ignored), total=total, unit="file", disable=not progress)
-    return (item for item in bar if str(item.path) not in done)
+def _progress(
+    inputs: Callable[[], Iterator[Input]], done: Collection[str], shown: bool
+) -> Progress:
+    """A bar over all inputs, those of an earlier run included."""
+    answered = [str(item.path) in done for item in inputs()] if shown else []
+    return Progress(len(answered), sum(answered), shown)
 
 
 def _shows_progress(arguments: argparse.Namespace) -> bool:
@@ -136,7 +144,7 @@ def _destination(option: str, out: Path | None, paths: Sequence[str]) -> Destina
     if option == "--plot":
         suffixes = TIMELINES
     else:
-        suffixes = ANNOTATED_VIDEOS if Input(Path(paths[0])).is_video else PHOTO_SUFFIXES
+        suffixes = ANNOTATED_VIDEOS if Input(Path(paths[0])).is_video else ANNOTATED_PHOTOS
     return choose_destination(option, out, paths, suffixes)
 
 
@@ -161,6 +169,19 @@ def _workers(arguments: argparse.Namespace) -> AbstractContextManager[Workers]:
     return nullcontext(Workers(None))
 
 
+class _ShowVersion(argparse.Action):
+    """Prints the versions and exits, like argparse's own, but reads the model only when asked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_) -> None:
+        try:
+            classifier = Classifier(MODEL)
+            model = f"model {classifier.dataset} {classifier.version[:12]}"
+        except ModelError as error:
+            model = f"no default model: {error}"
+        print(f"{parser.prog} {package_version()}, {model}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="recognize-emotions",
@@ -172,6 +193,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="a photo, a video, a folder with all that is below it, or a quoted pattern such as"
         " 'holiday/**/*.jpg'",
+    )
+    parser.add_argument(
+        "--version",
+        action=_ShowVersion,
+        nargs=0,
+        help="print the versions of this program and of its default model",
     )
     _add_outputs(parser.add_argument_group("what comes out, besides a table on the terminal"))
     _add_recognition(parser.add_argument_group("how faces are found and read"))
@@ -210,7 +237,8 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
         "--annotate",
         type=Path,
         metavar="OUT",
-        help="write copies with boxes, emotions and bars: a file for one PATH, a folder for more",
+        help="write copies with boxes, emotions and bars: a file for one PATH, a folder for more;"
+        " videos as .mp4 or .webm, with their sound",
     )
     group.add_argument(
         "--plot",
@@ -240,6 +268,14 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
         default=0.0,
         metavar="P",
         help="leave out faces of which the detector is less sure, 0 to 1 (default: 0)",
+    )
+    group.add_argument(
+        "--max-pixels",
+        type=count,
+        default=MAX_PIXELS,
+        metavar="N",
+        help="refuse photos of more pixels, width times height, before they are decoded"
+        f" (default: {MAX_PIXELS})",
     )
     group.add_argument(
         "--model",

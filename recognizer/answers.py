@@ -10,20 +10,22 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from recognizer.annotate import annotated_video
 from recognizer.destination import Destination
 from recognizer.errors import VideoError
 from recognizer.inputs import Input
 from recognizer.timeline import Timeline
+from recognizer.video.annotate import annotated_video
+from recognizer.video.cuts import mark_cuts
 from recognizer.video.reader import Frame, Video
 from recognizer.video.tracking import Tracker
+from recognizer.video.writer import FORMATS
 from recognizer.work import Answer, Job, recognize_frames, recognize_photos
 from recognizer.workers import CHUNK, Workers
 
 CHUNK_BYTES = 8_000_000
 """Of all frames in a chunk together; Dask warns of tasks larger than 10 MB."""
 
-ANNOTATED_VIDEOS = (".mp4",)
+ANNOTATED_VIDEOS = tuple(FORMATS)
 TIMELINES = (".png", ".svg", ".pdf")
 
 
@@ -71,8 +73,8 @@ class Run:
         broken: list[VideoError] = []
         answers = self.workers.map(
             partial(recognize_frames, self.job, path),
-            _until_broken(video.frames(self.every), broken),
-            min(CHUNK, max(1, CHUNK_BYTES // video.first.size)),
+            mark_cuts(_until_broken(video.frames(self.every), broken)),
+            min(CHUNK, max(1, CHUNK_BYTES // (3 * video.width * video.height))),
         )
         total = -(-video.announced // self.every) or None
         with ExitStack() as stack:
@@ -84,7 +86,7 @@ class Run:
                 answers, path.name, total, leave=False, unit="frame", disable=not self.progress
             )
             for answer in bar:
-                faces = tracker.update(answer.seconds, answer.faces)
+                faces = tracker.update(answer.seconds, answer.faces, answer.cut)
                 if draw:
                     draw(faces)
                 if self.timelines:

@@ -1,16 +1,39 @@
 """The format and size of an image, read from its header before anything is decoded.
 
 OpenCV tells an image's size only after decoding it, and a few hundred bytes can claim
-billions of pixels. So the header is read here first, as OpenCV's decoders read it, and
-a format that is not read here never reaches them.
+billions of pixels. So the size is read here first, and a format that is not read here reaches
+no decoder. Pillow reads it where it reads what the decoder reads. The exceptions:
+
+JPEG: Pillow joins EXIF segments in quadratic time (10 MB of small ones: 30 s), and neither it
+nor OpenCV limits the scans. PNG: of two IHDR chunks OpenCV takes the first, Pillow the last,
+and neither it nor libpng stops at the last pixel. GIF: Pillow needs 1 s for 10 MB of comments.
+TIFF: OpenCV holds a whole tile or strip, which may be larger than the image.
 """
 
+import io
+import logging
 import re
 import struct
+import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from recognizer.errors import ImageError
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.Image import DecompressionBombError
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+from pillow_heif import HeifImageFile
+
+from recognizer.errors import ImageError, TooManyPixelsError
+
+# What Pillow says of a damaged file is in the ImageError, or does not matter. Python would keep
+# each warning that it shows for ever, and print what is logged before logging is set up.
+warnings.filterwarnings("ignore", module=r"PIL\.|pillow_heif")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 MAX_JPEG_SEGMENTS = 10_000
 """More segments than this before the picture are no photo's metadata."""
@@ -24,16 +47,14 @@ MAX_DEFLATION = 1032
 MAX_PNG_EXCESS = 64 << 20
 """Bytes that a PNG may unpack to beyond what its pixels need."""
 
-MAX_TIFF_ENTRIES = 4096
-"""libtiff's own limit for one directory."""
-
 
 @dataclass(frozen=True)
 class ImageHeader:
     """What a header claims.
 
-    `width` and `height` are in pixels before the EXIF orientation is applied; `pixels`
-    is the largest number of them that the decoder would hold at once, at least width · height.
+    `width` and `height` are in pixels; whether the EXIF orientation is applied depends on the
+    format. `pixels` is the largest number of them that the decoder would hold at once, at least
+    width · height.
     """
 
     format: str
@@ -43,10 +64,12 @@ class ImageHeader:
 
 
 def read_header(data: bytes) -> ImageHeader:
-    """Read format and size of a JPEG, PNG, WebP, BMP or TIFF.
+    """Read format and size of a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or HEIC.
 
     Raises
     ------
+    TooManyPixelsError
+        The header claims more than Pillow opens (a WebP of 179 million pixels).
     ImageError
         Another format, or a header that breaks off, contradicts itself or claims no pixels.
     """
@@ -59,7 +82,9 @@ def read_header(data: bytes) -> ImageHeader:
             if width < 1 or height < 1:
                 raise ImageError(f"the {name} image has no pixels ({width}×{height})")
             return ImageHeader(name, width, height, max(pixels, width * height))
-    raise ImageError("not an image of a known format: expected JPEG, PNG, WebP, BMP or TIFF")
+    names = [name for name, _, _ in FORMATS]
+    expected = f"{', '.join(names[:-1])} or {names[-1]}"
+    raise ImageError(f"not an image of a known format: expected {expected}")
 
 
 class _DamagedError(Exception):
@@ -125,75 +150,71 @@ def _refuse_excess(data: bytes, most: int) -> None:
         position += length + 12
 
 
-def _webp(data: bytes) -> tuple[int, int, int]:
-    """One of three first chunks: lossy, lossless, or extended with a canvas (RFC 9649, 2)."""
-    chunk = data[12:16]
-    if chunk == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
-        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
-    elif chunk == b"VP8L":
-        (bits,) = struct.unpack_from("<I", data, 21)
-        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    elif chunk == b"VP8X" and len(data) >= 30:
-        width = int.from_bytes(data[24:27], "little") + 1
-        height = int.from_bytes(data[27:30], "little") + 1
-    else:
-        raise _DamagedError
+def _gif(data: bytes) -> tuple[int, int, int]:
+    """The logical screen's sizes (GIF89a, 18); OpenCV accepts no frame that leaves it."""
+    width, height = struct.unpack_from("<HH", data, 6)
     return width, height, width * height
 
 
-def _bmp(data: bytes) -> tuple[int, int, int]:
-    """16-bit sizes in the oldest header, 32-bit ones since; a negative height is top-down."""
-    (size,) = struct.unpack_from("<I", data, 14)
-    width, height = struct.unpack_from("<HH" if size == 12 else "<ii", data, 18)
-    return width, abs(height), width * abs(height)
+def _opened(plugin: Callable[[io.BytesIO], ImageFile], data: bytes) -> ImageFile:
+    """Open an image with a plugin of Pillow; `Image.open` has a limit for the whole process."""
+    try:
+        return plugin(io.BytesIO(data))
+    except DecompressionBombError as error:
+        raise TooManyPixelsError(f"the image has too many pixels: {error}") from error
+    except Exception as error:
+        # The plugins document no set of exceptions; damaged files raise a dozen kinds.
+        raise _DamagedError from error
+
+
+def _by_pillow(plugin: Callable[[io.BytesIO], ImageFile], data: bytes) -> tuple[int, int, int]:
+    width, height = _opened(plugin, data).size
+    return width, height, width * height
+
+
+def _heic(data: bytes) -> tuple[int, int, int]:
+    """The size that is shown, and the largest that any `ispe` claims: `clap` cuts one out of it."""
+    width, height = _opened(HeifImageFile, data).size
+    sizes = [struct.unpack(">II", size) for size in HEIF_SIZE.findall(data)]
+    return width, height, max((w * h for w, h in sizes), default=0)
+
+
+HEIF_SIZE = re.compile(rb"ispe\0{4}(.{8})", re.DOTALL)
 
 
 def _tiff(data: bytes) -> tuple[int, int, int]:
-    """Sizes of the first directory's image and of its tiles or strips (TIFF 6.0, BigTIFF)."""
-    order = "<" if data[:2] == b"II" else ">"
-    (version,) = struct.unpack_from(order + "H", data, 2)
-    if version == 42:
-        (start,) = struct.unpack_from(order + "I", data, 4)
-        count_code, entry, value_at = "H", 12, 8
-    else:
-        (start,) = struct.unpack_from(order + "Q", data, 8)
-        count_code, entry, value_at = "Q", 20, 12
-    if start >= len(data):
+    """Sizes of the first directory's image, and of its tiles or strips (TIFF 6.0, BigTIFF)."""
+    image = _opened(TiffImageFile, data)
+    width, height = image.size
+    claims = [image.tag_v2.get(tag, 0) for tag in TIFF_SIZES]
+    if not all(isinstance(claim, int) for claim in claims):
         raise _DamagedError
-    (count,) = struct.unpack_from(order + count_code, data, start)
-    if count > MAX_TIFF_ENTRIES:
-        raise _DamagedError
-    start += struct.calcsize("=" + count_code)
-
-    # A tag that comes twice counts with its larger value: which one a decoder takes is open.
-    sizes = dict.fromkeys(TIFF_SIZES.values(), 0)
-    for position in range(start, start + count * entry, entry):
-        tag, kind = struct.unpack_from(order + "HH", data, position)
-        if tag not in TIFF_SIZES:
-            continue
-        if kind not in TIFF_INTEGERS:
-            raise _DamagedError
-        (value,) = struct.unpack_from(order + TIFF_INTEGERS[kind], data, position + value_at)
-        sizes[TIFF_SIZES[tag]] = max(sizes[TIFF_SIZES[tag]], value)
-
-    width, height = sizes["width"], sizes["height"]
-    strip = 0 if sizes["rows_per_strip"] >= 0xFFFFFFFF else sizes["rows_per_strip"]
-    return width, height, max(sizes["tile_width"] * sizes["tile_height"], width * strip)
+    rows_per_strip, tile_width, tile_height = claims
+    # 2³² − 1: all rows are in one strip.
+    strip = 0 if rows_per_strip >= 0xFFFFFFFF else width * rows_per_strip
+    return width, height, max(strip, tile_width * tile_height)
 
 
-TIFF_SIZES = {
-    256: "width",
-    257: "height",
-    278: "rows_per_strip",  # 2³² − 1: all rows in one strip
-    322: "tile_width",
-    323: "tile_height",
-}
-TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+TIFF_SIZES = (278, 322, 323)
+"""Rows of a strip, width and height of a tile."""
 
-FORMATS = (
+HEIC_BRANDS = rb"hei[cmsx]|hev[cmsx]|mif1|msf1"
+
+FORMATS: tuple[tuple[str, re.Pattern[bytes], Callable[[bytes], tuple[int, int, int]]], ...] = (
     ("JPEG", re.compile(rb"\xff\xd8\xff"), _jpeg),
     ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n"), _png),
-    ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL), _webp),
-    ("BMP", re.compile(rb"BM"), _bmp),
+    ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL), partial(_by_pillow, WebPImageFile)),
+    ("BMP", re.compile(rb"BM"), partial(_by_pillow, BmpImageFile)),
     ("TIFF", re.compile(rb"II[*+]\x00|MM\x00[*+]"), _tiff),
+    ("GIF", re.compile(rb"GIF8[79]a"), _gif),
+    (
+        "AVIF",
+        re.compile(rb".{4}ftyp(?:.{4}){0,16}?avi[fs]", re.DOTALL),
+        partial(_by_pillow, AvifImageFile),
+    ),
+    (
+        "HEIC",
+        re.compile(rb".{4}ftyp(?:" + HEIC_BRANDS + rb")", re.DOTALL),
+        _heic,
+    ),
 )

@@ -6,8 +6,45 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".webp", ".bmp", ".tif", ".tiff")
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp")
+# fmt: off
+PHOTO_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".mpo", ".png", ".apng",
+    ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".heic", ".heif", ".heics", ".heifs",
+    ".hif", ".avif", ".avifs",
+)
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe",
+    ".m1v", ".m2v", ".mpv", ".vob", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".3gp", ".3g2",
+    ".flv", ".f4v", ".ogv", ".mxf", ".dv", ".rm", ".rmvb", ".mjpg", ".mjpeg",
+)
+CAMERA_RAW = {
+    ".3fr", ".arw", ".braw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq",
+    ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".r3d", ".raf", ".raw",
+    ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+}
+"""Most are TIFFs whose first image is a thumbnail, so they must not be read as TIFFs."""
+OTHER_PICTURES = {
+    ".ai", ".cur", ".dcm", ".dds", ".eps", ".exr", ".fits", ".hdr", ".icns", ".ico", ".j2k",
+    ".jp2", ".jpf", ".jpx", ".jxl", ".jxr", ".kra", ".pam", ".pbm", ".pcx", ".pfm", ".pgm",
+    ".pnm", ".ppm", ".psb", ".psd", ".qoi", ".svg", ".svgz", ".swf", ".tga", ".wdp", ".wmf",
+    ".xbm", ".xcf", ".xpm",
+}
+# fmt: on
+
+KNOWN_SUFFIXES = CAMERA_RAW | OTHER_PICTURES | {*PHOTO_SUFFIXES, *VIDEO_SUFFIXES}
+
+
+def unsupported(path: Path) -> str | None:
+    """Why a file with this ending cannot be read, if it is a picture's and no supported one."""
+    suffix = path.suffix.lower()
+    if suffix in CAMERA_RAW:
+        return f"camera raw files ({suffix}) are not supported: export it as JPEG or HEIC"
+    if suffix in OTHER_PICTURES:
+        return (
+            f"{suffix} files are not supported: convert it to JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF"
+            " or HEIC"
+        )
+    return None
 
 
 @dataclass(frozen=True)
@@ -27,8 +64,9 @@ def find_inputs(arguments: Sequence[str], ignored: Collection[Path] = ()) -> Ite
 
     A file that is named is taken whatever its name. A folder gives the photos and videos
     in it and below it, judged by their suffixes, a pattern those that match it; neither
-    gives hidden files. At any time, only the names in the folders on the way down to one
-    file are held, and the matches of one pattern.
+    gives hidden files. A picture of a kind that is not supported is an input with a problem.
+    At any time, only the names in the folders on the way down to one file are held, and the
+    matches of one pattern.
 
     Parameters
     ----------
@@ -45,7 +83,7 @@ def find_inputs(arguments: Sequence[str], ignored: Collection[Path] = ()) -> Ite
         elif is_pattern(argument):
             found, problem = _matches(argument, ignored), "matches no photo and no video"
         else:
-            yield Input(path)
+            yield _input(path)
             continue
         empty = True
         for item in found:
@@ -81,7 +119,7 @@ def _matches(pattern: str, ignored: frozenset[Path]) -> Iterator[Input]:
     for name in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207
         path = Path(name)
         if _is_known(name) and path.is_file() and ignored.isdisjoint(path.resolve().parents):
-            yield Input(path)
+            yield _input(path)
 
 
 def _in_folder(folder: Path, ignored: frozenset[Path]) -> Iterator[Input]:
@@ -97,7 +135,7 @@ def _in_folder(folder: Path, ignored: frozenset[Path]) -> Iterator[Input]:
         if name.endswith("/"):
             yield from _in_folder(folder / name, ignored)
         else:
-            yield Input(folder / name)
+            yield _input(folder / name)
 
 
 def _name(entry: os.DirEntry) -> str | None:
@@ -111,5 +149,9 @@ def _name(entry: os.DirEntry) -> str | None:
     return entry.name if wanted else None
 
 
+def _input(path: Path) -> Input:
+    return Input(path, unsupported(path))
+
+
 def _is_known(name: str) -> bool:
-    return Path(name).suffix.lower() in PHOTO_SUFFIXES + VIDEO_SUFFIXES
+    return Path(name).suffix.lower() in KNOWN_SUFFIXES

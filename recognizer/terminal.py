@@ -1,8 +1,12 @@
-"""What a run prints: a table for people, or a line of JSON for each answer."""
+"""What a run prints: a table for people, or a line of JSON for each answer; its progress."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Self
+
+from tqdm import tqdm
 
 from recognizer.recognizer import RecognizedFace
 from recognizer.video.tracking import TrackedFace
@@ -54,3 +58,55 @@ def _table_line(face: RecognizedFace, where: str) -> str:
             where,
         ]
     )
+
+
+class Progress:
+    """A bar on stderr: files and faces so far, files a second, and the time that is left.
+
+    Parameters
+    ----------
+    total : int
+        How many files there are.
+    done : int
+        Those among them that an earlier run has answered.
+    shown : bool
+        False draws nothing.
+    """
+
+    def __init__(self, total: int, done: int, shown: bool):
+        # Without smoothing, the time left is by the rate of the whole run.
+        self._bar = tqdm(
+            total=total,
+            initial=done,
+            unit="file",
+            postfix="0 faces",
+            smoothing=0,
+            dynamic_ncols=True,
+            disable=not shown,
+        )
+        self._faces = 0
+        self._video: Path | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.close()
+
+    def add(self, answer: Answer) -> None:
+        """Count an answer's faces, and its file when it is finished."""
+        if self._video not in (None, answer.path):
+            self.finish_video()
+        self._faces += len(answer.faces)
+        self._bar.set_postfix_str(f"{self._faces:,} faces", refresh=False)
+        if answer.frame is None:
+            self._video = None
+            self._bar.update()
+        else:
+            self._video = answer.path
+
+    def finish_video(self) -> None:
+        """Count the video whose frames have come, after its last frame."""
+        if self._video:
+            self._video = None
+            self._bar.update()

@@ -3,6 +3,9 @@
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from io import BytesIO
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,13 @@ OTHER_COLOURS = "#0b5a63", "#9b2c12", "#5c584f"
 """In turn, for emotions that are none of FER-2013's."""
 
 INK, PALE = "#1d1b17", "#d5d1c6"
+
+MOST_TICKS = 10
+TICK_STEPS = (
+    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
+    *(60, 120, 300, 600, 900, 1800, 3600),
+)
+"""Seconds from one tick to the next."""
 
 
 @dataclass
@@ -61,6 +71,7 @@ class Timeline:
             The file cannot be written.
         """
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MultipleLocator
 
         persons = sorted(self._strips, key=lambda n: (-len(self._strips[n].times), n))
         persons, others = sorted(persons[:MOST_PERSONS]), len(persons[MOST_PERSONS:])
@@ -74,17 +85,22 @@ class Timeline:
             axis.set(ylim=(0, 1), yticks=[])
             axis.spines[:].set_color(PALE)
             axis.tick_params(colors=INK)
-        axes[-1].set_xlim(0, max(self._end(), 1e-3))
-        decimals = 2 if self._end() < 10 else 0
-        axes[-1].xaxis.set_major_formatter(lambda x, _: _clock(x, decimals))
+        end = max(self._end(), 1e-3)
+        axes[-1].set_xlim(0, end)
+        step = tick_step(end)
+        axes[-1].xaxis.set_major_locator(MultipleLocator(step))
+        axes[-1].xaxis.set_major_formatter(lambda x, _: clock(x, step))
         figure.legend(
             *self._key(), loc="outside upper center", ncols=len(self._labels), frameon=False
         )
         if others or not persons:
             text = f"and {others} people in fewer frames" if others else "no face in this video"
             axes[-1].set_xlabel(text, color=INK)
+        # Into memory first: after a failed write, the PDF writer raises an AttributeError.
+        picture = BytesIO()
+        figure.savefig(picture, format=path.suffix.lstrip(".").lower())
         with replaced_atomically(path) as temporary, writing(path):
-            figure.savefig(temporary)
+            temporary.write_bytes(picture.getvalue())
 
     def _draw(self, axis, strip: _Strip) -> None:
         times, frames = np.array(strip.times), np.array(strip.frames)
@@ -128,7 +144,16 @@ def need_matplotlib() -> None:
         raise OutputError("--plot needs matplotlib: pip install matplotlib") from error
 
 
-def _clock(seconds: float, decimals: int) -> str:
-    """Minutes and seconds, as 0:07 or 0:07.25."""
-    width = 2 if decimals == 0 else 3 + decimals
-    return f"{int(seconds // 60)}:{seconds % 60:0{width}.{decimals}f}"
+def tick_step(seconds: float) -> float:
+    """The shortest step of a clock that divides a time into `MOST_TICKS` parts at most."""
+    hours = max(1, ceil(seconds / 3600 / MOST_TICKS))
+    return next((step for step in TICK_STEPS if seconds / step <= MOST_TICKS), 3600.0 * hours)
+
+
+def clock(seconds: float, step: float) -> str:
+    """A multiple of a step of the clock, exactly: 0:07, 0:02.5 or 1:00:30."""
+    decimals = max(0, -Decimal(str(step)).normalize().as_tuple().exponent)
+    minutes, rest = divmod(round(seconds, 3), 60)
+    text = f"{rest:0{2 if decimals == 0 else 3 + decimals}.{decimals}f}"
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{text}" if hours else f"{minutes}:{text}"

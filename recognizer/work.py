@@ -11,13 +11,13 @@ from pathlib import Path
 
 import cv2
 
-from recognizer.annotate import annotate_photo
+from recognizer.annotate import ANNOTATED_PHOTOS, annotate_photo
 from recognizer.classifier import Classifier
 from recognizer.destination import Destination
-from recognizer.errors import ImageError, ModelError
+from recognizer.errors import ImageError, ModelError, TooManyPixelsError
 from recognizer.faces import build_detector
-from recognizer.image import Image, decode
-from recognizer.inputs import PHOTO_SUFFIXES, Input
+from recognizer.image import MAX_PIXELS, Image, decode
+from recognizer.inputs import Input
 from recognizer.recognizer import RecognizedFace, Recognizer
 from recognizer.video.reader import Frame
 
@@ -34,6 +34,8 @@ class Job:
     align: bool
     min_confidence: float
     """Faces of which the detector is less sure are left out, 0 … 1."""
+    max_pixels: int = MAX_PIXELS
+    """Photos of more pixels are answered with an error."""
     version: str | None = None
     """SHA-256 that the model file must have in this process; None takes any."""
     threads: int | None = None
@@ -51,8 +53,10 @@ class Answer:
     frame: int | None = None
     """Number of the frame in its video, from 0."""
     seconds: float | None = None
-    """Time of the frame from the start of its video."""
+    """Time of the frame as a player shows it, to the millisecond."""
     error: str | None = None
+    cut: bool = False
+    """Whether another shot begins with this frame."""
 
 
 def recognize_photos(
@@ -83,14 +87,18 @@ def _recognize_photo(job: Job, annotated: Destination | None, photo: Input) -> A
     path = job.folder / photo.path
     try:
         data = path.read_bytes()
-        image = decode(data)
     except OSError as error:
         return Answer(photo.path, error=error.strerror)
+    try:
+        image = decode(data, job.max_pixels)
+        faces = _recognize(job, image)
+        if annotated:
+            copy = annotated.path(path, ANNOTATED_PHOTOS)
+            annotate_photo(data, faces, copy, job.max_pixels)
+    except TooManyPixelsError as error:
+        return Answer(photo.path, error=f"{error}; --max-pixels allows more")
     except ImageError as error:
         return Answer(photo.path, error=str(error))
-    faces = _recognize(job, image)
-    if annotated:
-        annotate_photo(data, faces, annotated.path(path, PHOTO_SUFFIXES))
     return Answer(photo.path, image.width, image.height, faces)
 
 
@@ -106,7 +114,8 @@ def recognize_frames(job: Job, path: Path, frames: Sequence[Frame]) -> list[Answ
     for frame in frames:
         height, width = frame.image.shape[:2]
         faces = _recognize(job, Image.of(frame.image))
-        answers.append(Answer(path, width, height, faces, frame.index, frame.seconds))
+        seconds = round(frame.seconds, 3)
+        answers.append(Answer(path, width, height, faces, frame.index, seconds, cut=frame.cut))
     return answers
 
 

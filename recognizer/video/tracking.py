@@ -57,16 +57,22 @@ class Tracker:
         self._persons = 0
         self._now = 0.0
 
-    def update(self, seconds: float, faces: Sequence[RecognizedFace]) -> list[TrackedFace]:
+    def update(
+        self, seconds: float, faces: Sequence[RecognizedFace], cut: bool = False
+    ) -> list[TrackedFace]:
         """Tell who the faces of the next frame are; they come back in their order.
 
         Parameters
         ----------
         seconds : float
-            Time of the frame, later than that of the frame before.
+            Time of the frame, not before that of the frame before.
         faces : sequence of RecognizedFace
+        cut : bool
+            Whether another shot begins with this frame: then all its faces are new persons.
         """
         before, self._now = self._now, seconds
+        if cut:
+            self._tracks = []
         # Whoever was there in the frame before is never too old, however long ago that was.
         self._tracks = [
             track

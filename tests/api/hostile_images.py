@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 from PIL import Image
+from pillow_heif import register_heif_opener
+
+register_heif_opener()  # Pillow writes no HEIC by itself.
 
 MAX_PIXELS = 2_000_000
 """The server's limit, which the bombs below are made for."""
@@ -58,6 +62,9 @@ GOOD = {
     "BMP": saved(COLOUR, "BMP"),
     "TIFF": saved(COLOUR, "TIFF", compression="tiff_lzw"),
     "BigTIFF": saved(COLOUR, "TIFF", big_tiff=True),
+    "GIF": saved(COLOUR.convert("P"), "GIF"),
+    "AVIF": saved(COLOUR, "AVIF"),
+    "HEIC": saved(COLOUR, "HEIF"),
 }
 
 
@@ -88,6 +95,9 @@ MAGIC = {
     "BMP": b"BM",
     "TIFF": b"II*\0",
     "BigTIFF": b"MM\0+",
+    "GIF": b"GIF89a",
+    "AVIF": b"\0\0\0\x20ftypavif",
+    "HEIC": b"\0\0\0\x20ftypheic",
 }
 
 
@@ -97,7 +107,9 @@ def wrong_magic() -> Iterator[HostileImage]:
         for kind in MAGIC:
             if claimed != kind:
                 rest = GOOD[kind][len(magic) :]
-                yield f"{kind} as {claimed}", magic + rest, {413, 422}
+                # The further brands still say that it is an AVIF.
+                expected = ANY if (kind, claimed) == ("AVIF", "HEIC") else {413, 422}
+                yield f"{kind} as {claimed}", magic + rest, expected
 
 
 # ---------------------------------------------------------------- sizes
@@ -126,6 +138,19 @@ def bmp(width: int, height: int, bits: int = 24, compression: int = 0, start: in
     return b"BM" + struct.pack("<IHHI", 1000, 0, 0, start) + header + bytes(1000)
 
 
+def gif(width: int, height: int, frame_width: int = 10, frame_height: int = 10) -> bytes:
+    """A GIF whose screen and first frame claim any size."""
+    screen = struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6)
+    frame = b"," + struct.pack("<HHHHB", 0, 0, frame_width, frame_height, 0)
+    return b"GIF89a" + screen + frame + b"\x02\x02\x4c\x01\0;"
+
+
+def heif(kind: str, width: int, height: int) -> bytes:
+    """An AVIF or HEIC whose properties `ispe` claim any size."""
+    size = struct.pack(">II", width, height)
+    return re.sub(rb"(?<=ispe.{4}).{8}", lambda _: size, GOOD[kind], flags=re.DOTALL)
+
+
 def webp(width: int, height: int) -> bytes:
     """The extended format, whose canvas has sides of 24 bits."""
     canvas = b"".join((side - 1).to_bytes(3, "little") for side in (width, height))
@@ -151,10 +176,14 @@ def huge_sizes() -> Iterator[HostileImage]:
         size = f"{width}×{height}"
         yield f"PNG {size}", png(width, height), TOO_LARGE
         yield f"BMP {size}", bmp(width, -height), TOO_LARGE
-        yield f"WebP {size}", webp(width, height), TOO_LARGE
+        yield f"WebP {size}", webp(width, height), {413, 422}
         yield f"TIFF {size}", tiff(tag_256=width, tag_257=height), TOO_LARGE
+        yield f"AVIF {size}", heif("AVIF", width, height), {413, 422}
+        yield f"HEIC {size}", heif("HEIC", width, height), TOO_LARGE
     yield "PNG, all bits", png(2**32 - 1, 2**32 - 1), TOO_LARGE
     yield "PNG, negative", png(2**31, 2**31), TOO_LARGE
+    yield "GIF", gif(65_535, 65_535), TOO_LARGE
+    yield "GIF, a frame beyond the screen", gif(10, 10, 60_000, 60_000), REFUSED
     yield "JPEG", jpeg(65_535, 65_535), TOO_LARGE
     yield "JPEG, a line", jpeg(65_535, 31), TOO_LARGE
     yield "BMP, most negative", bmp(2**31 - 1, -(2**31)), TOO_LARGE
@@ -176,7 +205,7 @@ def no_size() -> Iterator[HostileImage]:
         yield f"JPEG {size}", jpeg(width, height), REFUSED
         yield f"BMP {size}", bmp(width, height), REFUSED
         yield f"TIFF {size}", tiff(tag_256=width, tag_257=height), REFUSED
-    yield "BMP -10×10", bmp(-10, 10), REFUSED
+    yield "BMP -10×10", bmp(-10, 10), {413, 422}
     lossy = bytearray(GOOD["WebP"])
     lossy[26:30] = bytes(4)
     yield "WebP 0×0", bytes(lossy), REFUSED
@@ -214,6 +243,17 @@ def bombs() -> Iterator[HostileImage]:
     animation = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:])
     yield "WebP, animation", animation, {200, 422}
     yield "BMP, run lengths", bmp(1000, 1000, bits=8, compression=1), {200, 422}
+    flat = Image.new("RGB", (2 * side, 2 * side))
+    place = re.compile(rb"(?<=ispe.{4}).{8}", re.DOTALL)
+    for kind, format_, options in (("AVIF", "AVIF", {"speed": 10}), ("HEIC", "HEIF", {})):
+        data = saved(flat, format_, quality=1, **options)
+        small = place.sub(struct.pack(">II", 64, 64), data)
+        yield f"{kind}, a frame larger than it claims", small, REFUSED
+        yield f"{kind}, too many pixels", data, TOO_LARGE
+    yield "GIF, comments", GOOD["GIF"][:-1] + b"\x21\xfe\x01a\0" * 100_000 + b";", {200, 422}
+    cells = [Image.fromarray(np.full((8, 8), k, np.uint8)) for k in range(200)]
+    frames = saved(cells[0], "GIF", save_all=True, append_images=cells[1:])
+    yield "GIF, animation", frames, {200}
     yield "gzip", gzip.compress(bytes(20_000_000), mtime=0), REFUSED
 
 
@@ -276,9 +316,13 @@ def tangled_tiff() -> Iterator[HostileImage]:
     yield "nothing but a start", b"II*\0" + struct.pack("<IH", 8, 0), REFUSED
     entries = [(tag, 4, 1, 1) for tag in range(4097)]
     yield "too many entries", b"II*\0" + struct.pack("<I", 8) + directory(entries, 0), REFUSED
+    # libtiff takes the first.
     both = [(256, 4, 1, 10), (256, 4, 1, 2**31)]
-    twice = b"II*\0" + struct.pack("<I", 8) + directory([*both, (257, 4, 1, 2**20)], 0)
-    yield "two widths", twice, TOO_LARGE
+    rest = [(tag, 4, 1, value) for tag, value in TIFF_BASICS.items() if tag > 256]
+    for widths, expected in ((both, {200, 422}), (both[::-1], TOO_LARGE)):
+        twice = b"II*\0" + struct.pack("<I", 8) + directory([*widths, *rest], 0)
+        data = twice.ljust(200, b"\0") + bytes(100)
+        yield f"width {widths[0][3]}, then {widths[1][3]}", data, expected
 
 
 # ---------------------------------------------------------------- other files
@@ -295,7 +339,7 @@ def polyglots() -> Iterator[HostileImage]:
         yield f"{kind} and HTML", GOOD[kind] + script, {200}
         yield f"{kind} twice", GOOD[kind] * 2, {200}
         yield f"PDF and {kind}", b"%PDF-1.7\n" + GOOD[kind], REFUSED
-        yield f"GIF and {kind}", b"GIF89a/*" + GOOD[kind], REFUSED
+        yield f"GIF and {kind}", b"GIF89a/*" + GOOD[kind], {413, 422}
 
 
 def no_images() -> Iterator[HostileImage]:
@@ -330,5 +374,5 @@ def no_images() -> Iterator[HostileImage]:
     }
     for name, data in beginnings.items():
         yield name, data, REFUSED
-    for format_ in ("GIF", "PPM", "ICO", "JPEG2000"):
+    for format_ in ("PPM", "ICO", "JPEG2000"):
         yield f"a good {format_}", saved(COLOUR, format_), REFUSED

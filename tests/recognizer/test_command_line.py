@@ -1,16 +1,20 @@
 """`python -m recognizer`: what it prints and writes, and what it says when it cannot."""
 
 import csv
+import hashlib
 import json
 import os
 import pty
+import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import termios
 import tomllib
 from contextlib import suppress
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, distributions
 from math import exp
 from pathlib import Path
 
@@ -19,10 +23,11 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from recognizer.__main__ import main
+from recognizer.__main__ import MODEL, main
+from recognizer.video.reader import Video
 from tests.model_fixture import LABELS, write_tiny_model
 from tests.portrait_fixture import portrait
-from tests.recognizer.video_fixture import write_video
+from tests.recognizer.video_fixture import cut, trim, write_frames, write_video
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,8 +56,14 @@ def recognize(tmp_path, model_path, monkeypatch, capsys):
     return call
 
 
-def start(folder, *arguments):
-    """Start the program as a process of its own."""
+def start(folder, *arguments, limit=resource.RLIM_INFINITY):
+    """Start the program as a process of its own; no file of it grows over `limit` bytes."""
+
+    def prepare():
+        # Where the tests run in the background of a script, SIGINT is ignored and inherited so.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
     return subprocess.Popen(
         [sys.executable, "-m", "recognizer", *map(str, arguments)],
         cwd=folder,
@@ -61,8 +72,7 @@ def start(folder, *arguments):
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        # Where the tests run in the background of a script, SIGINT is ignored and inherited so.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=prepare,
     )
 
 
@@ -125,24 +135,22 @@ def test_sure_faces_only(photos, recognize):
     assert recognize("face.jpg", "--min-confidence", "1")[1].splitlines()[1].startswith("no face")
 
 
-def test_every_option_of_recognition_reaches_the_recognizer(photos, recognize, monkeypatch):
-    recognize("grey.png", "--faces", "whole", "--json")
-    shared = ROOT.parent / "shared/detectors/face_detection_yunet.onnx"
-    if not shared.exists():
-        pytest.skip(f"{shared} is not there")
+def test_alignment_reaches_the_recognizer(recognize):
     tilted = cv2.warpAffine(
-        portrait(), cv2.getRotationMatrix2D((320, 240), 20, 1), (640, 480), borderValue=128
+        portrait(),
+        cv2.getRotationMatrix2D((320, 240), 20, 1),
+        (640, 480),
+        borderValue=(128, 128, 128),
     )
     cv2.imwrite("tilted.png", tilted)
-    answers = {
-        option: recognize("tilted.png", "--faces", "yunet", "--yunet", shared, "--json", *option)
-        for option in [(), ("--no-align",), ("--enhance", "contrast")]
-    }
-    faces = [json.loads(out)["faces"] for status, out, _ in answers.values()]
-    assert [len(found) for found in faces] == [1, 1, 1]
-    assert faces[0][0]["box"] == faces[1][0]["box"] == faces[2][0]["box"]
-    probabilities = [tuple(found[0]["probabilities"].values()) for found in faces]
-    assert len(set(probabilities)) == 3
+    faces = []
+    for option in ("--align", "--no-align"):
+        status, out, _ = recognize("tilted.png", option, "--json")
+        assert status == 0
+        faces += json.loads(out)["faces"]
+    aligned, upright = faces
+    assert aligned["box"] == upright["box"]
+    assert aligned["probabilities"] != upright["probabilities"]
 
 
 # ---------------------------------------------------------------- videos
@@ -185,6 +193,22 @@ def test_every_nth_frame_and_smoothing(recognize, tmp_path):
         np.testing.assert_allclose(left("0.5", number), smoothed, atol=1e-5)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_cut_ends_a_person_and_the_smoothing(recognize, tmp_path, workers):
+    # Two scenes with a face at the same place.
+    first, second = portrait(), cv2.bitwise_not(portrait(seed=3))
+    second[120:360, 200:440] = portrait(seed=3)[120:360, 200:440]
+    first[:, :180], second[:, 460:] = (200, 90, 30), (20, 60, 190)
+    write_frames(tmp_path / "a.mp4", [first] * 12 + [second] * 12)
+    faces = {}
+    for smooth in ("0", "5"):
+        _, out, _ = recognize("a.mp4", "--smooth", smooth, "--json", "--workers", workers)
+        faces[smooth] = [face for line in out.splitlines() for face in json.loads(line)["faces"]]
+    for smooth in ("0", "5"):
+        assert [face["person"] for face in faces[smooth]] == [1] * 12 + [2] * 12
+    assert faces["5"][12]["probabilities"] == faces["0"][12]["probabilities"]
+
+
 def test_the_table_of_a_video_tells_time_and_person(recognize, tmp_path):
     write_video(tmp_path / "a.mp4", frames=30)
     _, out, _ = recognize("a.mp4", "--every", "29")
@@ -197,17 +221,32 @@ def test_the_table_of_a_video_tells_time_and_person(recognize, tmp_path):
 
 
 def test_a_video_cut_short_is_an_error_after_its_frames(recognize, tmp_path):
-    whole = write_video(tmp_path / "whole.avi", codec="MJPG").read_bytes()
-    (tmp_path / "a.avi").write_bytes(whole[: len(whole) * 2 // 3])
+    cut(write_video(tmp_path / "a.avi"), 2 / 3)
     status, out, err = recognize("a.avi", "--json", "--annotate", "b.mp4")
     *frames, last = map(json.loads, out.splitlines())
     assert status == 1
     assert 10 < len(frames) < 45
     assert all("error" not in frame for frame in frames)
-    assert last["error"].startswith("cut short: it ends after ")
+    assert last["error"].startswith("cut short: ")
     assert err == f"error: a.avi: {last['error']}\n"
-    copied = cv2.VideoCapture("b.mp4")
-    assert copied.get(cv2.CAP_PROP_FRAME_COUNT) == len(frames)
+    with Video(Path("b.mp4")) as video:
+        assert len(list(video.frames())) == len(frames)
+
+
+def test_a_trimmed_video_with_longer_sound_is_no_error(recognize, tmp_path):
+    whole = write_video(tmp_path / "whole.mp4", frames=30)
+    trim(whole, tmp_path / "a.mp4", 0.4)
+    write_video(tmp_path / "b.webm", frames=5, sound=(0, 2))
+    status, out, err = recognize("a.mp4", "b.webm", "--every", "5", "--json")
+    assert (status, err) == (0, "")
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [(a["path"], a["seconds"]) for a in answers] == [
+        ("a.mp4", 0.0),
+        ("a.mp4", 0.2),
+        ("a.mp4", 0.4),
+        ("a.mp4", 0.6),
+        ("b.webm", pytest.approx(0, abs=0.01)),
+    ]
 
 
 # ---------------------------------------------------------------- files that are written
@@ -222,7 +261,7 @@ def test_a_csv_has_a_row_per_face_and_per_error_and_nothing_is_printed(photos, r
     assert table["face.jpg"]["emotion"] in LABELS
     assert table["absent.jpg"]["error"] == "No such file or directory"
     assert table["grey.png"]["settings"] == (
-        "faces=haar align=yes enhance=none min_confidence=0 every=1 smooth=0.5"
+        "faces=yunet align=yes min_confidence=0 every=1 smooth=0.5"
     )
 
 
@@ -300,6 +339,42 @@ def test_plots_of_one_and_of_many(photos, recognize):
     assert (status, err) == (1, "error: --plot: there was no video to draw a timeline of\n")
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "limit"),
+    [
+        ("--csv", "a.csv", 700),
+        ("--plot", "a.png", 1500),
+        ("--plot", "a.svg", 1500),
+        ("--plot", "a.pdf", 1500),
+        ("--annotate", "a.mp4", 5000),
+        ("--annotate", "a.webm", 5000),
+    ],
+)
+def test_a_full_disk_is_one_line_and_the_old_file_stays(
+    tmp_path, model_path, recognize, option, name, limit
+):
+    write_video(tmp_path / "v.mp4", frames=10)
+    old = b""
+    if option == "--csv":
+        recognize("v.mp4", "--every", "9", option, name)
+        old = (tmp_path / name).read_bytes()[:600].rpartition(b"\n")[0] + b"\n"
+    (tmp_path / name).write_bytes(old or b"a good file")
+    status, _, err = finished(
+        start(
+            tmp_path,
+            *("v.mp4", "--every", "9", option, name, "--model", model_path, "--json"),
+            limit=limit,
+        )
+    )
+    assert status == 1
+    path = name if option == "--csv" else tmp_path / name
+    assert err == f"error: {path}: cannot be written: File too large\n"
+    assert (tmp_path / name).read_bytes().startswith(old or b"a good file")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".onnx") == sorted(
+        ["v.mp4", name]
+    )
+
+
 # ---------------------------------------------------------------- who does the work
 
 
@@ -334,9 +409,8 @@ def test_a_scheduler_that_is_not_there_is_one_line(photos, recognize):
     [
         (["--model", "absent.onnx"], "absent.onnx: cannot be read: No such file or directory"),
         (["--model", "notes.txt"], "notes.txt: not an ONNX model, or a damaged one"),
-        (["--faces", "yunet", "--yunet", "absent.onnx"], "absent.onnx: the YuNet detector's"),
         (["--annotate", "face.jpg"], "--annotate face.jpg: is the input itself"),
-        (["--annotate", "out.gif"], "--annotate out.gif: expected a name that ends in .png"),
+        (["--annotate", "out.gif"], "--annotate out.gif: expected a name that ends in .jpg"),
         (["grey.png", "--annotate", "notes.txt"], "--annotate notes.txt: is a file, but many"),
         (["--plot", "out.gif"], "--plot out.gif: expected a name that ends in .png, .svg, .pdf"),
         (["--csv", "notes.txt"], "notes.txt: exists and is no table of this program"),
@@ -408,17 +482,16 @@ def test_a_name_that_cannot_be_printed_is_printed_escaped(photos, model_path):
     assert out.splitlines()[1].endswith(r"\udcff\udce9.png")
 
 
-def test_a_terminal_shows_progress(photos, model_path):
+def on_a_terminal(folder, *arguments):
+    """Run the program with a terminal of 100 columns as its stderr; status and what it showed."""
     here, there = pty.openpty()
     termios.tcsetwinsize(there, (40, 100))
-    write_video(photos / "v.mp4", frames=40)
-    done = subprocess.run(
-        [sys.executable, "-m", "recognizer", ".", "--csv", "out.csv", "--model", model_path],
-        cwd=photos,
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recognizer", *map(str, arguments)],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=there,
-        check=False,
     )
     os.close(there)
     shown = b""
@@ -426,11 +499,38 @@ def test_a_terminal_shows_progress(photos, model_path):
         while part := os.read(here, 4096):
             shown += part
     os.close(here)
-    assert done.returncode == 1
-    assert b"0/4 [" in shown
-    assert b"4/4 [" in shown
-    assert b"0/40 [" in shown
-    assert b"error: cut.png: the PNG image is damaged" in shown
+    return process.wait(timeout=60), shown.decode()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_terminal_shows_progress(photos, model_path, workers):
+    write_video(photos / "v.mp4", frames=40)
+    options = ["--csv", "out.csv", "--model", model_path, "--workers", workers]
+    status, shown = on_a_terminal(photos, ".", *options)
+    assert status == 1
+    assert "| 0/4 [" in shown
+    # Files, time so far and left, rate and faces.
+    line = r"100%\|█+\| 4/4 \[\d\d:\d\d<00:00, .*(?:file/s|s/file), (\d+) faces\]"
+    *_, last = re.findall(line, shown)
+    assert int(last) == sum(row["emotion"] != "" for row in rows(photos / "out.csv")) > 40
+    assert "0/40 [" in shown
+    assert "error: cut.png: the PNG image is damaged" in shown
+
+
+def test_progress_goes_on_after_the_inputs_of_an_earlier_run(photos, recognize, model_path):
+    for number in range(5):
+        (photos / f"{number}.png").write_bytes((photos / "grey.png").read_bytes())
+    recognize(*(f"{number}.png" for number in range(4)), "--csv", "out.csv")
+    names = [f"{number}.png" for number in range(5)]
+    status, shown = on_a_terminal(photos, *names, "--csv", "out.csv", "--model", model_path)
+    assert status == 0
+    # The last input of a run is always taken again.
+    assert "| 3/5 [" in shown
+    assert "| 5/5 [" in shown
+
+
+def test_no_terminal_shows_no_progress(photos, recognize):
+    assert recognize("face.jpg", "grey.png", "--csv", "out.csv") == (0, "", "")
 
 
 def test_starting_loads_nothing_that_serving_does_not_install(photos):
@@ -449,3 +549,37 @@ def test_the_console_script_is_this_program():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     script = EntryPoint("", project["scripts"]["recognize-emotions"], "console_scripts")
     assert script.load() is main
+
+
+def test_the_version_names_the_package_and_the_model(tmp_path):
+    number = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    model = hashlib.sha256(MODEL.read_bytes()).hexdigest()[:12]
+    status, out, err = finished(start(tmp_path, "--version"))
+    assert (status, err) == (0, "")
+    assert out == f"recognize-emotions {number}, model fer2013 {model}\n"
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_the_version_without_a_project_file_or_a_model(tmp_path, installed):
+    # A copy of the folder alone, as in a container, or an installed package.
+    shutil.copytree(ROOT / "recognizer", tmp_path / "recognizer")
+    if installed:
+        metadata = tmp_path / "facial_expression_recognition-9.8.7.dist-info/METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text(
+            "Metadata-Version: 2.1\nName: facial-expression-recognition\nVersion: 9.8.7\n"
+        )
+    elif any(distributions(name="facial-expression-recognition")):
+        pytest.skip("the package is installed here")
+    done = subprocess.run(
+        [sys.executable, "-m", "recognizer", "--version"],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == (
+        f"recognize-emotions {'9.8.7' if installed else 'unknown'}, no default model:"
+        f" {tmp_path}/models/fer2013/model.onnx: cannot be read: No such file or directory\n"
+    )

@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recognizer.annotate import annotate_photo, annotated_video
-from recognizer.drawing import COLOURS, SHORTEST, draw
-from recognizer.errors import OutputError, VideoError
+from recognizer.annotate import annotate_photo
+from recognizer.drawing import COLOURS, SHORTEST, draw, place_labels
+from recognizer.errors import OutputError
 from recognizer.faces import Box, box_square
 from recognizer.recognizer import RecognizedFace
-from tests.recognizer.video_fixture import RATE, write_video
 
 LABELS = tuple(COLOURS)
 
@@ -71,6 +70,72 @@ def test_in_a_crowd_no_face_is_covered_by_the_panel_of_another():
         np.testing.assert_array_equal(picture[inside], GREY[inside])
 
 
+def overlap(a, b):
+    wide = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
+    tall = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
+    return max(0, wide) * max(0, tall)
+
+
+CROWDS = {
+    "two, a panel each": [(100, 100, 80), (900, 400, 80)],
+    "four in a row": [(60 + 300 * k, 200, 130) for k in range(4)],
+    "three rows, shoulder to shoulder": [
+        (30 + 45 * (k % 2) + 90 * k, 40 + 90 * row + 20 * (k % 2), 42)
+        for row in range(3)
+        for k in range(13)
+    ],
+    "at the edges": [(0, 0, 60), (1220, 0, 60), (0, 660, 60), (1220, 660, 60)],
+}
+
+
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_no_label_covers_a_face_or_another_label(crowd):
+    faces = [face(*place) for place in CROWDS[crowd]]
+    boxes = [found.box for found in faces]
+    labels = place_labels((720, 1280, 3), faces, boxes, 9)
+    assert len(labels) == len(faces)
+    places = [place for _, place in labels]
+    for k, (label, place) in enumerate(labels):
+        assert label.shape == (place.height, place.width, 3)
+        assert 0 <= place.x <= 1280 - place.width
+        assert 0 <= place.y <= 720 - place.height
+        assert not any(overlap(place, other) for other in boxes + places[:k])
+
+
+def test_all_labels_of_a_picture_are_of_one_kind():
+    faces = [face(*place) for place in CROWDS["four in a row"]]
+    labels = place_labels((720, 1280, 3), faces, [found.box for found in faces], 9)
+    assert len({label.shape for label, _ in labels}) == 1
+
+
+def test_a_label_that_stands_apart_is_connected_with_its_box():
+    """All around the box in the middle there are others."""
+    places = [(320 + 45 * column, 200 + 45 * row, 40) for row in range(5) for column in range(5)]
+    faces = [face(*place, emotion="sad") for place in places]
+    faces[12] = face(*places[12])
+    boxes = [found.box for found in faces]
+    _, place = place_labels((720, 1280, 3), faces, boxes, 9)[12]
+    picture = draw(np.full((720, 1280, 3), 128, np.uint8), faces)
+    yellow = coloured(picture, "happy")
+    box = boxes[12]
+    # Yellow besides the box with its rim and the label.
+    yellow[box.y - 9 : box.y + 49, box.x - 9 : box.x + 49] = False
+    yellow[place.y : place.y + place.height, place.x : place.x + place.width] = False
+    assert yellow.sum() > 5
+
+
+@pytest.mark.parametrize("label", ["glücklich", "étonné", "радость", "χαρά", "فرح"])
+def test_a_label_in_other_letters_is_drawn_with_them(label):
+    def drawn(name):
+        probabilities = {name: 0.6, "other": 0.4}
+        box = Box(100, 100, 80, 80)
+        return draw(GREY, [RecognizedFace(box, 1.0, name, probabilities, box_square(box))])
+
+    pictures = [drawn(label), drawn("?" * len(label)), drawn("\uffff" * len(label))]
+    assert (pictures[0] != pictures[1]).any()
+    assert (pictures[0] != pictures[2]).any()
+
+
 @pytest.mark.parametrize("shape", [(48, 48), (30, 200), (1, 1), (640, 640), (300, 500)])
 def test_small_pictures_are_enlarged_by_a_whole_number(shape):
     picture = draw(np.zeros((*shape, 3), np.uint8), [face(0, 0, 1)])
@@ -117,57 +182,3 @@ def test_a_photo_that_cannot_be_written_is_one_sentence(tmp_path):
     _, data = cv2.imencode(".png", GREY)
     with pytest.raises(OutputError, match=r"file/a\.jpg: cannot be written: "):
         annotate_photo(data.tobytes(), [], tmp_path / "file/a.jpg")
-
-
-def read_video(path):
-    capture = cv2.VideoCapture(str(path))
-    assert capture.get(cv2.CAP_PROP_FPS) == RATE
-    frames = []
-    while (decoded := capture.read())[0]:
-        frames.append(decoded[1])
-    return frames
-
-
-@pytest.mark.parametrize("every", [1, 4])
-def test_an_annotated_video_has_all_frames_and_each_answer_on_its_own(tmp_path, every):
-    source, path = write_video(tmp_path / "a.mp4", frames=10), tmp_path / "out/a.mp4"
-    emotions = ["happy", "sad", "angry"]
-    with annotated_video(source, path, every) as write:
-        for number in range(0, 10, every):
-            write([face(100, 100, 90, emotions[number // every % 3])])
-        assert not path.exists()
-    frames = read_video(path)
-    assert len(frames) == 10
-    for number, picture in enumerate(frames):
-        assert picture.shape == (480, 640, 3)
-        # The left edge of the box, in a picture of twice the size.
-        shown = picture[210:370, 199:202].reshape(-1, 3).mean(axis=0)
-        distances = {name: np.abs(shown - bgr(COLOURS[name])).sum() for name in emotions}
-        assert min(distances, key=distances.get) == emotions[number // every % 3]
-
-
-def test_an_odd_size_can_be_written(tmp_path):
-    source = tmp_path / "odd.avi"
-    writer = cv2.VideoWriter(str(source), cv2.VideoWriter_fourcc(*"MJPG"), RATE, (641, 481))
-    for _ in range(3):
-        writer.write(np.full((481, 641, 3), 99, np.uint8))
-    writer.release()
-    with annotated_video(source, tmp_path / "out.mp4", 1) as write:
-        for _ in range(3):
-            write([])
-    assert [frame.shape for frame in read_video(tmp_path / "out.mp4")] == [(480, 640, 3)] * 3
-
-
-def test_a_failed_video_leaves_nothing_behind(tmp_path):
-    source, folder = write_video(tmp_path / "a.mp4", frames=5), tmp_path / "out"
-    with pytest.raises(RuntimeError), annotated_video(source, folder / "a.mp4", 1) as write:
-        write([])
-        raise RuntimeError
-    assert list(folder.iterdir()) == []
-
-
-def test_what_is_no_video_cannot_be_annotated(tmp_path):
-    (tmp_path / "a.mp4").write_text("no video")
-    with pytest.raises(VideoError), annotated_video(tmp_path / "a.mp4", tmp_path / "b.mp4", 1):
-        pass
-    assert not (tmp_path / "b.mp4").exists()

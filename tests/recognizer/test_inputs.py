@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from recognizer.inputs import Input, find_inputs, folder_of
+from recognizer.inputs import (
+    CAMERA_RAW,
+    OTHER_PICTURES,
+    PHOTO_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Input,
+    find_inputs,
+    folder_of,
+)
 
 
 @pytest.fixture
@@ -108,6 +116,40 @@ def test_folders_are_read_only_when_their_turn_comes(tree):
 )
 def test_the_folder_that_everything_lies_in(tree, argument, folder):
     assert folder_of(argument) == (tree / folder).resolve()
+
+
+@pytest.mark.parametrize("suffix", [*PHOTO_SUFFIXES, *VIDEO_SUFFIXES])
+def test_a_folder_gives_every_kind_of_photo_and_video_in_any_case(tmp_path, suffix):
+    (tmp_path / f"IMG{suffix.upper()}").touch()
+    assert list(find_inputs([str(tmp_path)])) == [Input(tmp_path / f"IMG{suffix.upper()}")]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "problem"),
+    [
+        (".CR2", "camera raw files (.cr2) are not supported: export it as JPEG or HEIC"),
+        (".dng", "camera raw files (.dng) are not supported: export it as JPEG or HEIC"),
+        (".raw", "camera raw files (.raw) are not supported: export it as JPEG or HEIC"),
+        *(
+            (
+                suffix,
+                f"{suffix} files are not supported: convert it to JPEG, PNG, WebP, BMP, TIFF, GIF,"
+                " AVIF or HEIC",
+            )
+            for suffix in (".psd", ".svg", ".ico", ".jp2", ".jxl")
+        ),
+    ],
+)
+def test_a_picture_of_another_kind_is_never_skipped(tmp_path, suffix, problem):
+    path = tmp_path / f"IMG{suffix}"
+    path.touch()
+    for argument in (tmp_path, path, tmp_path / "*"):
+        assert list(find_inputs([str(argument)])) == [Input(path, problem)]
+
+
+def test_no_suffix_is_of_two_kinds():
+    suffixes = [*PHOTO_SUFFIXES, *VIDEO_SUFFIXES, *CAMERA_RAW, *OTHER_PICTURES]
+    assert len(suffixes) == len(set(suffixes))
 
 
 @pytest.mark.parametrize(

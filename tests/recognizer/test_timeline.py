@@ -1,13 +1,17 @@
 """The picture of who shows what, and when."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recognizer.drawing import COLOURS
 from recognizer.errors import OutputError
 from recognizer.faces import Box, box_square
-from recognizer.timeline import MOST_PERSONS, Timeline
+from recognizer.timeline import MOST_PERSONS, MOST_TICKS, Timeline, clock, tick_step
 from recognizer.video.tracking import TrackedFace
 
 LABELS = tuple(COLOURS)
@@ -70,6 +74,54 @@ def test_the_most_seen_persons_get_a_strip(tmp_path):
     one.add(0.0, [face(1, "angry")])
     high, low = (picture_of(t, tmp_path / "t.png").shape[0] for t in (timeline, one))
     assert high - low == pytest.approx((MOST_PERSONS - 1) * 120, abs=5)
+
+
+def written(path):
+    """The texts in an SVG."""
+    return re.findall(r"<!-- (.*?) -->", path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "labels"),
+    [
+        (1.5, ["0:00.0", "0:00.2", "0:00.4", "0:00.6", "0:00.8", "0:01.0", "0:01.2", "0:01.4"]),
+        (17.5, ["0:00", "0:02", "0:04", "0:06", "0:08", "0:10", "0:12", "0:14", "0:16"]),
+        (130, ["0:00", "0:15", "0:30", "0:45", "1:00", "1:15", "1:30", "1:45", "2:00"]),
+        (4000, ["0:00", "10:00", "20:00", "30:00", "40:00", "50:00", "1:00:00"]),
+    ],
+)
+def test_ticks_are_labelled_with_their_exact_time(tmp_path, seconds, labels):
+    timeline = Timeline(LABELS)
+    for number in range(101):
+        timeline.add(number * seconds / 101, [face(1, "sad")])
+    timeline.write(tmp_path / "t.svg")
+    assert [text for text in written(tmp_path / "t.svg") if ":" in text] == labels
+
+
+@given(st.floats(0.001, 1e6))
+def test_there_are_neither_few_ticks_nor_many_and_each_label_is_its_time(seconds):
+    step = tick_step(seconds)
+    count = int(seconds / step)
+    assert count <= MOST_TICKS
+    assert count >= 3 or step <= 0.001
+    for number in range(count + 1):
+        parts = [float(part) for part in clock(number * step, step).split(":")]
+        shown = sum(part * 60**power for power, part in enumerate(reversed(parts)))
+        assert shown == pytest.approx(number * step, abs=1e-9)
+        assert all(part < 60 for part in parts[1:])
+
+
+def test_labels_that_are_not_ascii_are_drawn(tmp_path, recwarn):
+    labels = ("wütend", "счастье", "λύπη", "ărăt")
+    timeline = Timeline(labels)
+    box = Box(0, 0, 9, 9)
+    probabilities = dict(zip(labels, (0.4, 0.3, 0.2, 0.1), strict=True))
+    timeline.add(0.0, [TrackedFace(box, 1.0, labels[0], probabilities, box_square(box), person=1)])
+    for suffix in (".svg", ".png", ".pdf"):
+        timeline.write(tmp_path / f"t{suffix}")
+    assert set(labels) <= set(written(tmp_path / "t.svg"))
+    # matplotlib warns of letters that its font lacks.
+    assert not [str(w.message) for w in recwarn if "missing from font" in str(w.message)]
 
 
 @pytest.mark.parametrize("faces", [[], [[]], [[face(1, "sad")]]])

@@ -53,9 +53,7 @@ def job(model_path):
         model=model_path,
         faces="whole",
         align=True,
-        enhance="none",
         min_confidence=0.0,
-        yunet=Path("absent.onnx"),
     )
 
 

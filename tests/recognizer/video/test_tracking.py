@@ -52,6 +52,15 @@ def test_frames_far_apart_are_no_gap():
     assert [persons(tracker, 10.0 * k, face(5 * k)) for k in range(5)] == [[1]] * 5
 
 
+def test_nobody_is_followed_across_a_cut():
+    tracker = Tracker()
+    tracker.update(0.0, [face(0, happy=1), face(300)])
+    tracked = tracker.update(0.04, [face(0, happy=0)], cut=True)
+    assert [found.person for found in tracked] == [3]
+    assert tracked[0].probabilities == {"happy": 0, "sad": 1}
+    assert persons(tracker, 0.08, face(0), face(300)) == [3, 4]
+
+
 def test_the_larger_overlap_wins():
     tracker = Tracker()
     tracker.update(0.0, [face(0), face(60)])

@@ -1,0 +1,74 @@
+"""Annotated videos in a real Chromium."""
+
+import shutil
+
+import pytest
+
+from recognizer.video.annotate import annotated_video
+from tests.recognizer.video_fixture import write_video
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+
+PAGE = '<!doctype html><title>video</title><video src="{}" muted></video>'
+
+PLAY = """
+const done = arguments[arguments.length - 1];
+const video = document.querySelector("video");
+const tell = () => done({
+  error: video.error && video.error.message,
+  ended: video.ended,
+  time: video.currentTime,
+  size: [video.videoWidth, video.videoHeight],
+  duration: video.duration,
+  sound: video.webkitAudioDecodedByteCount,
+  frames: video.getVideoPlaybackQuality().totalVideoFrames,
+});
+video.onended = video.onerror = tell;
+video.play().catch(tell);
+"""
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not program or not driver:
+        pytest.skip("chromium or chromedriver is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in (
+        "headless=new",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "disable-dev-shm-usage",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
+    ):
+        options.add_argument(f"--{flag}")
+    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    browser.set_script_timeout(60)
+    yield browser
+    browser.quit()
+
+
+@pytest.mark.parametrize("sound", [None, (0, 1)], ids=["silent", "sound"])
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_an_annotated_video_plays_to_its_end(tmp_path, chromium, suffix, sound):
+    source = write_video(tmp_path / "a.mp4", frames=25, sound=sound)
+    with annotated_video(source, tmp_path / f"b{suffix}", 1) as write:
+        for _ in range(25):
+            write([])
+    (tmp_path / "page.html").write_text(PAGE.format(f"b{suffix}"))
+    chromium.get((tmp_path / "page.html").as_uri())
+    played = chromium.execute_async_script(PLAY)
+    assert played["error"] is None
+    assert played["ended"]
+    assert played["size"] == [640, 480]
+    assert played["duration"] == pytest.approx(1, abs=0.1)
+    assert played["time"] == pytest.approx(1, abs=0.1)
+    assert played["frames"] > 0
+    assert (played["sound"] > 0) == bool(sound)
