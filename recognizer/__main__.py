@@ -46,7 +46,7 @@ def main() -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever reads the output has enough, as in `… | head`; Python would complain at exit.
+        # The output was closed, as by `… | head`. Python would report that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -197,10 +197,10 @@ def _parser() -> argparse.ArgumentParser:
         nargs=0,
         help="print the versions of this program and of its default model",
     )
-    _add_outputs(parser.add_argument_group("what comes out, besides a table on the terminal"))
-    _add_recognition(parser.add_argument_group("how faces are found and read"))
+    _add_outputs(parser.add_argument_group("output, besides a table on the terminal"))
+    _add_recognition(parser.add_argument_group("detection and recognition"))
     _add_video_options(parser.add_argument_group("videos"))
-    workers = parser.add_argument_group("who does the work").add_mutually_exclusive_group()
+    workers = parser.add_argument_group("processes").add_mutually_exclusive_group()
     workers.add_argument(
         "--workers",
         type=count,
@@ -264,7 +264,7 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
         type=share,
         default=0.0,
         metavar="P",
-        help="leave out faces of which the detector is less sure, 0 to 1 (default: 0)",
+        help="leave out faces with a lower confidence of the detector, 0 to 1 (default: 0)",
     )
     group.add_argument(
         "--model",
@@ -281,7 +281,7 @@ def _add_video_options(group: argparse._ArgumentGroup) -> None:
         type=count,
         default=1,
         metavar="N",
-        help="look at the first frame and every N-th after it (default: 1)",
+        help="process the first frame and every N-th after it (default: 1)",
     )
     group.add_argument(
         "--smooth",

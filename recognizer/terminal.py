@@ -36,7 +36,7 @@ def table_head(labels: Sequence[str]) -> str:
 
 
 def table_lines(answer: Answer, labels: Sequence[str]) -> list[str]:
-    """A line for each face, or one that says that there is none."""
+    """A line for each face, or one line for a picture without faces."""
     where = str(answer.path)
     if answer.seconds is not None:
         where += f" {answer.seconds // 60:.0f}:{answer.seconds % 60:06.3f}"
