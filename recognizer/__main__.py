@@ -1,7 +1,6 @@
 """Recognize the emotions in photos and videos: `python -m recognizer PATH…`."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,7 +18,7 @@ from recognizer.destination import Destination, choose_destination
 from recognizer.errors import DetectorError, ModelError, OutputError, WorkersError
 from recognizer.faces import DETECTORS
 from recognizer.inputs import PHOTO_SUFFIXES, Input, find_inputs
-from recognizer.terminal import Progress, json_line, table_head, table_lines
+from recognizer.terminal import Progress, json_line, print_lines, table_head, table_lines
 from recognizer.timeline import need_matplotlib
 from recognizer.version import package_version
 from recognizer.video.tracking import TIME_CONSTANT
@@ -46,8 +45,7 @@ def main() -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The output was closed, as by `… | head`. Python would report that again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The output was closed, as by `… | head`.
         return 1
 
 
@@ -101,12 +99,12 @@ def _report(
         if table:
             table.write(answer)
         if arguments.json:
-            print(json_line(answer, classifier.version, classifier.dataset), flush=True)
+            print_lines(json_line(answer, classifier.version, classifier.dataset))
         elif not table and not answer.error:
             if not headed:
-                print(table_head(classifier.labels))
+                print_lines(table_head(classifier.labels))
                 headed = True
-            print(*table_lines(answer, classifier.labels), sep="\n", flush=True)
+            print_lines(*table_lines(answer, classifier.labels))
         if answer.error:
             errors += 1
             tqdm.write(f"error: {answer.path}: {answer.error}", file=sys.stderr)

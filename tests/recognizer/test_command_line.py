@@ -474,6 +474,23 @@ def test_a_closed_output_ends_the_program_quietly(photos, model_path):
     assert process.stderr.read() == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_a_full_disk_behind_the_output_is_one_line(photos, model_path, option):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "recognizer", "grey.png", "--model", model_path, *option],
+            cwd=photos,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == ("error: standard output: cannot be written: No space left on device\n")
+
+
 def test_a_name_that_cannot_be_printed_is_printed_escaped(photos, model_path):
     name = os.fsdecode(b"\xff\xe9.png")
     (photos / "grey.png").rename(photos / name)
