@@ -1,7 +1,6 @@
 """Recognize the emotions in photos and videos: `python -m recognizer PATH…`."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -21,7 +20,7 @@ from recognizer.errors import DetectorError, ModelError, OutputError, WorkersErr
 from recognizer.faces import DETECTORS
 from recognizer.image import MAX_PIXELS
 from recognizer.inputs import Input, find_inputs
-from recognizer.terminal import Progress, json_line, table_head, table_lines
+from recognizer.terminal import Progress, json_line, print_lines, table_head, table_lines
 from recognizer.timeline import need_matplotlib
 from recognizer.version import package_version
 from recognizer.video.tracking import TIME_CONSTANT
@@ -48,8 +47,7 @@ def main() -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever reads the output has enough, as in `… | head`; Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The output was closed, as by `… | head`.
         return 1
 
 
@@ -104,12 +102,12 @@ def _report(
         if table:
             table.write(answer)
         if arguments.json:
-            print(json_line(answer, classifier.version, classifier.dataset), flush=True)
+            print_lines(json_line(answer, classifier.version, classifier.dataset))
         elif not table and not answer.error:
             if not headed:
-                print(table_head(classifier.labels))
+                print_lines(table_head(classifier.labels))
                 headed = True
-            print(*table_lines(answer, classifier.labels), sep="\n", flush=True)
+            print_lines(*table_lines(answer, classifier.labels))
         if answer.error:
             errors += 1
             tqdm.write(f"error: {answer.path}: {answer.error}", file=sys.stderr)
@@ -200,10 +198,10 @@ def _parser() -> argparse.ArgumentParser:
         nargs=0,
         help="print the versions of this program and of its default model",
     )
-    _add_outputs(parser.add_argument_group("what comes out, besides a table on the terminal"))
-    _add_recognition(parser.add_argument_group("how faces are found and read"))
+    _add_outputs(parser.add_argument_group("output, besides a table on the terminal"))
+    _add_recognition(parser.add_argument_group("detection and recognition"))
     _add_video_options(parser.add_argument_group("videos"))
-    workers = parser.add_argument_group("who does the work").add_mutually_exclusive_group()
+    workers = parser.add_argument_group("processes").add_mutually_exclusive_group()
     workers.add_argument(
         "--workers",
         type=count,
@@ -267,7 +265,7 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
         type=share,
         default=0.0,
         metavar="P",
-        help="leave out faces of which the detector is less sure, 0 to 1 (default: 0)",
+        help="leave out faces with a lower confidence of the detector, 0 to 1 (default: 0)",
     )
     group.add_argument(
         "--max-pixels",
@@ -292,7 +290,7 @@ def _add_video_options(group: argparse._ArgumentGroup) -> None:
         type=count,
         default=1,
         metavar="N",
-        help="look at the first frame and every N-th after it (default: 1)",
+        help="process the first frame and every N-th after it (default: 1)",
     )
     group.add_argument(
         "--smooth",

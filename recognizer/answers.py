@@ -31,13 +31,13 @@ TIMELINES = (".png", ".svg", ".pdf")
 
 @dataclass(frozen=True)
 class Run:
-    """What is done with every input of a run, and by whom."""
+    """The settings of a run and the processes that do its work."""
 
     job: Job
     workers: Workers
     labels: tuple[str, ...]
     every: int
-    """Of a video, the first frame and every N-th after it are looked at."""
+    """Of a video, the first frame and every N-th after it are processed."""
     time_constant: float
     """Seconds over which probabilities in a video are smoothed."""
     annotated: Destination | None = None
@@ -46,12 +46,14 @@ class Run:
     """Whether the frames of a video move a progress bar."""
 
     def answers(self, inputs: Iterable[Input]) -> Iterator[Answer]:
-        """Look at one input after the other; only those under way are held.
+        """Yield an answer for each photo and frame, in the order of the inputs.
+
+        Only inputs that are being processed are in memory.
 
         Raises
         ------
         DetectorError, ModelError, OutputError, WorkersError
-            Nothing more can be done. What is wrong with one input is in its answer.
+            The run cannot go on. An error of a single input is in its answer instead.
         """
         photos = partial(recognize_photos, self.job, self.annotated)
         for are_videos, group in groupby(inputs, attrgetter("is_video")):
@@ -99,7 +101,7 @@ class Run:
 
 
 def _until_broken(frames: Iterator[Frame], broken: list[VideoError]) -> Iterator[Frame]:
-    """Frames up to where the file breaks off: those before it are still to be answered."""
+    """Yield frames up to an error and keep the error: the frames before it are answered first."""
     try:
         yield from frames
     except VideoError as error:

@@ -20,7 +20,7 @@ AFTER = ["error", "model", "settings"]
 
 
 class CsvTable:
-    """A CSV file that grows answer by answer, and goes on where a killed run stopped.
+    """A CSV file that grows answer by answer and is resumed where a killed run stopped.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class CsvTable:
         return row
 
     def _read(self, file: BinaryIO) -> int:
-        """Take in the rows that are there; return the length of the file without the last's."""
+        """Read the rows that exist; return the length in bytes without those of the last input."""
         head = self._head.encode()
         found = file.read(len(head))
         if len(found) < len(head) and head.startswith(found):

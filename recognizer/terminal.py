@@ -1,6 +1,8 @@
 """What a run prints: a table for people, or a line of JSON for each answer; its progress."""
 
 import json
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Self
 
 from tqdm import tqdm
 
+from recognizer.errors import OutputError
 from recognizer.recognizer import RecognizedFace
 from recognizer.video.tracking import TrackedFace
 from recognizer.work import Answer
@@ -28,6 +31,26 @@ def json_line(answer: Answer, version: str, dataset: str) -> str:
     return json.dumps(line)
 
 
+def print_lines(*lines: str) -> None:
+    """Print to stdout at once.
+
+    Raises
+    ------
+    BrokenPipeError
+        The reader of stdout has closed it.
+    OutputError
+        It cannot be written, as where stdout is a file on a full disk.
+    """
+    try:
+        print(*lines, sep="\n", flush=True)
+    except OSError as error:
+        # Python would try once more at exit and report that it failed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputError(f"standard output: cannot be written: {error.strerror}") from error
+
+
 def table_head(labels: Sequence[str]) -> str:
     """The line above the table; probabilities are in percent."""
     return "  ".join(
@@ -36,7 +59,7 @@ def table_head(labels: Sequence[str]) -> str:
 
 
 def table_lines(answer: Answer, labels: Sequence[str]) -> list[str]:
-    """A line for each face, or one that says that there is none."""
+    """A line for each face, or one line for a picture without faces."""
     where = str(answer.path)
     if answer.seconds is not None:
         where += f" {answer.seconds // 60:.0f}:{answer.seconds % 60:06.3f}"

@@ -1,4 +1,4 @@
-"""Who does the work: this process, other processes of this machine, or a Dask cluster."""
+"""Executors of a run: this process, other processes of this machine, or a Dask cluster."""
 
 import os
 import sys
@@ -159,4 +159,4 @@ def dask_cluster(address: str) -> Iterator[Workers]:
 
 
 def _arrive() -> None:
-    """Nothing to do; a process that cannot import this module cannot do it."""
+    """Does nothing. The call fails in a process that cannot import this module."""

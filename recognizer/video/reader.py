@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import inf
+from math import inf, log
 from pathlib import Path
 
 import av
@@ -35,6 +35,9 @@ SHOWN_SHORTER = 0.1
 """Seconds that a file must lack before an error names its two durations."""
 
 
+MIN_DISTORTION, MAX_DISTORTION = log(1.02), log(4)
+"""Pixels that are not square are scaled, as in players: between a rounding error and nonsense."""
+
 TORN_END = 0.5
 """Seconds before the end of a cut file in which a damaged frame is part of the cut."""
 
@@ -57,7 +60,8 @@ class Video:
     """An open video file, for one pass from its start to its end.
 
     Only frames inside the edit list are frames: what a trim without re-encoding hides is
-    left out, as players do. Rotation and mirroring in the file are applied. Where a file has
+    left out, as players do. Rotation, mirroring and the shape of the pixels in the file are
+    applied. Where a file has
     several video streams, the default one is read; covers and previews are no videos.
 
     Times are those of the file, from the start of its earliest stream: if the sound starts
@@ -76,8 +80,6 @@ class Video:
         About how many frames there are by the header; 0 if it does not say.
     width, height : int
         Of the first frame, upright.
-    pixel_ratio : Fraction
-        Width over height of a pixel as players show it, upright.
     start : float
         The file's own time, in seconds, that counts as 0.
 
@@ -121,10 +123,8 @@ class Video:
         self._first = next(self._pictures, None)
         if self._first is None:
             raise self._undecodable()
-        self.height, self.width = _upright(self._first).shape[:2]
-        ratio = self._stream.sample_aspect_ratio or Fraction(1)
-        turned = self.width != self._first.width
-        self.pixel_ratio = 1 / ratio if turned else ratio
+        self._pixel_ratio = self._stream.sample_aspect_ratio
+        self.height, self.width = _upright(self._first, self._pixel_ratio).shape[:2]
         if self._is_avi:
             self._delay = self._time(self._first) or 0.0
         first = self._time(self._first) or 0.0
@@ -171,7 +171,7 @@ class Video:
             if picture.is_corrupt:
                 self._damaged.append(seconds)
             if index % every == 0:
-                yield Frame(index, seconds, _upright(picture))
+                yield Frame(index, seconds, _upright(picture, self._pixel_ratio))
             picture = next(self._pictures, None)
             index += 1
         self._complain(seconds)
@@ -307,9 +307,23 @@ def _stated_end(container: av.container.InputContainer, stream: av.VideoStream) 
     return duration and duration + (container.start_time or 0) / av.time_base
 
 
-def _upright(picture: VideoFrame) -> np.ndarray:
-    """The pixels of a frame as they are to be shown, uint8 [H, W, 3], BGR."""
-    image = picture.to_ndarray(format="bgr24")
+def _upright(picture: VideoFrame, pixel_ratio: Fraction | None) -> np.ndarray:
+    """The pixels of a frame as they are to be shown, uint8 [H, W, 3], BGR.
+
+    Parameters
+    ----------
+    picture : VideoFrame
+    pixel_ratio : Fraction or None
+        Width over height of a pixel in the file.
+    """
+    width, height = picture.width, picture.height
+    if pixel_ratio and MIN_DISTORTION < abs(log(pixel_ratio)) < MAX_DISTORTION:
+        # The shorter side is enlarged, so that no detail is lost.
+        if pixel_ratio > 1:
+            width = round(width * pixel_ratio)
+        else:
+            height = round(height / pixel_ratio)
+    image = picture.to_ndarray(format="bgr24", width=width, height=height)
     matrix = picture.side_data.get(SideData.DISPLAYMATRIX)
     if matrix is None:
         return image

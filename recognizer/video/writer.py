@@ -106,7 +106,6 @@ class VideoWriter:
             height=self._size[1],
         )
         context = self._stream.codec_context
-        context.sample_aspect_ratio = source.pixel_ratio
         context.color_primaries = context.color_trc = context.colorspace = BT709
         context.color_range = ColorRange.MPEG
         self._sound = _sound(source, self._container, self._form)

@@ -199,14 +199,14 @@ def test_a_cut_ends_a_person_and_the_smoothing(recognize, tmp_path, workers):
     first, second = portrait(), cv2.bitwise_not(portrait(seed=3))
     second[120:360, 200:440] = portrait(seed=3)[120:360, 200:440]
     first[:, :180], second[:, 460:] = (200, 90, 30), (20, 60, 190)
-    write_frames(tmp_path / "a.mp4", [first] * 12 + [second] * 12)
+    write_frames(tmp_path / "a.mp4", [first] * 3 + [second] * 3)
     faces = {}
     for smooth in ("0", "5"):
         _, out, _ = recognize("a.mp4", "--smooth", smooth, "--json", "--workers", workers)
         faces[smooth] = [face for line in out.splitlines() for face in json.loads(line)["faces"]]
     for smooth in ("0", "5"):
-        assert [face["person"] for face in faces[smooth]] == [1] * 12 + [2] * 12
-    assert faces["5"][12]["probabilities"] == faces["0"][12]["probabilities"]
+        assert [face["person"] for face in faces[smooth]] == [1] * 3 + [2] * 3
+    assert faces["5"][3]["probabilities"] == faces["0"][3]["probabilities"]
 
 
 def test_the_table_of_a_video_tells_time_and_person(recognize, tmp_path):
@@ -375,7 +375,7 @@ def test_a_full_disk_is_one_line_and_the_old_file_stays(
     )
 
 
-# ---------------------------------------------------------------- who does the work
+# ---------------------------------------------------------------- processes
 
 
 def test_workers_and_dask_write_the_same_files(tmp_path, recognize):
@@ -466,12 +466,29 @@ def test_control_c_is_one_line(photos, model_path):
     assert (status, err) == (130, "interrupted\n")
 
 
-def test_whoever_reads_the_output_may_stop(photos, model_path):
+def test_a_closed_output_ends_the_program_quietly(photos, model_path):
     process = start(photos, *["grey.png"] * 300, "--model", model_path)
     process.stdout.readline()
     process.stdout.close()
     assert process.wait(timeout=120) == 1
     assert process.stderr.read() == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_a_full_disk_behind_the_output_is_one_line(photos, model_path, option):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "recognizer", "grey.png", "--model", model_path, *option],
+            cwd=photos,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == ("error: standard output: cannot be written: No space left on device\n")
 
 
 def test_a_name_that_cannot_be_printed_is_printed_escaped(photos, model_path):
@@ -504,7 +521,7 @@ def on_a_terminal(folder, *arguments):
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_terminal_shows_progress(photos, model_path, workers):
-    write_video(photos / "v.mp4", frames=40)
+    write_video(photos / "v.mp4", frames=10)
     options = ["--csv", "out.csv", "--model", model_path, "--workers", workers]
     status, shown = on_a_terminal(photos, ".", *options)
     assert status == 1
@@ -512,8 +529,8 @@ def test_a_terminal_shows_progress(photos, model_path, workers):
     # Files, time so far and left, rate and faces.
     line = r"100%\|█+\| 4/4 \[\d\d:\d\d<00:00, .*(?:file/s|s/file), (\d+) faces\]"
     *_, last = re.findall(line, shown)
-    assert int(last) == sum(row["emotion"] != "" for row in rows(photos / "out.csv")) > 40
-    assert "0/40 [" in shown
+    assert int(last) == sum(row["emotion"] != "" for row in rows(photos / "out.csv")) > 10
+    assert "0/10 [" in shown
     assert "error: cut.png: the PNG image is damaged" in shown
 
 

@@ -1,4 +1,4 @@
-"""The same answers, in order, whoever does the work; little held; a lost worker made up for."""
+"""Executors: the same answers in the same order, bounded memory, lost workers replaced."""
 
 import gc
 import json

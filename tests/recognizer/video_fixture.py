@@ -49,6 +49,7 @@ def write_frames(
     times: Sequence[float] | None = None,
     sound: tuple[float, float] | None = None,
     turn: dict | None = None,
+    pixel: Fraction = Fraction(1),
     key_frames: int = 12,
 ) -> Path:
     """Write frames, uint8 [H, W, 3], BGR, and a tone.
@@ -61,6 +62,8 @@ def write_frames(
         From when to when there is a tone, in seconds.
     turn : dict
         Arguments of PyAV's `set_display_rotation`, as a phone writes.
+    pixel : Fraction
+        Width over height of a pixel.
     key_frames : int
         Frames from one key frame to the next.
     """
@@ -72,6 +75,7 @@ def write_frames(
         stream.height, stream.width = frames[0].shape[:2]
         stream.bit_rate = 2_000_000
         stream.gop_size = key_frames
+        stream.codec_context.sample_aspect_ratio = pixel
         if times is not None:
             stream.codec_context.time_base = TICK
         if turn:

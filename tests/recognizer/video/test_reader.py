@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -79,9 +80,9 @@ def test_frames_that_are_skipped_are_not_converted_to_pixels(tmp_path, monkeypat
     path = write_frames(tmp_path / "a.mp4", levels())
     converted, convert = [], reader._upright
 
-    def counted(picture):
+    def counted(picture, pixel_ratio):
         converted.append(picture)
-        return convert(picture)
+        return convert(picture, pixel_ratio)
 
     monkeypatch.setattr(reader, "_upright", counted)
     with Video(path) as video:
@@ -177,7 +178,8 @@ def test_a_complete_file_is_complete_and_has_the_times_of_a_player(
 )
 def test_videos_that_people_have_sent(name, count, first, last):
     frames = read(SHARED / name)
-    assert (len(frames), frames[0].seconds, frames[-1].seconds) == (count, first, last)
+    assert len(frames) == count
+    assert (frames[0].seconds, frames[-1].seconds) == pytest.approx((first, last), abs=0.001)
 
 
 # ---------------------------------------------------------------- turned pictures
@@ -201,6 +203,14 @@ def test_the_display_matrix_is_applied(tmp_path, turn):
         assert (video.height, video.width) == expected.shape[:2]
     assert frame.image.shape == expected.shape
     assert np.abs(frame.image.astype(int) - expected).mean() < 12
+
+
+@pytest.mark.parametrize(
+    ("pixel", "size"), [((16, 11), (48, 93)), ((11, 16), (70, 64)), ((1, 1), (48, 64))]
+)
+def test_pixels_that_are_not_square_are_scaled(tmp_path, pixel, size):
+    path = write_frames(tmp_path / "a.mp4", levels(2), pixel=Fraction(*pixel))
+    assert [frame.image.shape for frame in read(path)] == [(*size, 3)] * 2
 
 
 # ---------------------------------------------------------------- cut short and damaged

@@ -15,6 +15,7 @@ from recognizer.faces import Box, box_square
 from recognizer.recognizer import RecognizedFace
 from recognizer.video.annotate import annotated_video
 from recognizer.video.reader import Video
+from recognizer.video.writer import VideoWriter
 from tests.recognizer.video_fixture import cut, write_frames, write_video
 
 ROOT = Path(__file__).parents[3]
@@ -181,6 +182,17 @@ def test_a_failed_video_leaves_nothing_behind(tmp_path):
         write([])
         raise RuntimeError
     assert list(folder.iterdir()) == []
+
+
+def test_a_file_that_lacks_a_frame_is_no_result(tmp_path):
+    with (
+        Video(write_video(tmp_path / "a.mp4", frames=3)) as source,
+        pytest.raises(OutputError, match=r"^b\.mp4: cannot be written: only 3 of 4 frames were$"),
+        VideoWriter(tmp_path / "out.mp4", Path("b.mp4"), 240, 320, source) as writer,
+    ):
+        for frame in source.frames():
+            writer.write(frame.image, frame.seconds)
+        writer._frames += 1
 
 
 def test_what_is_no_video_cannot_be_annotated(tmp_path):
