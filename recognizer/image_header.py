@@ -4,9 +4,9 @@ OpenCV tells an image's size only after decoding it, and a few hundred bytes can
 billions of pixels. So the size is read here first, and a format that is not read here reaches
 no decoder. Pillow reads it where it reads what the decoder reads. The exceptions:
 
-JPEG: Pillow joins EXIF segments in quadratic time (10 MB of small ones: 30 s), and neither it
-nor OpenCV limits the scans. PNG: of two IHDR chunks OpenCV takes the first, Pillow the last,
-and neither it nor libpng stops at the last pixel. GIF: Pillow needs 1 s for 10 MB of comments.
+JPEG: Pillow joins EXIF segments in quadratic time (10 MB of small ones: 30 s), and OpenCV does not
+limit the scans. PNG: Pillow needs 2 s for 10 MB of small chunks, and OpenCV unpacks whatever
+follows the last pixel. GIF: Pillow needs 1 s for 10 MB of comments.
 TIFF: OpenCV holds a whole tile or strip, which may be larger than the image.
 """
 
