@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recognizer.framing import EYE_LINE, box_square, crop, cut_out, eye_square
 
 from recognizer.detectors.base import Box, Square
 from recognizer.faces import WholeImage
-from recognizer.framing import EYE_LINE, box_square, crop, cut_out, eye_square
 from tests.portrait_fixture import portrait
 
 # ---------------------------------------------------------------- crop
