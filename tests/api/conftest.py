@@ -30,7 +30,7 @@ def model_path(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def photo():
-    """A JPEG of 640×480 pixels with one face that the cascade finds."""
+    """A JPEG of 640×480 pixels with one face that the detector finds."""
     return cv2.imencode(".jpg", portrait())[1].tobytes()
 
 

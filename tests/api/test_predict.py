@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from api.app import create_app
 from api.settings import Settings
 from recognizer.classifier import Classifier
-from recognizer.faces import HaarDetector
+from recognizer.faces import build_detector
 from tests.model_fixture import LABELS
 from tests.portrait_fixture import portrait
 
@@ -114,7 +114,7 @@ def crowd():
 
 
 def test_the_largest_faces_are_answered_and_the_answer_tells_of_the_others(server, photo):
-    found = HaarDetector().detect(crowd())
+    found = build_detector("yunet").detect(crowd())
     assert len(found) == 3
     answer = post(server, png(crowd())).json()
     assert answer["truncated"] is True
@@ -123,7 +123,7 @@ def test_the_largest_faces_are_answered_and_the_answer_tells_of_the_others(serve
 
 
 def test_faces_below_the_least_confidence_are_left_out(server):
-    found = sorted(face.confidence for face in HaarDetector().detect(crowd()))
+    found = sorted(face.confidence for face in build_detector("yunet").detect(crowd()))
     assert found[0] < found[-1]
     limit = found[-1] - 1e-9
     (face,) = post(server, png(crowd()), min_confidence=limit).json()["faces"]
@@ -151,7 +151,7 @@ def test_no_face_is_an_empty_list(server):
 def test_sixteen_clients_get_the_serial_answers(server):
     scenes = [portrait((10 * k, 8 * k), 200 + k, seed=k) for k in range(16)]
     files = [cv2.imencode(".jpg", scene)[1].tobytes() for scene in scenes]
-    queries = [(data, faces) for data in files for faces in ("haar", "whole")]
+    queries = [(data, faces) for data in files for faces in ("yunet", "whole")]
     serial = [post(server, data, "image/jpeg", faces=faces).json() for data, faces in queries]
     assert sum(bool(answer["faces"]) for answer in serial) > len(files)
     start = threading.Barrier(16)
@@ -183,7 +183,7 @@ def test_a_batch_answers_each_file_in_order_and_one_bad_file_spoils_nothing(serv
         ("größe.png", png(FACE), "image/png"),
         ("portrait.jpg", b"", "image/jpeg"),
     ]
-    for faces in ("haar", "whole"):
+    for faces in ("yunet", "whole"):
         answer = send_batch(server, *files, faces=faces)
         assert answer.status_code == 200, answer.text
         batch = answer.json()
@@ -280,10 +280,10 @@ def test_forms_without_the_file(server, photo):
     assert "Too many files" in detail(server.post("/predict", files=two), 400)
 
 
-@pytest.mark.parametrize("faces", ["yolo", "", "HAAR"])
+@pytest.mark.parametrize("faces", ["yolo", "", "YUNET", "haar"])
 def test_unknown_detector(server, photo, faces):
     sentence = detail(post(server, photo, faces=faces), 422)
-    assert sentence.startswith("query parameter faces: input should be 'haar', 'yunet' or 'whole'")
+    assert sentence.startswith("query parameter faces: input should be 'yunet' or 'whole'")
     assert repr(faces) in sentence
 
 

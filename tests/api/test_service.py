@@ -65,9 +65,9 @@ def test_the_schema_documents_every_answer(server):
     problems = {"400", "404", "408", "413", "415", "422", "429", "503", "504"}
     assert set(predict["responses"]) == {"200", *problems}
     by_name = {parameter["name"]: parameter for parameter in predict["parameters"]}
-    assert list(by_name) == ["version", "faces", "align", "enhance", "min_confidence"]
+    assert list(by_name) == ["version", "faces", "align", "min_confidence"]
     faces, min_confidence = by_name["faces"], by_name["min_confidence"]
-    assert faces["schema"]["enum"] == list(DETECTORS) and faces["schema"]["default"] == "haar"
+    assert faces["schema"]["enum"] == list(DETECTORS) and faces["schema"]["default"] == "yunet"
     assert (min_confidence["schema"]["minimum"], min_confidence["schema"]["maximum"]) == (0, 1)
     assert list(paths["/predict/batch"]["post"]["requestBody"]["content"]) == [
         "multipart/form-data"
@@ -238,7 +238,7 @@ def test_a_wrong_setting_ends_the_start_with_one_line():
 SERVER = """
 import sys
 sys.path += sys.argv[1:]
-for name in ("tensorflow", "keras", "dvc", "pandas", "great_expectations", "PIL", "onnx"):
+for name in ("tensorflow", "keras", "dvc", "pandas", "great_expectations", "onnx"):
     try:
         __import__(name)
     except ModuleNotFoundError:

@@ -58,7 +58,7 @@ def test_each_frame_gets_the_answer_of_predict(server, photo):
 
 def test_options_and_version_come_in_the_query(server, photo, model_path):
     version = Classifier(model_path).version
-    query = f"?faces=haar&align=false&min_confidence=1&version={version[:8]}"
+    query = f"?faces=yunet&align=false&min_confidence=1&version={version[:8]}"
     with open_stream(server, query) as stream:
         answer = answer_to(stream, photo)
         assert answer["faces"] == [] and answer["model"]["version"] == version
@@ -218,7 +218,7 @@ def test_a_frame_past_its_deadline_is_given_up(gated, serve_app, photo):
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("?faces=yolo", "query parameter faces: input should be 'haar'"),
+        ("?faces=yolo", "query parameter faces: input should be 'yunet' or 'whole'"),
         ("?min_confidence=2", "query parameter min_confidence: "),
         ("?align=perhaps", "query parameter align: "),
     ],
