@@ -13,7 +13,7 @@ import httpx
 import pytest
 import uvicorn
 
-from api.connections import HttpConnection, StreamConnection
+from api.middleware.connections import HttpConnection, StreamConnection
 from recognizer.classifier import Classifier
 from tests.model_fixture import write_tiny_model
 from tests.portrait_fixture import portrait

@@ -221,6 +221,8 @@ def test_a_frame_past_its_deadline_is_given_up(gated, serve_app, photo):
         ("?faces=yolo", "query parameter faces: input should be 'yunet' or 'whole'"),
         ("?min_confidence=2", "query parameter min_confidence: "),
         ("?align=perhaps", "query parameter align: "),
+        ("?face=whole", "query parameter face: unknown: did you mean faces?"),
+        ("?faces=whole&faces=yunet", "query parameter faces is given twice: 'whole' and 'yunet'"),
     ],
 )
 def test_a_wrong_option_ends_the_stream(server, query, sentence):
@@ -254,12 +256,17 @@ def test_the_key_comes_in_a_header_or_as_a_protocol_and_is_never_logged(serve, m
         header = {"X-API-Key": KEY.encode().decode("latin-1")}
         with open_stream(client, additional_headers=header) as stream:
             assert answer_to(stream, photo)["frame"] == 1
+        bearer = {"Authorization": f"Bearer {KEY}".encode().decode("latin-1")}
+        with open_stream(client, additional_headers=bearer) as stream:
+            assert answer_to(stream, photo)["frame"] == 1
         with open_stream(client, subprotocols=as_protocols(KEY)) as stream:
             assert stream.subprotocol == "fer.stream"
             assert answer_to(stream, photo)["frame"] == 1
         for options in (
             {},
             {"additional_headers": {"X-API-Key": "wrong"}},
+            {"additional_headers": {"Authorization": "Bearer wrong"}},
+            {"additional_headers": {"Authorization": bearer["Authorization"][7:]}},
             {"subprotocols": ["fer.stream"]},
             {"subprotocols": as_protocols(KEY[:-1])},
             {"subprotocols": ["fer.key.A"]},

@@ -13,8 +13,8 @@ from fastapi import HTTPException
 from pydantic import ValidationError
 
 from api.app import create_app
-from api.served_model import LOADING
-from api.served_models import ServedModels
+from api.models.served_model import LOADING
+from api.models.served_models import ServedModels
 from api.settings import Settings
 from tests.model_fixture import LABELS, write_tiny_model
 

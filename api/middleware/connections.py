@@ -1,7 +1,7 @@
 """What uvicorn leaves open, closed: request heads without end, and streams at a stop.
 
-`python -m api` chooses both; by hand: `uvicorn --http api.connections:HttpConnection
---ws api.connections:StreamConnection api.app:app`.
+`python -m api` chooses both; by hand: `uvicorn --http api.middleware.connections:HttpConnection
+--ws api.middleware.connections:StreamConnection api.app:app`.
 """
 
 import asyncio

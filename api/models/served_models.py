@@ -1,11 +1,11 @@
-"""Every version of the model that is served, and which of them a request means."""
+"""Every version of the model that is served, and the one that a request asks for."""
 
 import re
 
-from fastapi import HTTPException, Request, Response
+from fastapi import HTTPException, Response
 
-from api.model_source import sources
-from api.served_model import LOADING, ServedModel
+from api.models.model_source import sources
+from api.models.served_model import LOADING, ServedModel
 from api.settings import Settings
 from recognizer.faces import DETECTORS, build_detector
 
@@ -65,8 +65,8 @@ class ServedModels:
         )
 
 
-def ready_model(request: Request, response: Response, version: str | None) -> ServedModel:
-    """The version that a request asks for, ready to answer; the header tells which that is."""
-    model = request.app.state.models.find(version)
+def ready_model(models: ServedModels, response: Response, version: str | None) -> ServedModel:
+    """The version that a request asks for; a header of the answer tells which one that is."""
+    model = models.find(version)
     response.headers["X-Model-Version"] = model.version
     return model
