@@ -1,6 +1,7 @@
-"""The documentation of the API: /docs (Swagger UI) and /redoc (Redoc), without other hosts.
+"""The documentation of the API at /docs: Swagger UI, without another host.
 
-The package fastapi-offline carries the JavaScript and CSS of both.
+The package fastapi-offline carries its JavaScript and CSS. Redoc is not served: it loads its logo
+from its makers.
 """
 
 import re
@@ -8,7 +9,7 @@ from base64 import b64encode
 from hashlib import sha256
 
 from fastapi import APIRouter, Request
-from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -20,53 +21,29 @@ FILES = "/docs/files"
 
 INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
+POLICY = (
+    "default-src 'self'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline';"
+    " img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
+)
+"""What the documentation may load: its own files and its inline script, nothing of another host."""
+
 
 @router.get("/docs")
 async def swagger_ui(request: Request) -> HTMLResponse:
     """Every address with its parameters and errors, and a form to try it."""
     root = request.scope.get("root_path", "")
-    return _with_policy(
-        get_swagger_ui_html(
-            openapi_url=f"{root}{request.app.openapi_url}",
-            title=request.app.title,
-            swagger_js_url=f"{root}{FILES}/swagger-ui-bundle.js",
-            swagger_css_url=f"{root}{FILES}/swagger-ui.css",
-            swagger_favicon_url=f"{root}{FILES}/favicon.png",
-        )
+    page = get_swagger_ui_html(
+        openapi_url=f"{root}{request.app.openapi_url}",
+        title=request.app.title,
+        swagger_js_url=f"{root}{FILES}/swagger-ui-bundle.js",
+        swagger_css_url=f"{root}{FILES}/swagger-ui.css",
+        swagger_favicon_url=f"{root}{FILES}/favicon.png",
     )
-
-
-@router.get("/redoc")
-async def redoc(request: Request) -> HTMLResponse:
-    """The same to read."""
-    root = request.scope.get("root_path", "")
-    return _with_policy(
-        get_redoc_html(
-            openapi_url=f"{root}{request.app.openapi_url}",
-            title=request.app.title,
-            redoc_js_url=f"{root}{FILES}/redoc.standalone.js",
-            redoc_favicon_url=f"{root}{FILES}/favicon.png",
-            with_google_fonts=False,
-        )
-    )
-
-
-def _with_policy(page: HTMLResponse) -> HTMLResponse:
-    """Allow the page its own files and its inline script, and nothing of another host."""
-    scripts = INLINE_SCRIPT.findall(page.body.decode())
-    digests = [b64encode(sha256(script.encode()).digest()).decode() for script in scripts]
-    page.headers["Content-Security-Policy"] = "; ".join(
-        (
-            "default-src 'self'",
-            " ".join(["script-src 'self'", *(f"'sha256-{digest}'" for digest in digests)]),
-            # Both write style elements while they draw, and Redoc searches in a worker.
-            "style-src 'self' 'unsafe-inline'",
-            "img-src 'self' data: blob:",
-            "worker-src 'self' blob:",
-            "object-src 'none'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        )
-    )
+    digests = [
+        b64encode(sha256(script.encode()).digest()).decode()
+        for script in INLINE_SCRIPT.findall(page.body.decode())
+    ]
+    scripts = " ".join(f"'sha256-{digest}'" for digest in digests)
+    page.headers["Content-Security-Policy"] = POLICY.format(scripts=scripts)
     return page

@@ -146,7 +146,7 @@ def forms() -> Iterator[HostileRequest]:
     many = form(*[part(png, f'form-data; name="files"; filename="{k}"') for k in range(200)])
     yield HostileRequest("too many files", post(many, FORM, "/predict/batch"), {413})
     sent = post(form(part(png)), FORM, "/predict/batch")
-    yield HostileRequest("no files for a batch", sent, {400})
+    yield HostileRequest("no files for a batch", sent, {422})
 
 
 def file_names() -> Iterator[HostileRequest]:
