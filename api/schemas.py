@@ -67,6 +67,17 @@ def request_schema(model: type[BaseModel]) -> dict:
     return spelled_out(schema)
 
 
+def form_schema(model: type[BaseModel]) -> dict:
+    """The JSON schema of a form: its required fields alone.
+
+    Options are described in the query. Listed here as well, /docs would send made-up values of
+    each in every form.
+    """
+    schema = request_schema(model)
+    fields = {name: schema["properties"][name] for name in schema["required"]}
+    return {"type": "object", "required": schema["required"], "properties": fields}
+
+
 EXAMPLE_IMAGE = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVQIHWNoAAAAggCB8KrjIgAAAABJRU5ErkJggg=="
 )

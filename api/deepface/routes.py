@@ -20,7 +20,7 @@ from api.errors import OVERLOAD, documented
 from api.models.served_model import Recognition, ServedModel
 from api.options import Options, merged, refuse_repeated
 from api.request_body import content_type_of, form_of, json_of
-from api.schemas import ProtocolProblem, request_schema
+from api.schemas import ProtocolProblem, form_schema, request_schema
 from recognizer.errors import ImageError, TooManyPixelsError
 from recognizer.recognizer import RecognizedFace
 
@@ -31,9 +31,10 @@ FORMS = {"multipart/form-data", "application/x-www-form-urlencoded"}
 # FastAPI describes one content type for a body, and this route takes several.
 BODY = {
     "required": True,
+    "description": "The options of the query may stand in the JSON or the form instead.",
     "content": {
         "application/json": {"schema": request_schema(AnalyzeJson)},
-        "multipart/form-data": {"schema": request_schema(AnalyzeForm)},
+        "multipart/form-data": {"schema": form_schema(AnalyzeForm)},
     },
 }
 PROBLEMS = {

@@ -20,6 +20,7 @@ from api.schemas import (
     BatchPrediction,
     ModelIdentity,
     Prediction,
+    form_schema,
     request_schema,
 )
 from recognizer.errors import ImageError
@@ -102,9 +103,9 @@ async def many_images(request: Request, query: InQuery, limits: Limits) -> ManyI
 ONE_IMAGE = {
     "required": True,
     "description": "A JPEG, PNG, WebP, BMP or TIFF: as the field `file` of a form, as the body"
-    " itself, or in JSON. Options may stand in the query, in the form and in the JSON.",
+    " itself, or in JSON. The options of the query may stand in the form or the JSON instead.",
     "content": {
-        "multipart/form-data": {"schema": request_schema(ImageForm)},
+        "multipart/form-data": {"schema": form_schema(ImageForm)},
         "image/*": {"schema": BINARY},
         "application/octet-stream": {"schema": BINARY},
         "application/json": {"schema": request_schema(ImageInJson)},
@@ -112,7 +113,8 @@ ONE_IMAGE = {
 }
 MANY_IMAGES = {
     "required": True,
-    "content": {"multipart/form-data": {"schema": request_schema(BatchForm)}},
+    "description": "The options of the query may stand in the form instead.",
+    "content": {"multipart/form-data": {"schema": form_schema(BatchForm)}},
 }
 PROBLEMS = {
     400: "The form or the JSON cannot be read",

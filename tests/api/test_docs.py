@@ -2,12 +2,16 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
+ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut.jpg"
 PATIENCE = 60
+
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
@@ -69,17 +73,27 @@ def test_redoc_is_not_served(server):
     assert server.get("/redoc").status_code == 404
 
 
-def test_a_form_of_the_documentation_works(server, browser):
+@pytest.mark.parametrize(
+    ("operation", "chosen"), [("prediction-predict", None), ("DeepFace-analyze", "multipart")]
+)
+def test_a_photo_can_be_tried_in_the_documentation(server, browser, operation, chosen):
     browser.get(f"{server.base_url}/docs")
     wait = WebDriverWait(browser, PATIENCE)
 
-    def click(selector):
-        wait.until(lambda driver: driver.find_elements("css selector", selector))
-        element = browser.find_element("css selector", selector)
-        browser.execute_script("arguments[0].scrollIntoView(); arguments[0].click()", element)
+    def find(selector):
+        css = f"#operations-{operation} {selector}"
+        return wait.until(lambda driver: driver.find_element("css selector", css))
 
-    operation = "#operations-model-list_models"
-    click(f"{operation} .opblock-summary-control")
-    click(f"{operation} .try-out__btn")
-    click(f"{operation} .execute")
-    wait.until(lambda driver: '"detectors"' in driver.find_element("css selector", operation).text)
+    def click(selector):
+        browser.execute_script(
+            "arguments[0].scrollIntoView(); arguments[0].click()", find(selector)
+        )
+
+    click(".opblock-summary-control")
+    click(".try-out__btn")
+    if chosen:
+        Select(find(".opblock-section-request-body select")).select_by_value("multipart/form-data")
+    find("input[type=file]").send_keys(str(ASTRONAUT))
+    click(".execute")
+    status = find(".live-responses-table tbody .response-col_status")
+    assert status.text.startswith("200"), find(".responses-inner").text
