@@ -135,7 +135,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Settings]]:
 
 
 def _load(app: FastAPI) -> None:
-    """Load the models, and set the metric that tells what is running."""
+    """Load the models, and set the metric with the versions of everything."""
     models = app.state.models
     models.load()
     commit = app.state.settings.git_commit or commit_of_the_code()

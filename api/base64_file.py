@@ -22,7 +22,7 @@ def file_from_base64(text: str) -> bytes:
     Raises
     ------
     ValueError
-        With a sentence that tells the character that is wrong; the first character is 1.
+        With the position of the wrong character; the first is 1.
     """
     url = DATA_URL.match(text)
     start = url.end() if url else 0

@@ -25,7 +25,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 OVERLOAD = {
     408: "The request did not arrive in time",
-    429: "Too many images are waiting; `Retry-After` tells when to try again",
+    429: "Too many images are waiting; `Retry-After` has the seconds to wait",
     503: "No model is ready",
     504: "The request was not answered in time",
 }
@@ -58,7 +58,7 @@ SAYS_IT_ALL = {"value_error", "json_invalid", "missing"}
 def sentence_of(error: RequestValidationError | ValidationError, place: str) -> str:
     """One sentence for the first value that does not fit.
 
-    `place` says what a value is called there: "query parameter", "form field", "JSON field".
+    `place` is the name of a value there: "query parameter", "form field", "JSON field".
     """
     problem = error.errors()[0]
     names = [str(name) for name in problem["loc"]]

@@ -4,7 +4,6 @@ Every process counts for itself: with several workers, each scrape reads one of 
 """
 
 from collections.abc import Callable, Iterable
-from functools import cache
 from time import perf_counter
 
 from prometheus_client import (
@@ -68,10 +67,10 @@ class Metrics:
             "Versions of the server, its libraries and the default model.",
             registry=registry,
         )
-        requests = Counter(
+        self.requests = Counter(
             "fer_requests", "Requests answered.", ("route", "status"), registry=registry
         )
-        latency = Histogram(
+        self.latency = Histogram(
             "fer_request_seconds",
             "Time from a request to the end of its answer.",
             ("route",),
@@ -98,14 +97,14 @@ class Metrics:
             ("result",),
             registry=registry,
         )
-        steps = Histogram(
+        self.steps = Histogram(
             "fer_step_seconds",
             "Time of each step with one image or tensor: decode, detect, classify.",
             ("step",),
             registry=registry,
             buckets=SECONDS,
         )
-        images = Counter(
+        self.images = Counter(
             "fer_images", "Images recognized, by detector.", ("detector",), registry=registry
         )
         self.faces = Histogram(
@@ -114,14 +113,13 @@ class Metrics:
             registry=registry,
             buckets=(0, 1, 2, 3, 5, 10, 20, 50, 100),
         )
-        self.steps = {step: steps.labels(step) for step in ("decode", "detect", "classify")}
-        predictions = Counter(
+        self.predictions = Counter(
             "fer_predictions",
             "Faces classified, by emotion.",
             ("emotion", "model_version"),
             registry=registry,
         )
-        confidence = Histogram(
+        self.confidence = Histogram(
             "fer_confidence",
             "Probability of the predicted emotion, by model version.",
             ("model_version",),
@@ -129,18 +127,12 @@ class Metrics:
             buckets=CONFIDENCE_BINS,
         )
         ProcessCollector(registry=registry)
-        # There are few labels, and the library takes longer to look one up than to count.
-        self.requests = cache(requests.labels)
-        self.latency = cache(latency.labels)
-        self.images = cache(images.labels)
-        self.predictions = cache(predictions.labels)
-        self.confidence = cache(confidence.labels)
 
     def observe(self, recognition: Recognition, version: str) -> None:
         """Count one image and its faces."""
         for step, seconds in recognition.seconds.items():
-            self.steps[step].observe(seconds)
-        self.images(recognition.detector).inc()
+            self.steps.labels(step).observe(seconds)
+        self.images.labels(recognition.detector).inc()
         self.faces.observe(len(recognition.faces))
         faces = recognition.faces
         self.count_predictions(
@@ -150,8 +142,8 @@ class Metrics:
     def count_predictions(self, predictions: Iterable[tuple[str, float]], version: str) -> None:
         """Count faces by their predicted emotion and its probability."""
         for emotion, probability in predictions:
-            self.predictions(emotion, version).inc()
-            self.confidence(version).observe(probability)
+            self.predictions.labels(emotion, version).inc()
+            self.confidence.labels(version).observe(probability)
 
     def count_rejection(self, status: int) -> None:
         """Count a request or a frame that was refused with this status."""
@@ -188,9 +180,9 @@ class CountRequests:
             await self.app(scope, receive, noting_send)
         finally:
             self.metrics.in_flight -= 1
-            # A mounted folder is one route, and what nothing serves is another.
+            # A mounted folder is one route, and all paths that nothing serves are another.
             mount = scope.get("root_path", "").removeprefix(outside)
             route = getattr(scope.get("route"), "path", mount or "none")
-            self.metrics.requests(route, status).inc()
-            self.metrics.latency(route).observe(perf_counter() - start)
+            self.metrics.requests.labels(route, status).inc()
+            self.metrics.latency.labels(route).observe(perf_counter() - start)
             self.metrics.count_rejection(status)

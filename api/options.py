@@ -21,7 +21,7 @@ UNKNOWN_NAME = "unknown_name"
 
 
 class KnownNames(BaseModel):
-    """A model that refuses unknown names and tells the nearest one that it knows."""
+    """A model that refuses unknown names; the error has the nearest known one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +36,7 @@ class KnownNames(BaseModel):
 
 
 def unknown_name(name: str, known: Iterable[str]) -> PydanticCustomError:
-    """The validation error for an unknown name; its message tells the nearest known name."""
+    """The validation error for an unknown name; its message has the nearest known name."""
     name, known = name[:100], list(known)
     nearest = get_close_matches(name.lower(), known, n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else f"expected {', '.join(known) or 'none'}"
@@ -131,7 +131,7 @@ def single_values(pairs: Iterable[tuple[str, Any]], lists: Iterable[str] = ()) -
 
 
 def read_options(connection: HTTPConnection) -> Options:
-    """Read the options in the query of a WebSocket; HTTPException 422 tells which is wrong."""
+    """Read the options in the query of a WebSocket; raises HTTPException 422."""
     try:
         return Options.model_validate(single_values(connection.query_params.multi_items()))
     except ValidationError as error:

@@ -11,7 +11,7 @@ from recognizer.faces import DETECTORS, build_detector
 
 
 class ServedModels:
-    """The versions that the settings ask for, side by side; the first answers by default."""
+    """The versions of the settings; the first answers by default."""
 
     def __init__(self, settings: Settings):
         self.detectors = {name: build_detector(name) for name in DETECTORS}
@@ -27,7 +27,7 @@ class ServedModels:
 
     @property
     def problem(self) -> str | None:
-        """Why not everything that the settings ask for is ready; None once it is."""
+        """The reason why a version of the settings is not ready; None once all are."""
         problems = [model.problem for model in self.all]
         if LOADING in problems:
             return LOADING
@@ -66,7 +66,7 @@ class ServedModels:
 
 
 def ready_model(models: ServedModels, response: Response, version: str | None) -> ServedModel:
-    """The version that a request asks for; a header of the answer tells which one that is."""
+    """The version that a request asks for; a header of the answer has its version."""
     model = models.find(version)
     response.headers["X-Model-Version"] = model.version
     return model

@@ -262,7 +262,7 @@ def _classify_tensor(
     """The outputs for faces that are cut out already."""
     start = perf_counter()
     probabilities = model.classifier.predict(inference.faces)
-    metrics.steps["classify"].observe(perf_counter() - start)
+    metrics.steps.labels("classify").observe(perf_counter() - start)
     metrics.count_predictions(
         ((model.classifier.labels[row.argmax()], float(row.max())) for row in probabilities),
         model.version,

@@ -336,7 +336,9 @@ def test_a_client_that_vanishes_leaves_nothing_behind(gated, serve_app, photo):
 
 def test_one_line_in_the_log_without_the_query(serve, model_path):
     with serve(MODEL_PATH=str(model_path)) as client:
-        headers = {"X-Request-ID": "the-one"}
+        trace = {"trace_id": "0af7651916cd43dd8448eb211c80319c", "parent_id": "b7ad6b7169203331"}
+        parent = f"00-{trace['trace_id']}-{trace['parent_id']}-01"
+        headers = {"X-Request-ID": "the-one", "traceparent": parent}
         with open_stream(
             client, "?faces=whole&min_confidence=0.123", additional_headers=headers
         ) as stream:
@@ -350,6 +352,7 @@ def test_one_line_in_the_log_without_the_query(serve, model_path):
     lines = [json.loads(line) for line in text.splitlines()]
     whole, refused = (line for line in lines if line.get("path") == "/stream")
     assert (whole["request_id"], whole["status"], whole["frames"]) == ("the-one", 101, 3)
+    assert trace.items() <= whole.items() and "trace_id" not in refused
     assert (refused["status"], refused["frames"]) == (422, 0)
     assert len([line for line in lines if line.get("request_id") == "the-one"]) == 1
 
