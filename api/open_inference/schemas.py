@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from api.models.served_model import ServedModel
 from api.options import FaceOptions, KnownNames
 from api.schemas import EXAMPLE_IMAGE, Schema
 from recognizer.classifier import INPUT, OUTPUT
@@ -101,9 +102,14 @@ EXAMPLE = {
 class InferenceRequest(KnownNames):
     """The JSON of a request."""
 
-    model_config = ConfigDict(strict=True, json_schema_extra={"examples": [EXAMPLE]})
+    model_config = ConfigDict(
+        strict=True, protected_namespaces=(), json_schema_extra={"examples": [EXAMPLE]}
+    )
 
     id: str | None = Field(None, description="Comes back in the answer.")
+    model_name: Literal[ServedModel.name] | None = Field(
+        None, description="KServe's client sends it here as well; it must be that of the path."
+    )
     parameters: RequestParameters | None = None
     inputs: list[RequestInput] = Field(min_length=1, max_length=1)
     outputs: list[RequestedOutput] | None = Field(

@@ -102,7 +102,7 @@ async def many_images(request: Request, query: InQuery, limits: Limits) -> ManyI
 # FastAPI describes one content type for a body, and these routes take several.
 ONE_IMAGE = {
     "required": True,
-    "description": "A JPEG, PNG, WebP, BMP or TIFF: as the field `file` of a form, as the body"
+    "description": "An image file, for instance a JPEG: as the field `file` of a form, as the body"
     " itself, or in JSON. The options of the query may stand in the form or the JSON instead.",
     "content": {
         "multipart/form-data": {"schema": form_schema(ImageForm)},

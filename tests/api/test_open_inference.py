@@ -224,7 +224,8 @@ def error(answer, status):
 def test_data_may_be_nested_and_the_answer_is_json(server, expected, version):
     nested = request(data=FACES[:1].tolist())
     bare = {**nested, "id": "7", "outputs": [], "parameters": None}
-    for body in (request(), nested, bare, {**nested, "parameters": {"faces": "whole"}}):
+    kserve = {**nested, "id": "8", "model_name": "emotion", "parameters": {"faces": "whole"}}
+    for body in (request(), nested, bare, kserve):
         answer = server.post(INFER, json=body)
         assert answer.status_code == 200, answer.text
         assert answer.headers["x-model-version"] == version
@@ -258,6 +259,7 @@ NO_PIXELS = [-1, 256, 1.5, "1", None, [1, 2], 2**70]
             "JSON field parameters.face: unknown: did you mean faces?",
         ),
         (request(parameters={"timeout": 3}), "inputs.0.parameters.timeout: unknown: expected "),
+        ({**request(), "model_name": "age"}, "JSON field model_name: input should be 'emotion'"),
         (request(dataType="UINT8"), "inputs.0.dataType: unknown: did you mean datatype?"),
         (
             {**request(parameters={"faces": "whole"}), "parameters": {"faces": "yunet"}},
