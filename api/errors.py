@@ -51,8 +51,11 @@ def status_of(error: ImageError | DetectorError) -> int:
     return 413 if isinstance(error, TooManyPixelsError) else 422
 
 
-SAYS_IT_ALL = {"value_error", "json_invalid", "missing"}
-"""Types of validation errors to whose message the value adds nothing."""
+UNKNOWN_NAME = "unknown_name"
+"""Type of the validation error for a name that a model does not have."""
+
+COMPLETE_MESSAGES = {"value_error", "json_invalid", "missing"}
+"""Types of validation errors whose message needs no "(found …)" behind it."""
 
 
 def sentence_of(error: RequestValidationError | ValidationError, place: str) -> str:
@@ -64,9 +67,9 @@ def sentence_of(error: RequestValidationError | ValidationError, place: str) -> 
     names = [str(name) for name in problem["loc"]]
     message = problem["msg"][:1].lower() + problem["msg"][1:]
     message = message.removeprefix("value error, ")
-    if problem["type"] == "unknown_name":
+    if problem["type"] == UNKNOWN_NAME:
         names.append(problem["ctx"]["name"])
-    elif problem["type"] not in SAYS_IT_ALL:
+    elif problem["type"] not in COMPLETE_MESSAGES:
         message += f" (found {str(problem['input'])[:100]!r})"
     where = f"{place} {'.'.join(names)}" if names else place.split()[0]
     return f"{where}: {message}"

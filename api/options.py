@@ -13,11 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 from starlette.requests import HTTPConnection
 
-from api.errors import sentence_of
+from api.errors import UNKNOWN_NAME, sentence_of
 from recognizer.faces import DETECTORS
-
-UNKNOWN_NAME = "unknown_name"
-"""Type of the validation error for a name that a model does not have."""
 
 
 class KnownNames(BaseModel):

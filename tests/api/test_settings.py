@@ -89,6 +89,20 @@ def test_the_slots_are_the_processors_that_the_process_may_use(serve, model_path
         assert slots(client) == 3
 
 
+def test_the_slots_are_not_more_than_the_cpu_quota_of_a_container(serve, model_path, tmp_path):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two processors")
+    (tmp_path / "cpu.max").write_text("100000 100000\n")  # one processor's time
+    mount = f'mount --bind {tmp_path} /sys/fs/cgroup && exec "$@"'
+    own_mounts = ["unshare", "--mount", "--map-root-user", "sh", "-c", mount, "sh"]
+    try:
+        subprocess.run([*own_mounts, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"cannot mount: {error}")
+    with serve([*own_mounts, *START], MODEL_PATH=str(model_path)) as client:
+        assert slots(client) == 1
+
+
 def slots(client):
     """Images that a server recognizes at the same time."""
     lines = client.get("/metrics").text.splitlines()
