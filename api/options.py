@@ -34,10 +34,17 @@ class KnownNames(BaseModel):
 
 def unknown_name(name: str, known: Iterable[str]) -> PydanticCustomError:
     """The validation error for an unknown name; its message has the nearest known name."""
-    name, known = name[:100], list(known)
-    nearest = get_close_matches(name.lower(), known, n=1)
+    known = list(known)
+    nearest = get_close_matches(name[:100].lower(), known, n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else f"expected {', '.join(known) or 'none'}"
-    return PydanticCustomError(UNKNOWN_NAME, "unknown: {hint}", {"name": name, "hint": hint})
+    return PydanticCustomError(
+        UNKNOWN_NAME, "unknown: {hint}", {"name": _shown(name), "hint": hint}
+    )
+
+
+def _shown(name: str) -> str:
+    """A name that a client sent, short and on one line."""
+    return name[:100] if name.isprintable() else repr(name[:100])
 
 
 class NoOptions(KnownNames):
@@ -123,7 +130,7 @@ def single_values(pairs: Iterable[tuple[str, Any]], lists: Iterable[str] = ()) -
             values.setdefault(name, []).append(value)
         elif values.setdefault(name, value) != value:
             both = f"{str(values[name])[:100]!r} and {str(value)[:100]!r}"
-            raise ValueError(f"{name[:100]} is given twice: {both}")
+            raise ValueError(f"{_shown(name)} is given twice: {both}")
     return values
 
 

@@ -1,4 +1,4 @@
-"""Requests that mean harm, byte for byte, and the statuses that may answer them."""
+"""Hostile requests, byte for byte, and the statuses that may answer them."""
 
 import json
 import struct

@@ -108,6 +108,17 @@ def test_an_unknown_name_is_told_with_the_nearest_one(ask, path, way):
 
 
 @pytest.mark.parametrize(("path", "way"), WAYS)
+@pytest.mark.parametrize("name", ["a\nb", "\0", "\u2028", "x" * 1000])
+def test_a_strange_name_stays_on_one_line(ask, path, way, name):
+    query = sentence(ask(path, way, query={name: "1"}))
+    assert query.startswith("query parameter ") and len(query.splitlines()) == 1
+    assert len(query) < 300
+    if way == "JSON":  # in a form, the client's library would escape it
+        body = sentence(ask(path, way, body={name: "1"}))
+        assert body.startswith("JSON field ") and len(body.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("path", "way"), WAYS)
 def test_a_value_out_of_range_is_told_with_its_place(ask, path, way):
     query = sentence(ask(path, way, query={"min_confidence": 2}))
     assert query.startswith("query parameter min_confidence: input should be less than or equal")

@@ -201,15 +201,15 @@ def test_a_full_queue_refuses_the_frame_and_not_the_stream(gated, serve_app, pho
         assert 'fer_rejected_requests_total{reason="overload"} 1.0' in metrics
 
 
-def test_a_frame_past_its_deadline_is_given_up(gated, serve_app, photo):
+def test_a_frame_past_its_deadline_is_given_up(gated, serve_app):
     app, gate = gated(deadline_seconds=0.3, queue_seconds=60)
-    with serve_app(app) as client, open_stream(client) as stream:
-        late = answer_to(stream, photo)
+    with serve_app(app) as client, open_stream(client, "?faces=whole") as stream:
+        late = answer_to(stream, FACE)
         assert (late["status"], late["frame"]) == (504, 1)
         assert late["error"] == "the frame was not answered within 0.3 seconds"
-        gate.release(100)
+        gate.release(100_000)
         until(lambda: app.state.slots.running == 0)
-        until(lambda: "faces" in answer_to(stream, photo))  # the machine may be busy
+        until(lambda: "faces" in answer_to(stream, FACE))  # the machine may be busy
 
 
 # ---------------------------------------------------------------- who may come
