@@ -1,5 +1,5 @@
 # The server with the committed FER-2013 model. It writes nothing, so its file system may be read-only:
-#   docker build --tag fer .
+#   docker build --tag fer --build-arg GIT_COMMIT=$(git rev-parse HEAD) .
 #   docker run --rm --read-only --publish 8000:8000 fer
 FROM python:3.11-slim
 
@@ -12,8 +12,11 @@ COPY recognizer recognizer
 COPY api api
 COPY models/fer2013/model.onnx models/fer2013/model.onnx
 COPY metrics/fer2013/evaluation.json metrics/fer2013/evaluation.json
+COPY metrics/fer2013/plots/reliability.csv metrics/fer2013/plots/reliability.csv
 
-ENV PYTHONDONTWRITEBYTECODE=1 \
+ARG GIT_COMMIT=
+ENV GIT_COMMIT=${GIT_COMMIT} \
+    PYTHONDONTWRITEBYTECODE=1 \
     UVICORN_HOST=0.0.0.0 \
     UVICORN_PORT=8000
 USER 10001:10001

@@ -7,29 +7,70 @@ import anyio
 import cv2
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
 
-from api.body_limit import BodyLimit
-from api.deadline import Deadline
+import api.deepface.routes as deepface
+import api.open_inference.routes as open_inference
+from api.build import VERSION, commit_of_the_code, library_versions
 from api.errors import add_error_handlers, documented
-from api.logs import LogRequests, lines_gathered, log_as_json
+from api.logs import LogRequests, log_as_json
 from api.metrics import CountRequests, Metrics
-from api.routes import analyze, health, metrics, model, open_inference, page, predict, stream
+from api.middleware.body_limit import BodyLimit
+from api.middleware.deadline import Deadline
+from api.middleware.head_requests import HeadRequests
+from api.models.served_models import ServedModels
+from api.routes import docs, health, metrics, model, page, predict, stream
 from api.schemas import Problem, ProtocolProblem
 from api.security import SecurityHeaders, require_api_key
-from api.served_models import ServedModels
 from api.settings import Settings, load_settings
 from api.slots import InferenceSlots
+
+SENT_HEADERS = [
+    "Authorization",
+    "Content-Type",
+    "Inference-Header-Content-Length",
+    "traceparent",
+    "X-API-Key",
+    "X-Request-ID",
+]
+"""Headers that the pages of the sites in CORS_ORIGINS may send."""
+
+READ_HEADERS = [
+    "Inference-Header-Content-Length",
+    "Retry-After",
+    "Server-Timing",
+    "X-Model-Version",
+    "X-Request-ID",
+]
+"""Headers of an answer that these pages may read."""
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the server; the models are loaded when it starts."""
     app = FastAPI(
         title="Facial expression recognition",
-        description="Finds the faces in an image and tells the emotion that each one shows.",
+        version=VERSION,
+        description="Finds the faces in an image and recognizes the emotion of each one.",
         lifespan=_lifespan,
+        docs_url=None,  # see routes/docs.py
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
         # Where OpenTelemetry is set up, FastAPI would send on every request's query.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    _add_state(app, settings)
+    _add_middleware(app, settings)
+    add_error_handlers(app)
+    _add_routes(app, settings)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """The name of an operation in OpenAPI, and of the function in generated clients."""
+    return route.name
+
+
+def _add_state(app: FastAPI, settings: Settings) -> None:
     app.state.settings = settings
     app.state.models = ServedModels(settings)
     app.state.slots = slots = InferenceSlots(
@@ -37,11 +78,15 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.streams = streams = anyio.Semaphore(settings.max_streams)
     app.state.metrics = Metrics(
+        slots=settings.max_concurrency,
         waiting=lambda: slots.waiting,
         running=lambda: slots.running,
         streams=lambda: settings.max_streams - streams.value,
     )
-    # The last one added is the first to see a request.
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    # The last one added is the first to get a request.
     app.add_middleware(BodyLimit, max_bytes=settings.max_bytes)
     app.add_middleware(Deadline, seconds=settings.deadline_seconds)
     if settings.cors_origins:
@@ -49,29 +94,21 @@ def create_app(settings: Settings) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=[
-                "Content-Type",
-                "Inference-Header-Content-Length",
-                "X-API-Key",
-                "X-Request-ID",
-            ],
-            expose_headers=[
-                "Inference-Header-Content-Length",
-                "Retry-After",
-                "Server-Timing",
-                "X-Model-Version",
-                "X-Request-ID",
-            ],
+            allow_headers=SENT_HEADERS,
+            expose_headers=READ_HEADERS,
         )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
+    app.add_middleware(HeadRequests)
     app.add_middleware(LogRequests)
-    add_error_handlers(app)
+
+
+def _add_routes(app: FastAPI, settings: Settings) -> None:
     for subject, shape in (
         (predict, Problem),
         (model, Problem),
         (metrics, Problem),
-        (analyze, ProtocolProblem),
+        (deepface, ProtocolProblem),
         (open_inference, ProtocolProblem),
     ):
         app.include_router(
@@ -81,21 +118,35 @@ def create_app(settings: Settings) -> FastAPI:
             if settings.api_key
             else {},
         )
-    for router in (health.router, open_inference.probes, stream.router, page.router):
+    for router in (health.router, open_inference.probes, stream.router, page.router, docs.router):
         app.include_router(router)
     app.mount("/static", page.files)
-    return app
+    app.mount(docs.FILES, docs.files)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Settings]]:
-    # A damaged image is the sender's business; the answer tells, the log need not.
+    # A damaged image is reported in the answer; OpenCV's lines about it would fill the log.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     # Before the first connection: a worker that replaces another one must not answer 503 while
-    # its neighbours could have answered. What goes wrong here is said by /readyz.
-    await anyio.to_thread.run_sync(app.state.models.load)
-    with lines_gathered():
-        yield {"settings": app.state.settings}  # for the connections
+    # the other workers can answer. /readyz reports an error.
+    await anyio.to_thread.run_sync(_load, app)
+    yield {"settings": app.state.settings}  # for the connections
+
+
+def _load(app: FastAPI) -> None:
+    """Load the models, and set the metric with the versions of everything."""
+    models = app.state.models
+    models.load()
+    commit = app.state.settings.git_commit or commit_of_the_code()
+    app.state.metrics.build.info(
+        {
+            "version": VERSION,
+            "commit": commit or "unknown",
+            **library_versions(),
+            "model_version": "none" if models.default.problem else models.default.version,
+        }
+    )
 
 
 log_as_json()

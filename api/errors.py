@@ -25,30 +25,54 @@ def add_error_handlers(app: FastAPI) -> None:
 
 OVERLOAD = {
     408: "The request did not arrive in time",
-    429: "Too many images are waiting; `Retry-After` tells when to try again",
+    429: "Too many images are waiting; `Retry-After` has the seconds to wait",
     503: "No model is ready",
     504: "The request was not answered in time",
 }
-"""What may happen to every request for a prediction."""
+"""The errors that every request for a prediction may get."""
 
 
 def documented(problems: dict[int, str], shape: type[Schema] = Problem) -> dict:
-    """The errors of a route for OpenAPI, from what each status means there."""
+    """The errors of a route for OpenAPI, from the meaning of each status there."""
     return {status: {"model": shape, "description": text} for status, text in problems.items()}
 
 
 def problem_response(
     scope: Scope, status: int, sentence: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    """The answer that tells a problem, in the shape that the route's clients expect."""
+    """The answer for an error, in the shape that the clients of the route expect."""
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     protocol = path in {"/v2", "/analyze"} or path.startswith("/v2/")
     return JSONResponse({"error" if protocol else "detail": sentence}, status, headers)
 
 
 def status_of(error: ImageError | DetectorError) -> int:
-    """The status that tells this error."""
+    """The status of an answer for this error: 413 or 422."""
     return 413 if isinstance(error, TooManyPixelsError) else 422
+
+
+UNKNOWN_NAME = "unknown_name"
+"""Type of the validation error for a name that a model does not have."""
+
+COMPLETE_MESSAGES = {"value_error", "json_invalid", "missing"}
+"""Types of validation errors whose message needs no "(found …)" behind it."""
+
+
+def sentence_of(error: RequestValidationError | ValidationError, place: str) -> str:
+    """One sentence for the first value that does not fit.
+
+    `place` is the name of a value there: "query parameter", "form field", "JSON field".
+    """
+    problem = error.errors()[0]
+    names = [str(name) for name in problem["loc"]]
+    message = problem["msg"][:1].lower() + problem["msg"][1:]
+    message = message.removeprefix("value error, ")
+    if problem["type"] == UNKNOWN_NAME:
+        names.append(problem["ctx"]["name"])
+    elif problem["type"] not in COMPLETE_MESSAGES:
+        message += f" (found {str(problem['input'])[:100]!r})"
+    where = f"{place} {'.'.join(names)}" if names else place.split()[0]
+    return f"{where}: {message}"
 
 
 async def _refusal(request: Request, error: ImageError | DetectorError) -> JSONResponse:
@@ -70,13 +94,7 @@ async def _bug(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _invalid_parameter(request: Request, error: RequestValidationError) -> JSONResponse:
-    return problem_response(request.scope, 422, invalid_parameter(error))
-
-
-def invalid_parameter(error: RequestValidationError | ValidationError) -> str:
-    """The sentence for the first parameter that does not fit."""
     problem = error.errors()[0]
-    *where, name = problem["loc"]
-    found = str(problem["input"])[:100]
-    message = problem["msg"][:1].lower() + problem["msg"][1:]
-    return f"{where[0] if where else 'query'} parameter {name}: {message} (found {found!r})"
+    place, *names = problem["loc"]
+    error = RequestValidationError([{**problem, "loc": names}])
+    return problem_response(request.scope, 422, sentence_of(error, f"{place} parameter"))

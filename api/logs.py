@@ -3,33 +3,39 @@
 import json
 import logging
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from time import perf_counter
 from uuid import uuid4
 
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
-SANE_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
-"""What is accepted as a request's id."""
+ACCEPTED_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+"""An `X-Request-ID` that is kept."""
 
 UVICORNS = re.compile(r'%s - "WebSocket|connection (open|closed)$')
-"""What uvicorn logs of a WebSocket, with its query."""
+"""Uvicorn's lines about a WebSocket, which have its query."""
+
+TRACE_CONTEXT = TraceContextTextMapPropagator()
+"""Reads the header `traceparent` (W3C Trace Context)."""
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request being answered."""
+"""The id of the request that is being answered."""
+
+trace_ids: ContextVar[dict[str, str] | None] = ContextVar("trace_ids", default=None)
+"""`trace_id` and `parent_id` of that request, if it has a valid `traceparent`."""
 
 
 class LogRequests:
     """ASGI middleware that gives every request an id, returns it, and logs one line at the end.
 
-    A sane `X-Request-ID` of the client's is kept. A stream gets an id, and logs its line itself.
+    An `X-Request-ID` of the client is kept if it is short and plain. The trace of a `traceparent`
+    is logged. A stream gets its id here, and logs its line itself.
     """
 
     def __init__(self, app: ASGIApp):
@@ -39,8 +45,10 @@ class LogRequests:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        sent = Headers(scope=scope).get("x-request-id", "")
-        request_id.set(sent if SANE_ID.fullmatch(sent) else uuid4().hex)
+        headers = Headers(scope=scope)
+        sent = headers.get("x-request-id", "")
+        request_id.set(sent if ACCEPTED_ID.fullmatch(sent) else uuid4().hex)
+        trace_ids.set(_trace_of(headers))
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
             return
@@ -67,8 +75,20 @@ class LogRequests:
             log.info("request", extra={"fields": fields})
 
 
+def _trace_of(headers: Headers) -> dict[str, str] | None:
+    """The ids of the trace that a request belongs to, and of the caller's span in it."""
+    context = TRACE_CONTEXT.extract({"traceparent": headers.getlist("traceparent")})
+    span = trace.get_current_span(context).get_span_context()
+    if not span.is_valid:
+        return None
+    return {
+        "trace_id": trace.format_trace_id(span.trace_id),
+        "parent_id": trace.format_span_id(span.span_id),
+    }
+
+
 class JsonFormatter(logging.Formatter):
-    """A log record as one line of JSON, with the id of its request, if it has one."""
+    """A log record as one line of JSON, with the ids of its request, if it has one."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -79,83 +99,25 @@ class JsonFormatter(logging.Formatter):
         }
         if identity := request_id.get():
             line["request_id"] = identity
+        line |= trace_ids.get() or {}
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line)
 
 
-class GatheringHandler(logging.StreamHandler):
-    """Inside `gathering`, writes many lines in one go; a warning or worse is written at once.
-
-    To write each request's line by itself costs the event loop more than the line's making.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self._lines: list[str] = []
-        self._gathers = False
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Take in a line."""
-        try:
-            self._lines.append(self.format(record))
-            if not self._gathers or record.levelno >= logging.WARNING:
-                self.flush()
-        except Exception:  # what cannot be logged must not stop what is logged
-            self.handleError(record)
-
-    def flush(self) -> None:
-        """Write all lines."""
-        with self.lock:
-            if self._lines:
-                text = "\n".join(self._lines) + "\n"
-                self._lines.clear()
-                self.stream.write(text)
-            super().flush()
-
-    @contextmanager
-    def gathering(self) -> Iterator[None]:
-        """Write every tenth of a second inside, and what is left at the end."""
-        end = threading.Event()
-
-        def write() -> None:
-            try:
-                while not end.wait(0.1):
-                    self.flush()
-            finally:
-                self._gathers = False
-
-        writer = threading.Thread(target=write, name="log", daemon=True)
-        self._gathers = True
-        writer.start()
-        try:
-            yield
-        finally:
-            end.set()
-            writer.join()
-            self.flush()
-
-
-@contextmanager
-def lines_gathered() -> Iterator[None]:
-    """Let the handler that `log_as_json` sets up, if it does, write many lines in one go."""
-    with ExitStack() as stack:
-        for handler in logging.getLogger("api").handlers:
-            if isinstance(handler, GatheringHandler):
-                stack.enter_context(handler.gathering())
-        yield
-
-
 def log_as_json() -> None:
-    """Write the server's and uvicorn's logs as JSON, unless the root logger is set up already."""
-    if logging.getLogger().handlers:
+    """Write all logs as JSON, unless the root logger is set up already.
+
+    The server's lines are written from INFO on, those of libraries from WARNING on.
+    """
+    root = logging.getLogger()
+    if root.handlers:
         return
-    own = GatheringHandler()
-    logging.getLogger("api").handlers = [own]
+    root.addHandler(logging.StreamHandler())
     logging.getLogger("api").setLevel(logging.INFO)
-    for handler in (own, *logging.getLogger("uvicorn").handlers):
+    for handler in (*root.handlers, *logging.getLogger("uvicorn").handlers):
         handler.setFormatter(JsonFormatter())
-    # A request has its line already, and so has a stream; uvicorn's would show the query.
+    # Every request and stream has its own line; uvicorn's would show the query.
     logging.getLogger("uvicorn.access").handlers.clear()
     logging.getLogger("uvicorn.error").addFilter(lambda line: not UVICORNS.match(line.msg))

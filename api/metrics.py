@@ -1,10 +1,9 @@
-"""What is counted and timed for Prometheus, and the middleware that counts requests.
+"""The metrics for Prometheus, and the middleware that counts requests.
 
-Every process counts for itself: with several workers, each scrape sees one of them.
+Every process counts for itself: with several workers, each scrape reads one of them.
 """
 
 from collections.abc import Callable, Iterable
-from functools import cache
 from time import perf_counter
 
 from prometheus_client import (
@@ -12,14 +11,16 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Info,
     ProcessCollector,
     disable_created_metrics,
 )
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.served_model import Recognition
+from api.models.served_model import Recognition
+from api.schemas import CONFIDENCE_BINS
 
-# The time when each counter began is of no use and doubles the answer.
+# The time at which each counter began would double the length of the answer.
 disable_created_metrics()
 
 REASONS = {
@@ -45,6 +46,8 @@ class Metrics:
 
     Parameters
     ----------
+    slots : int
+        Images that are recognized at the same time.
     waiting, running : callable
         How many requests and frames wait for an inference slot, and how many have one.
     streams : callable
@@ -53,15 +56,21 @@ class Metrics:
 
     def __init__(
         self,
+        slots: int,
         waiting: Callable[[], int],
         running: Callable[[], int],
         streams: Callable[[], int],
     ):
         self.registry = registry = CollectorRegistry()
-        requests = Counter(
+        self.build = Info(
+            "fer_build",
+            "Versions of the server, its libraries and the default model.",
+            registry=registry,
+        )
+        self.requests = Counter(
             "fer_requests", "Requests answered.", ("route", "status"), registry=registry
         )
-        latency = Histogram(
+        self.latency = Histogram(
             "fer_request_seconds",
             "Time from a request to the end of its answer.",
             ("route",),
@@ -79,18 +88,24 @@ class Metrics:
             ("fer_streams_open", "Open connections to /stream.", streams),
         ):
             Gauge(name, what, registry=registry).set_function(count)
+        Gauge("fer_inference_slots", "Images that are recognized at once.", registry=registry).set(
+            slots
+        )
         self.frames = Counter(
             "fer_stream_frames",
             "Frames of streams: answered, refused, or dropped for a newer one.",
             ("result",),
             registry=registry,
         )
-        steps = Histogram(
+        self.steps = Histogram(
             "fer_step_seconds",
             "Time of each step with one image or tensor: decode, detect, classify.",
             ("step",),
             registry=registry,
             buckets=SECONDS,
+        )
+        self.images = Counter(
+            "fer_images", "Images recognized, by detector.", ("detector",), registry=registry
         )
         self.faces = Histogram(
             "fer_faces_per_image",
@@ -98,30 +113,37 @@ class Metrics:
             registry=registry,
             buckets=(0, 1, 2, 3, 5, 10, 20, 50, 100),
         )
-        self.steps = {step: steps.labels(step) for step in ("decode", "detect", "classify")}
-        predictions = Counter(
+        self.predictions = Counter(
             "fer_predictions",
             "Faces classified, by emotion.",
             ("emotion", "model_version"),
             registry=registry,
         )
+        self.confidence = Histogram(
+            "fer_confidence",
+            "Probability of the predicted emotion, by model version.",
+            ("model_version",),
+            registry=registry,
+            buckets=CONFIDENCE_BINS,
+        )
         ProcessCollector(registry=registry)
-        # There are few labels, and the library takes longer to look one up than to count.
-        self.requests = cache(requests.labels)
-        self.latency = cache(latency.labels)
-        self.predictions = cache(predictions.labels)
 
     def observe(self, recognition: Recognition, version: str) -> None:
-        """Count what was found in one image."""
+        """Count one image and its faces."""
         for step, seconds in recognition.seconds.items():
-            self.steps[step].observe(seconds)
+            self.steps.labels(step).observe(seconds)
+        self.images.labels(recognition.detector).inc()
         self.faces.observe(len(recognition.faces))
-        self.count_predictions((face.emotion for face in recognition.faces), version)
+        faces = recognition.faces
+        self.count_predictions(
+            ((face.emotion, face.probabilities[face.emotion]) for face in faces), version
+        )
 
-    def count_predictions(self, emotions: Iterable[str], version: str) -> None:
-        """Count one prediction for each of the emotions."""
-        for emotion in emotions:
-            self.predictions(emotion, version).inc()
+    def count_predictions(self, predictions: Iterable[tuple[str, float]], version: str) -> None:
+        """Count faces by their predicted emotion and its probability."""
+        for emotion, probability in predictions:
+            self.predictions.labels(emotion, version).inc()
+            self.confidence.labels(version).observe(probability)
 
     def count_rejection(self, status: int) -> None:
         """Count a request or a frame that was refused with this status."""
@@ -158,9 +180,9 @@ class CountRequests:
             await self.app(scope, receive, noting_send)
         finally:
             self.metrics.in_flight -= 1
-            # A mounted folder is one route, and what nothing serves is another.
+            # A mounted folder is one route, and all paths that nothing serves are another.
             mount = scope.get("root_path", "").removeprefix(outside)
             route = getattr(scope.get("route"), "path", mount or "none")
-            self.metrics.requests(route, status).inc()
-            self.metrics.latency(route).observe(perf_counter() - start)
+            self.metrics.requests.labels(route, status).inc()
+            self.metrics.latency.labels(route).observe(perf_counter() - start)
             self.metrics.count_rejection(status)

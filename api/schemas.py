@@ -15,7 +15,7 @@ class Schema(BaseModel):
 
 
 class Problem(Schema):
-    """What every error answers."""
+    """The body of every error."""
 
     detail: str = Field(
         description="One sentence: what is wrong, and what was expected.",
@@ -24,7 +24,7 @@ class Problem(Schema):
 
 
 class ProtocolProblem(Schema):
-    """What every error answers where a protocol wants it in this shape."""
+    """The body of every error at the addresses of a protocol."""
 
     error: str = Field(
         description="One sentence: what is wrong, and what was expected.",
@@ -33,7 +33,7 @@ class ProtocolProblem(Schema):
 
 
 class Status(Schema):
-    """A probe's answer."""
+    """The answer of a probe."""
 
     status: str = Field(examples=["ok"])
 
@@ -67,6 +67,17 @@ def request_schema(model: type[BaseModel]) -> dict:
     return spelled_out(schema)
 
 
+def form_schema(model: type[BaseModel]) -> dict:
+    """The JSON schema of a form: its required fields alone.
+
+    Options are described in the query. Listed here as well, /docs would send made-up values of
+    each in every form.
+    """
+    schema = request_schema(model)
+    fields = {name: schema["properties"][name] for name in schema["required"]}
+    return {"type": "object", "required": schema["required"], "properties": fields}
+
+
 EXAMPLE_IMAGE = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVQIHWNoAAAAggCB8KrjIgAAAABJRU5ErkJggg=="
 )
@@ -76,7 +87,7 @@ Point = tuple[float, float]
 
 
 class Square(Schema):
-    """What the model was shown: a square of the image, turned with the face in it."""
+    """The part of the image that was classified: a square, turned with the face."""
 
     x: float = Field(description="Its centre, in pixels.", examples=[319.1])
     y: float = Field(examples=[171.4])
@@ -89,7 +100,7 @@ class Face(Schema):
 
     box: Box
     confidence: Probability = Field(
-        description="How sure the detector is that this is a face.", examples=[0.97]
+        description="Confidence of the detector that this is a face.", examples=[0.97]
     )
     emotion: str = Field(description="The most probable emotion.", examples=["happy"])
     probabilities: dict[str, Probability] = Field(
@@ -123,14 +134,14 @@ class ImageSize(Schema):
 
 
 class ModelIdentity(Schema):
-    """Which model answered."""
+    """The model that answered."""
 
     name: str = Field(description="What the model recognizes.", examples=["emotion"])
     version: str = Field(
         description="SHA-256 of the model file's bytes.",
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
-    dataset: str = Field(description="What it was trained on.", examples=["fer2013"])
+    dataset: str = Field(description="The dataset of its training.", examples=["fer2013"])
 
 
 class Faces(Schema):
@@ -144,7 +155,7 @@ class Faces(Schema):
 
 
 class Prediction(Faces):
-    """What was found in one image."""
+    """The faces in one image."""
 
     model: ModelIdentity
 
@@ -156,11 +167,11 @@ class BatchFile(Schema):
 
 
 class BatchFaces(Faces, BatchFile):
-    """What was found in one file of a batch."""
+    """The faces in one file of a batch."""
 
 
 class BatchError(BatchFile):
-    """Why one file of a batch has no faces to tell of."""
+    """The error of one file of a batch."""
 
     error: str = Field(description="One sentence: what is wrong with this file.")
 
@@ -181,7 +192,7 @@ class StreamTimes(Schema):
 
 
 class StreamFrame(Schema):
-    """Which frame of a stream an answer is for."""
+    """The frame of a stream that an answer is for."""
 
     frame: int = Field(
         ge=1, description="The number of the frame; the first sent is 1.", examples=[42]
@@ -194,13 +205,13 @@ class StreamFrame(Schema):
 
 
 class StreamFaces(Prediction, StreamFrame):
-    """What was found in one frame."""
+    """The faces in one frame."""
 
     milliseconds: StreamTimes
 
 
 class StreamError(StreamFrame):
-    """Why one frame has no faces to tell of; the stream goes on."""
+    """The error of one frame; the stream goes on."""
 
     status: int = Field(
         description="What `POST /predict` would answer for this frame.", examples=[422]
@@ -222,14 +233,31 @@ class Calibration(Schema):
     bias: list[float] = Field(examples=[[0.1, -0.32, 0.04, 0.21, 0.19, -0.11, -0.11]])
 
 
+CONFIDENCE_BINS = tuple(round(upper / 15, 4) for upper in range(1, 16))
+"""Upper edges of the bins for the probability of the predicted emotion.
+
+`evaluate` counts the test images in these bins, and `GET /metrics` the faces of requests.
+"""
+
+
+class ConfidenceBin(Schema):
+    """A point of the cumulative distribution of the probability of the predicted emotion."""
+
+    up_to: Probability = Field(description="A probability.", examples=[0.6667])
+    share: Probability = Field(
+        description="Share of the images whose predicted emotion has at most this probability.",
+        examples=[0.4260],
+    )
+
+
 class ModelDescription(ModelIdentity):
-    """What the model file says of itself, and what was measured on it."""
+    """The metadata of the model file, and the metrics that were measured on it."""
 
     labels: list[str] = Field(
         description="The emotions, in the order of the model's output.",
         examples=[["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]],
     )
-    format: str = Field(description="The contract the file keeps.", examples=["fer-onnx/2"])
+    format: str = Field(description="The format of the file.", examples=["fer-onnx/2"])
     parameters_digest: str = Field(description="SHA-256 of the parameters of its training.")
     data_digest: str = Field(description="SHA-256 of the data of its training.")
     calibration: Calibration
@@ -237,6 +265,11 @@ class ModelDescription(ModelIdentity):
     evaluation: dict | None = Field(
         description="The committed metrics by split, if they were measured on this very file;"
         " otherwise null."
+    )
+    confidence: list[ConfidenceBin] | None = Field(
+        description="How sure the model was on PrivateTest, in the bins of `fer_confidence` in"
+        " `GET /metrics`: where the shares there differ much, the photos differ from the dataset."
+        " Null where `evaluation` is null or the table was not committed."
     )
 
 
@@ -255,140 +288,9 @@ class ServedVersion(Schema):
 
 
 class ServedVersions(Schema):
-    """All of them, and what they have in common."""
+    """All versions, and the detectors of this server."""
 
     models: list[ServedVersion]
     detectors: list[str] = Field(
         description="What `faces` may be on this server.", examples=[["yunet", "whole"]]
     )
-
-
-# ---------------------------------------------------------------- the Open Inference Protocol
-
-
-class ProtocolServer(Schema):
-    """Which server this is."""
-
-    name: str
-    version: str
-    extensions: list[str] = Field(examples=[["binary_tensor_data"]])
-
-
-class ProtocolAlive(Schema):
-    """The process is alive."""
-
-    live: bool
-
-
-class ProtocolReady(Schema):
-    """All models can answer."""
-
-    ready: bool
-
-
-class ProtocolModelReady(Schema):
-    """One model can answer."""
-
-    name: str = Field(examples=["emotion"])
-    ready: bool
-
-
-class TensorParameters(Schema):
-    """What else there is to know of a tensor."""
-
-    labels: list[str] = Field(
-        description="What the columns mean.",
-        examples=[["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]],
-    )
-
-
-class Tensor(Schema):
-    """A tensor's description; −1 in the shape is any length."""
-
-    name: str = Field(examples=["probabilities"])
-    datatype: str = Field(examples=["FP32"])
-    shape: list[int] = Field(examples=[[-1, 7]])
-    parameters: TensorParameters | None = None
-
-
-class ProtocolModel(Schema):
-    """What goes in and what comes out."""
-
-    name: str = Field(examples=["emotion"])
-    versions: list[str] = Field(description="SHA-256 of each served file.")
-    platform: str = Field(examples=["onnxruntime_onnx"])
-    inputs: list[Tensor]
-    outputs: list[Tensor]
-
-
-class OutputParameters(Schema):
-    """Where the values are, if they are not in the JSON."""
-
-    binary_data_size: int = Field(description="Bytes after the JSON, float32, little-endian.")
-
-
-class OutputTensor(Schema):
-    """A tensor that comes out."""
-
-    name: str = Field(examples=["probabilities"])
-    datatype: str = Field(examples=["FP32"])
-    shape: list[int] = Field(examples=[[1, 7]])
-    data: list[float] | None = Field(
-        None,
-        description="The values, row by row.",
-        examples=[[0.011, 0.001, 0.012, 0.921, 0.009, 0.026, 0.02]],
-    )
-    parameters: OutputParameters | None = None
-
-
-class ProtocolAnswer(Schema):
-    """The probabilities of each face."""
-
-    model_name: str = Field(examples=["emotion"])
-    model_version: str
-    id: str | None = Field(None, description="As it came.")
-    outputs: list[OutputTensor]
-
-
-# ---------------------------------------------------------------- DeepFace's shape
-
-
-class Region(Schema):
-    """Where a face is, in pixels; left and right are the person's own."""
-
-    x: Pixels
-    y: Pixels
-    w: Pixels
-    h: Pixels
-    left_eye: tuple[int, int] | None = Field(description="(x, y); null where unknown.")
-    right_eye: tuple[int, int] | None = Field(description="(x, y); null where unknown.")
-
-
-class Analysis(Schema):
-    """One face."""
-
-    emotion: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(
-        description="Percent, not 0 … 1; they sum to 100.",
-        examples=[
-            {
-                "angry": 1.1,
-                "disgust": 0.1,
-                "fear": 1.2,
-                "happy": 92.1,
-                "sad": 0.9,
-                "surprise": 2.6,
-                "neutral": 2.0,
-            }
-        ],
-    )
-    dominant_emotion: str = Field(examples=["happy"])
-    region: Region
-    face_confidence: Probability = Field(
-        description="How sure the detector is; 0 where none looked or none found a face."
-    )
-
-
-class Analyses(Schema):
-    """Every face, the largest first."""
-
-    results: list[Analysis]

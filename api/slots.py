@@ -1,4 +1,4 @@
-"""Inferences at the same time: a limited number, with a limited wait in front of it."""
+"""Inferences at the same time: a limited number, with a bounded queue in front of it."""
 
 import asyncio
 import threading
@@ -11,9 +11,9 @@ from fastapi import HTTPException
 
 
 class InferenceSlots:
-    """As many threads as there may be inferences at once. Who finds no free one waits a little.
+    """A thread for each inference at a time; requests beyond that wait in a bounded queue.
 
-    The waiting line is the threads' own: one that is done takes the next call at once, without
+    The queue is that of the thread pool: a free thread takes the next call at once, without
     waiting for the event loop.
 
     Parameters
@@ -50,35 +50,35 @@ class InferenceSlots:
         Raises
         ------
         HTTPException
-            429: too many wait already, or no slot became free in time.
+            429: the queue is full, or no slot became free in time.
         """
         must_wait = self._enter()
         job = self._threads.submit(function, *arguments)
-        # A request may be given up, but a thread cannot: the slot is free when its thread is.
+        # A request can be cancelled, a running thread cannot: it keeps its slot until it ends.
         job.add_done_callback(self._leave)
         answer = asyncio.wrap_future(job)
         try:
             return await (self._in_time(job, answer) if must_wait else answer)
         finally:
-            # An error holds this frame, and these hold the error, with a whole image.
+            # A reference cycle through an error would keep its image in memory.
             del job, answer
 
     async def _in_time(self, job: Future, answer: asyncio.Future) -> Any:
-        """Wait for an answer, but for its beginning only so long."""
-        # This does nothing to a job that a thread has begun.
+        """Wait for an answer, and at most `max_seconds` until a thread begins with it."""
+        # `cancel` has no effect on a job that a thread has begun.
         timer = asyncio.get_running_loop().call_later(self.max_seconds, job.cancel)
         try:
             return await answer
         except asyncio.CancelledError:
             if asyncio.current_task().cancelling():
-                raise  # it is the request that is given up
+                raise  # the request itself was cancelled
             raise self._overloaded() from None
         finally:
             timer.cancel()
             del job, answer
 
     def _enter(self) -> bool:
-        """Take a place, if there is one left; returns whether a slot must be waited for."""
+        """Take a slot or a place in the queue; returns whether it is the latter."""
         with self._lock:
             if self._inside >= self._slots + self.max_waiting:
                 raise self._overloaded()

@@ -24,6 +24,8 @@ from tests.portrait_fixture import portrait
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60
+COMMIT = "0123456789abcdef"
+"""What `--build-arg GIT_COMMIT` is in this build."""
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -104,7 +106,8 @@ def image(tmp_path_factory):
             done = image.run(["bash", "-euc", command], capture_output=True, text=True)
             assert done.returncode == 0, f"RUN {command}\n{done.stdout}\n{done.stderr}"
         elif name == "ENV":
-            image.environment.update(pair.split("=", 1) for pair in arguments.split())
+            pairs = arguments.replace("${GIT_COMMIT}", COMMIT).split()
+            image.environment.update(pair.split("=", 1) for pair in pairs)
     return image
 
 
@@ -161,6 +164,7 @@ def test_only_what_serves_is_sent():
         "requirements/serving.txt",
         "models/fer2013/model.onnx",
         "metrics/fer2013/evaluation.json",
+        "metrics/fer2013/plots/reliability.csv",
     }
     assert [path for path in sent if "__pycache__" in path] == []
 
@@ -175,7 +179,10 @@ def test_it_predicts_with_the_committed_model(container, photo):
     assert len(answer["faces"]) == 1
     model = (ROOT / "models/fer2013/model.onnx").read_bytes()
     assert answer["model"]["version"] == hashlib.sha256(model).hexdigest()
-    assert container.get("/model").json()["evaluation"] is not None
+    described = container.get("/model").json()
+    assert described["evaluation"] is not None and described["confidence"] is not None
+    assert container.get("/docs/files/swagger-ui.css").status_code == 200
+    assert f'fer_build_info{{commit="{COMMIT}"' in container.get("/metrics").text
 
 
 def test_a_large_form_needs_no_disk(container):

@@ -1,7 +1,8 @@
-"""Probes: is the process alive, and can it answer?"""
+"""Probes: the process is alive, and it can answer."""
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException
 
+from api.dependencies import Models
 from api.schemas import Problem, Status
 
 router = APIRouter(tags=["health"])
@@ -14,8 +15,8 @@ async def livez() -> Status:
 
 
 @router.get("/readyz", responses={503: {"model": Problem, "description": "Not yet, or not at all"}})
-async def readyz(request: Request) -> Status:
+async def readyz(models: Models) -> Status:
     """Every version in the settings has passed a warm-up inference; otherwise 503 says why not."""
-    if problem := request.app.state.models.problem:
-        raise HTTPException(503, problem)
+    if models.problem:
+        raise HTTPException(503, models.problem)
     return Status(status="ready")

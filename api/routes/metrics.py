@@ -1,17 +1,16 @@
-"""What Prometheus scrapes."""
+"""The metrics for Prometheus."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-router = APIRouter(tags=["health"])
+from api.dependencies import Counters
 
+router = APIRouter(tags=["health"])
 
 TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 
 
 @router.get("/metrics", response_class=Response, responses={200: TEXT})
-async def metrics(request: Request) -> Response:
+async def metrics(counters: Counters) -> Response:
     """Requests, times, faces and predictions, in Prometheus' text format."""
-    return Response(
-        generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST
-    )
+    return Response(generate_latest(counters.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,16 +1,17 @@
-"""What is being served."""
+"""The versions that are served."""
 
 from dataclasses import asdict
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Response
 
+from api.dependencies import Models
 from api.errors import documented
-from api.options import Version
+from api.models.served_model import ServedModel
+from api.models.served_models import ready_model
+from api.options import NoQuery, Version, refuse_repeated
 from api.schemas import ModelDescription, ServedVersion, ServedVersions
-from api.served_model import ServedModel
-from api.served_models import ready_model
 
-router = APIRouter(tags=["model"])
+router = APIRouter(tags=["model"], dependencies=[Depends(refuse_repeated)])
 
 
 @router.get(
@@ -18,20 +19,19 @@ router = APIRouter(tags=["model"])
     responses=documented(
         {
             404: "No such version is served",
-            422: "A parameter cannot be read",
+            422: "The query cannot be read",
             503: "No model is ready",
         }
     ),
 )
-async def describe(request: Request, response: Response, options: Version) -> ModelDescription:
-    """What the model file says of itself, and the committed metrics of its dataset."""
-    return _description(ready_model(request, response, options.version))
+async def describe_model(models: Models, response: Response, options: Version) -> ModelDescription:
+    """The metadata of the model file, and the committed metrics of its dataset."""
+    return _description(ready_model(models, response, options.version))
 
 
-@router.get("/models")
-async def describe_all(request: Request) -> ServedVersions:
-    """Every version in the settings, with its committed metrics or with what is wrong with it."""
-    models = request.app.state.models
+@router.get("/models", responses=documented({422: "The query has an option"}))
+async def list_models(models: Models, options: NoQuery) -> ServedVersions:
+    """Every version in the settings, with its committed metrics or with its error."""
     return ServedVersions(
         models=[
             ServedVersion(
@@ -53,5 +53,6 @@ def _description(model: ServedModel) -> ModelDescription:
         name=model.name,
         version=model.version,
         evaluation=model.evaluation,
+        confidence=model.confidence,
         **asdict(model.classifier.metadata),
     )

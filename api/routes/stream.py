@@ -1,25 +1,24 @@
-"""Live video over a WebSocket: image files in, answers out, and always the newest frame next."""
+"""Live video over a WebSocket: image files in, answers out, always for the newest frame."""
 
 import asyncio
 import logging
 import threading
-from base64 import urlsafe_b64decode
 from collections import deque
 from contextlib import suppress
 from time import perf_counter
 from typing import NamedTuple
 
 import anyio
-from fastapi import APIRouter, HTTPException, Request, WebSocket
+from fastapi import APIRouter, Depends, HTTPException, WebSocket
 from starlette.datastructures import State
 from starlette.websockets import WebSocketDisconnect
 
 from api.errors import documented, status_of
-from api.options import OPTIONS, Options, read_options
+from api.models.served_model import Recognition, ServedModel
+from api.options import InQuery, Options, read_options, refuse_repeated
 from api.routes.predict import identity
 from api.schemas import StreamEnd, StreamError, StreamFaces, StreamTimes
-from api.security import is_key, is_welcome
-from api.served_model import Recognition, ServedModel
+from api.security import KEY_PREFIX, is_allowed_origin, is_key, keys_of_stream
 from recognizer.errors import DetectorError, ImageError
 
 log = logging.getLogger(__name__)
@@ -27,23 +26,20 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["stream"])
 
 SUBPROTOCOL = "fer.stream"
-"""A browser that sends a key names this protocol, too; it is the one that is agreed on."""
-
-KEY_PREFIX = "fer.key."
-"""The API key as a subprotocol: this, and the key in URL-safe base64 without padding."""
+"""The subprotocol that the server agrees on; a browser that sends a key offers it as well."""
 
 CLOSE_CODES = {429: 1013, 503: 1013}
-"""Try again later (RFC 6455, 7.4, and IANA's registry); what is not here is 1008, refused."""
+"""Try again later (RFC 6455, 7.4, and IANA's registry); every other status is 1008, refused."""
 
 SERVER_STOPS = 1012
-"""Code of the disconnection that a server which is stopped tells the application of."""
+"""Code of the disconnection when the server stops."""
 
 IDLE = 0
 """No close code."""
 
 
 class Frame(NamedTuple):
-    """One message of the client's."""
+    """A message of the client."""
 
     number: int
     data: bytes | None
@@ -51,7 +47,7 @@ class Frame(NamedTuple):
 
 
 class NewestFrame:
-    """The newest frame that is not taken yet. There is never a second one."""
+    """A place for one frame: the newest that was not taken yet."""
 
     def __init__(self):
         self.received = 0
@@ -60,7 +56,7 @@ class NewestFrame:
         self._arrived = asyncio.Event()
 
     def put(self, data: bytes | None) -> None:
-        """Number a frame that arrived; it takes the place of one that nobody took."""
+        """Number a frame that arrived, and replace the one that was not taken."""
         self.received += 1
         self._frame.append(Frame(self.received, data))
         self._arrived.set()
@@ -71,7 +67,7 @@ class NewestFrame:
         self._arrived.set()
 
     async def arrival(self) -> "Turn | None":
-        """Wait until there is a frame to take, and give the right to it; None at the end."""
+        """Wait until there is a frame, and return the right to take it; None at the end."""
         while not self._frame:
             if self.ended:
                 return None
@@ -83,7 +79,7 @@ class NewestFrame:
 class Turn:
     """The right to take one frame: the newest at the moment when it is first asked for.
 
-    A slot's thread asks when it begins, and the event loop when it has given up on it.
+    A slot's thread asks when it begins; the event loop asks after a timeout.
     """
 
     def __init__(self, newest: deque[Frame]):
@@ -133,28 +129,18 @@ async def stream(socket: WebSocket) -> None:
 
 
 def _admit(socket: WebSocket) -> tuple[ServedModel, Options]:
-    """Check who asks for what; HTTPException says why not."""
+    """Check the origin, the key and the options; raises HTTPException with the reason."""
     settings = socket.app.state.settings
-    if not is_welcome(socket, settings.cors_origins):
+    if not is_allowed_origin(socket, settings.cors_origins):
         raise HTTPException(403, "this server is not open to the pages of that site")
-    if not is_key(_key(socket), settings.api_key):
+    if not is_key(keys_of_stream(socket), settings.api_key):
         raise HTTPException(
-            401, "the header X-API-Key, or the key's subprotocol, is wrong or missing"
+            401,
+            "the API key is missing or wrong: send it in the header X-API-Key, as Authorization:"
+            " Bearer, or as a subprotocol",
         )
     options = read_options(socket)
     return socket.app.state.models.find(options.version), options
-
-
-def _key(socket: WebSocket) -> bytes:
-    """The bytes of the key that came with the handshake."""
-    for name in socket.scope["subprotocols"]:
-        if name.startswith(KEY_PREFIX):
-            text = name.removeprefix(KEY_PREFIX)
-            try:
-                return urlsafe_b64decode(text + "=" * (-len(text) % 4))
-            except ValueError:
-                return b""
-    return socket.headers.get("x-api-key", "").encode("latin-1")
 
 
 def _enter(streams: anyio.Semaphore) -> None:
@@ -177,7 +163,7 @@ async def _end(socket: WebSocket, refusal: HTTPException) -> None:
 async def _converse(
     socket: WebSocket, model: ServedModel, options: Options, newest: NewestFrame
 ) -> None:
-    """Receive and answer side by side: who reads slowly gets fewer answers, not older ones."""
+    """Receive and answer at the same time: a slow reader gets fewer answers, not older ones."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_answer, socket, model, options, newest)
         ending = await _receive(socket, newest)
@@ -194,7 +180,7 @@ async def _converse(
 
 
 async def _receive(socket: WebSocket, newest: NewestFrame) -> int:
-    """Take in frames until none comes for too long, the client goes, or the server stops.
+    """Receive frames until none comes for too long, the client goes, or the server stops.
 
     Returns IDLE, SERVER_STOPS, or the client's close code.
     """
@@ -238,14 +224,14 @@ async def _answer(
             )
         try:
             await socket.send_text(answer.model_dump_json())
-        except WebSocketDisconnect:  # which is told to `_receive`, too
+        except WebSocketDisconnect:  # `_receive` gets it as well
             return
 
 
 async def _recognize_newest(
     state: State, model: ServedModel, options: Options, turn: Turn
 ) -> Recognition | HTTPException:
-    """Wait for a slot as every request does; its thread takes the frame that is the newest then."""
+    """Wait for a slot as every request does; its thread takes the newest frame of that moment."""
     seconds = state.settings.deadline_seconds
     try:
         with anyio.fail_after(seconds):
@@ -268,14 +254,13 @@ def _recognize(model: ServedModel, turn: Turn, options: Options, max_bytes: int)
         raise HTTPException(status_of(error), str(error)) from error
 
 
-# ---------------------------------------------------------------- the same address without one
+# ---------------------------------------------------------------- the documentation
 
 DESCRIPTION = f"""
 A WebSocket for live video. Each binary message is one frame, an image file (JPEG is the
 quickest); each answer is one text message of JSON. While one frame is being recognized, newer
-ones replace each other: the next answer is for the newest. So send as many as you like, and look
-at `frame` (1 is the first that you sent) and `dropped` (how many were passed over since the last
-answer).
+ones replace each other: the next answer is for the newest. So send as many as you like. `frame` is
+the number of the frame (the first is 1), `dropped` how many were skipped since the last answer.
 
 ```json
 {{"frame": 7, "dropped": 2, "image": {{"width": 640, "height": 480}}, "faces": [],
@@ -294,9 +279,10 @@ Where the server ends the stream, the last message says why, without `frame`; th
 1013 where a later try makes sense (too many streams, no model ready), otherwise 1008. A server
 that is stopped answers the frames that it has, and closes with 1001.
 
-The API key, where one is set, comes in the header `X-API-Key`. Browsers cannot set headers here:
-they offer the subprotocols `{SUBPROTOCOL}` and `{KEY_PREFIX}` + the key in URL-safe base64 without
-padding. The pages of other sites are refused unless `CORS_ORIGINS` names them.
+The API key, where one is set, comes in the header `X-API-Key` or as `Authorization: Bearer`.
+Browsers cannot set headers here: they offer two subprotocols, `{SUBPROTOCOL}`, and `{KEY_PREFIX}`
+with the key behind it in URL-safe base64 without padding. The pages of other sites are refused
+unless `CORS_ORIGINS` names them.
 """
 
 
@@ -304,10 +290,9 @@ padding. The pages of other sites are refused unless `CORS_ORIGINS` names them.
     "/stream",
     status_code=426,
     description=DESCRIPTION,
-    openapi_extra={"parameters": OPTIONS},
-    responses=documented({426: "This address is a WebSocket", 422: "A parameter is out of range"}),
+    dependencies=[Depends(refuse_repeated)],
+    responses=documented({426: "This address is a WebSocket", 422: "The query cannot be read"}),
 )
-async def stream_is_a_websocket(request: Request) -> None:
+async def describe_stream(options: InQuery) -> None:
     """A WebSocket for live video."""
-    read_options(request)
     raise HTTPException(426, "this address is a WebSocket: see /docs", {"Upgrade": "websocket"})

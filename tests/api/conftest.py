@@ -13,7 +13,7 @@ import httpx
 import pytest
 import uvicorn
 
-from api.connections import HttpConnection, StreamConnection
+from api.middleware.connections import HttpConnection, StreamConnection
 from recognizer.classifier import Classifier
 from tests.model_fixture import write_tiny_model
 from tests.portrait_fixture import portrait
@@ -30,7 +30,7 @@ def model_path(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def photo():
-    """A JPEG of 640×480 pixels with one face that the cascade finds."""
+    """A JPEG of 640×480 pixels with one face that the detector finds."""
     return cv2.imencode(".jpg", portrait())[1].tobytes()
 
 

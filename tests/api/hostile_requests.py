@@ -1,4 +1,4 @@
-"""Requests that mean harm, byte for byte, and the statuses that may answer them."""
+"""Hostile requests, byte for byte, and the statuses that may answer them."""
 
 import json
 import struct
@@ -146,7 +146,7 @@ def forms() -> Iterator[HostileRequest]:
     many = form(*[part(png, f'form-data; name="files"; filename="{k}"') for k in range(200)])
     yield HostileRequest("too many files", post(many, FORM, "/predict/batch"), {413})
     sent = post(form(part(png)), FORM, "/predict/batch")
-    yield HostileRequest("no files for a batch", sent, {400})
+    yield HostileRequest("no files for a batch", sent, {422})
 
 
 def file_names() -> Iterator[HostileRequest]:
@@ -424,12 +424,12 @@ def addresses() -> Iterator[HostileRequest]:
     for query in (
         "faces=yolo",
         "faces=",
-        "faces=haar&faces=whole&faces=x",
+        "faces=yunet&faces=whole&faces=x",
         "faces=%00",
         "faces=%ff%fe",
         "faces=" + "a" * 30_000,
         "faces=../../etc/passwd",
-        "faces[]=haar",
+        "faces[]=yunet",
         "min_confidence=nan",
         "min_confidence=inf",
         "min_confidence=-1",

@@ -4,12 +4,8 @@ import json
 import re
 import time
 from datetime import datetime
-from io import StringIO
-from logging import INFO, WARNING, makeLogRecord
 
 import pytest
-
-from api.logs import GatheringHandler
 
 
 @pytest.fixture(scope="module")
@@ -75,28 +71,31 @@ def test_paths_cannot_forge_lines(logging):
     assert line["path"] == '/\n{"message":"forged"}'
 
 
-def test_lines_are_written_together_but_a_warning_at_once_and_all_at_the_end():
-    handler = GatheringHandler()
-    handler.stream = StringIO()
-
-    def log(level, message):
-        handler.handle(makeLogRecord({"levelno": level, "msg": message}))
-        return handler.stream.getvalue().split()
-
-    assert log(INFO, "first") == ["first"]
-    with handler.gathering():
-        handler.acquire()  # so that the writer waits
-        assert log(INFO, "second") == ["first"]
-        assert log(WARNING, "third") == ["first", "second", "third"]
-        log(INFO, "fourth")
-        handler.release()
-    assert handler.stream.getvalue().split() == ["first", "second", "third", "fourth"]
-    assert log(INFO, "fifth")[-1] == "fifth"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = "b7ad6b7169203331"
 
 
-def test_a_log_that_cannot_be_written_stops_nothing(capsys):
-    handler = GatheringHandler()
-    handler.stream = StringIO()
-    handler.stream.close()
-    handler.handle(makeLogRecord({"levelno": INFO, "msg": "lost"}))
-    assert "I/O operation on closed file" in capsys.readouterr().err
+@pytest.mark.parametrize("sent", [f"00-{TRACE}-{PARENT}-01", f"01-{TRACE}-{PARENT}-00-more"])
+def test_the_trace_of_a_request_is_logged(logging, sent):
+    answer = logging.post("/predict", content=b"no", headers={"traceparent": sent})
+    (line,) = lines_of(logging, answer.headers["x-request-id"])
+    assert (line["trace_id"], line["parent_id"]) == (TRACE, PARENT)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        "trace",
+        f"00-{TRACE}-{PARENT}",
+        f"ff-{TRACE}-{PARENT}-01",
+        f"00-{TRACE}-{PARENT}-01-more",
+        f"00-{'0' * 32}-{PARENT}-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"00-{TRACE}-{PARENT}-01" + "-x" * 5000,
+    ],
+)
+def test_another_traceparent_is_ignored(logging, sent):
+    answer = logging.get("/livez", headers={"traceparent": sent})
+    for line in lines_of(logging, answer.headers["x-request-id"]):
+        assert not {"trace_id", "parent_id"} & line.keys()

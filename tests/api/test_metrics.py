@@ -1,16 +1,23 @@
 """GET /metrics, as Prometheus reads it."""
 
 import asyncio
+import subprocess
+import tomllib
+from pathlib import Path
 
 import cv2
 import httpx
 import numpy as np
+import onnxruntime
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.app import create_app
+from api.schemas import CONFIDENCE_BINS
 from api.settings import Settings
 from recognizer.classifier import Classifier
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +70,44 @@ def test_what_is_counted(counting, photo, model_path):
     for step in ("decode", "detect", "classify"):
         assert grown("fer_step_seconds_count", step) == 5
         assert grown("fer_step_seconds_sum", step) > 0
+    assert grown("fer_images_total", "yunet") == 5
     assert grown("fer_faces_per_image_count") == 5
     assert grown("fer_faces_per_image_sum") == 4
     assert grown("fer_faces_per_image_bucket", "0.0") == 1
-    assert grown("fer_predictions_total", emotion, Classifier(model_path).version) == 4
+    version = Classifier(model_path).version
+    assert grown("fer_predictions_total", emotion, version) == 4
+    # The same face four times: below its probability the buckets are empty, above it full.
+    probability = answers[0].json()["faces"][0]["probabilities"][emotion]
+    for edge in CONFIDENCE_BINS:
+        expected = 4 if probability <= edge else 0
+        assert after["fer_confidence_bucket", str(edge), version] == expected
+    assert grown("fer_confidence_count", version) == 4
     assert after["fer_requests_in_flight",] == 1  # the one that asks
     assert after["fer_requests_waiting",] == 0
     assert after["process_resident_memory_bytes",] > 1e6
+
+
+def test_the_build_is_told(counting, serve, model_path):
+    def build(client):
+        families = text_string_to_metric_families(client.get("/metrics").text)
+        (family,) = [family for family in families if family.name == "fer_build_info"]
+        (sample,) = family.samples
+        assert sample.value == 1
+        return sample.labels
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    labels = build(counting)
+    assert labels["version"] == project["version"]
+    assert labels["model_version"] == Classifier(model_path).version
+    assert labels["onnxruntime"] == onnxruntime.__version__
+    assert cv2.__version__ in labels["opencv"]
+    git = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    expected = git.stdout.strip() if git.returncode == 0 else "unknown"
+    assert labels["commit"].removesuffix("-dirty") == expected
+    with serve(MODEL_PATH=str(model_path), GIT_COMMIT="0123abc") as client:
+        assert build(client)["commit"] == "0123abc"
 
 
 def test_each_application_counts_for_itself(model_path):

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from tests.model_fixture import LABELS
 
 triton = pytest.importorskip("tritonclient.http", reason="tritonclient is not installed")
 
+ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut.jpg"
 FACES = np.random.default_rng(7).integers(0, 256, (3, 48, 48), dtype=np.uint8)
 INFER = "/v2/models/emotion/infer"
 
@@ -54,10 +56,13 @@ def test_health_and_metadata(client, server, version):
     assert model == client.get_model_metadata("emotion", version[:12])
     assert model["name"] == "emotion" and model["versions"] == [version]
     assert model["platform"] == "onnxruntime_onnx"
-    (faces,), (probabilities,) = model["inputs"], model["outputs"]
+    (faces,), (probabilities, boxes, confidence) = model["inputs"], model["outputs"]
     assert faces == {"name": "faces", "datatype": "UINT8", "shape": [-1, 48, 48]}
     assert probabilities["shape"] == [-1, 7] and probabilities["datatype"] == "FP32"
     assert probabilities["parameters"] == {"labels": list(LABELS)}
+    assert boxes["shape"] == [-1, 4] and boxes["datatype"] == "INT32"
+    assert boxes["parameters"] == {"labels": ["x", "y", "width", "height"]}
+    assert confidence == {"name": "confidence", "datatype": "FP32", "shape": [-1]}
     assert server.get("/v2/health/live").json() == {"live": True}
     assert server.get("/v2/health/ready").json() == {"ready": True}
 
@@ -75,9 +80,14 @@ def test_pixels(client, expected, version, binary_in, binary_out):
     answer = result.get_response()
     assert (answer["model_name"], answer["model_version"]) == ("emotion", version)
     assert answer["id"] == "the-one"
-    (output,) = answer["outputs"]
-    # Without a word about the outputs, this client asks for bytes.
-    assert ("data" in output) == (binary_out is False)
+    assert answer["parameters"] == {"faces": "whole"}
+    # Where no outputs are requested, all are answered, and this client asks for bytes.
+    assert len(answer["outputs"]) == (3 if binary_out is None else 1)
+    for output in answer["outputs"]:
+        assert ("data" in output) == (binary_out is False)
+    if binary_out is None:
+        assert result.as_numpy("boxes").tolist() == [[0, 0, 48, 48]] * 3
+        assert result.as_numpy("confidence").tolist() == [1, 1, 1]
 
 
 def test_a_version_and_no_faces_at_all(client, expected, version):
@@ -89,21 +99,90 @@ def test_a_version_and_no_faces_at_all(client, expected, version):
         assert nothing.as_numpy("probabilities").shape == (0, 7)
 
 
+def photos(*files, binary=True):
+    """An input of the public client with image files."""
+    contents = files if binary else [b64encode(data) for data in files]
+    return tensor(np.array(contents, object), binary)
+
+
 @pytest.mark.parametrize("binary", [True, False])
-def test_image_files_are_one_face_each(client, server, binary):
+def test_image_files_are_photos_and_their_largest_face_is_classified(client, server, photo, binary):
+    crowd = cv2.imread(str(ASTRONAUT))
+    crowd = cv2.copyMakeBorder(crowd, 0, 0, 0, 300, cv2.BORDER_CONSTANT)
+    crowd[:250, 550:800] = cv2.resize(crowd[:500, :500], (250, 250))
+    files = [photo, cv2.imencode(".jpg", crowd)[1].tobytes(), ASTRONAUT.read_bytes()]
+    outputs = [
+        triton.InferRequestedOutput(name, binary_data=binary)
+        for name in ("confidence", "boxes", "probabilities")
+    ]
+    result = client.infer("emotion", [photos(*files, binary=binary)], outputs=outputs)
+    assert result.get_response()["parameters"] == {"faces": "yunet"}
+    answers = [server.post("/predict", content=data).json()["faces"] for data in files]
+    assert [len(faces) for faces in answers] == [1, 2, 1]
+    largest = [faces[0] for faces in answers]
+    probabilities = [list(face["probabilities"].values()) for face in largest]
+    np.testing.assert_allclose(result.as_numpy("probabilities"), probabilities, atol=1e-6)
+    confidence = [face["confidence"] for face in largest]
+    np.testing.assert_allclose(result.as_numpy("confidence"), confidence, atol=1e-6)
+    boxes = [list(face["box"].values()) for face in largest]
+    assert result.as_numpy("boxes").tolist() == boxes
+    assert result.as_numpy("boxes").dtype == np.int32
+
+
+@pytest.mark.parametrize("place", ["request", "input"])
+def test_whole_takes_an_image_file_as_one_face(client, server, place):
     colour = cv2.merge([FACES[1], FACES[2], FACES[0]])
     files = [
         cv2.imencode(".png", FACES[0])[1].tobytes(),
         cv2.imencode(".jpg", cv2.resize(colour, (100, 90)))[1].tobytes(),
     ]
-    contents = files if binary else [b64encode(data) for data in files]
-    result = client.infer("emotion", [tensor(np.array(contents, object), binary)])
+    made = photos(*files)
+    if place == "input":
+        made._parameters["faces"] = "whole"  # the client has no method for a tensor's parameters
+    parameters = {"faces": "whole"} if place == "request" else None
+    result = client.infer("emotion", [made], parameters=parameters)
+    assert result.get_response()["parameters"] == {"faces": "whole"}
     rows = [
         server.post("/predict?faces=whole", content=data).json()["faces"][0]["probabilities"]
         for data in files
     ]
     wanted = [list(row.values()) for row in rows]
     np.testing.assert_allclose(result.as_numpy("probabilities"), wanted, atol=1e-6)
+    assert result.as_numpy("boxes").tolist() == [[0, 0, 48, 48], [0, 0, 100, 90]]
+
+
+def test_the_committed_model_reads_the_portrait_of_the_readme_as_happy(serve):
+    """The same values through every address, with the model that is served by default."""
+    with serve() as client, triton.InferenceServerClient(client.base_url.netloc.decode()) as public:
+        portrait = ASTRONAUT.read_bytes()
+        labels = client.get("/model").json()["labels"]
+        probabilities = public.infer("emotion", [photos(portrait)]).as_numpy("probabilities")
+        assert labels[probabilities[0].argmax()] == "happy"
+        assert client.post("/predict", content=portrait).json()["faces"][0]["emotion"] == "happy"
+        analysis = client.post("/analyze", files={"img": ("a.jpg", portrait)}).json()
+        assert analysis["results"][0]["dominant_emotion"] == "happy"
+
+
+def test_other_options_of_the_detection(client, photo):
+    def infer(**parameters):
+        return client.infer("emotion", [photos(photo)], parameters=parameters)
+
+    upright, same, other = (
+        infer(**parameters).as_numpy("probabilities")
+        for parameters in ({}, {"align": True, "min_confidence": 0.5}, {"align": False})
+    )
+    assert (upright == same).all() and (upright != other).any()
+    with pytest.raises(triton.InferenceServerException) as refusal:
+        infer(min_confidence=1)
+    assert "faces[0]: no face was found" in refusal.value.message()
+
+
+def test_a_photo_without_a_face_is_named(client, photo):
+    blank = cv2.imencode(".png", np.full((100, 100), 128, np.uint8))[1].tobytes()
+    with pytest.raises(triton.InferenceServerException) as refusal:
+        client.infer("emotion", [photos(photo, blank)])
+    assert refusal.value.status() == "400"
+    assert refusal.value.message().startswith("faces[1]: no face was found; send a clearer photo")
 
 
 def test_the_client_is_told_what_is_wrong(client, version):
@@ -144,11 +223,16 @@ def error(answer, status):
 
 def test_data_may_be_nested_and_the_answer_is_json(server, expected, version):
     nested = request(data=FACES[:1].tolist())
-    for body in (request(), nested, {**nested, "id": "7", "outputs": [], "parameters": None}):
+    bare = {**nested, "id": "7", "outputs": [], "parameters": None}
+    kserve = {**nested, "id": "8", "model_name": "emotion", "parameters": {"faces": "whole"}}
+    for body in (request(), nested, bare, kserve):
         answer = server.post(INFER, json=body)
         assert answer.status_code == 200, answer.text
         assert answer.headers["x-model-version"] == version
-        (output,) = answer.json()["outputs"]
+        assert answer.json()["parameters"] == {"faces": "whole"}
+        output, boxes, confidence = answer.json()["outputs"]
+        assert (boxes["data"], boxes["shape"]) == ([0, 0, 48, 48], [1, 4])
+        assert (confidence["data"], confidence["shape"]) == ([1], [1])
         assert output["shape"] == [1, 7] and output["datatype"] == "FP32"
         np.testing.assert_allclose(output["data"], expected[0], atol=1e-6)
         assert answer.json().get("id") == body.get("id")
@@ -161,12 +245,34 @@ NO_PIXELS = [-1, 256, 1.5, "1", None, [1, 2], 2**70]
     ("body", "sentence"),
     [
         ({}, "inputs: field required"),
-        ([], "the request's JSON: input should be an object"),
+        ([], "JSON: input should be"),
         ({"inputs": []}, "inputs: list should have at least 1 item"),
         ({"inputs": request()["inputs"] * 2}, "inputs: list should have at most 1 item"),
         ({**request(), "outputs": [{"name": "logits"}]}, "no output 'logits'"),
         ({**request(), "id": 5}, "id: input should be a valid string"),
-        ({**request(), "parameters": {"binary_data_output": 1}}, "expected true or false"),
+        (
+            {**request(), "parameters": {"binary_data_output": 1}},
+            "parameters.binary_data_output: input should be a valid boolean",
+        ),
+        (
+            {**request(), "parameters": {"face": "whole"}},
+            "JSON field parameters.face: unknown: did you mean faces?",
+        ),
+        (request(parameters={"timeout": 3}), "inputs.0.parameters.timeout: unknown: expected "),
+        ({**request(), "model_name": "age"}, "JSON field model_name: input should be 'emotion'"),
+        (request(dataType="UINT8"), "inputs.0.dataType: unknown: did you mean datatype?"),
+        (
+            {**request(parameters={"faces": "whole"}), "parameters": {"faces": "yunet"}},
+            "faces is 'yunet' in the parameters of the request, but 'whole' in the parameters of",
+        ),
+        (
+            {**request(), "parameters": {"faces": "yunet"}},
+            "a UINT8 tensor holds faces that are cut out already",
+        ),
+        (
+            {**request(), "parameters": {"faces": "retinaface"}},
+            "parameters.faces: input should be 'yunet' or 'whole' (found 'retinaface')",
+        ),
         (request(name="pixels"), "no input 'pixels': expected 'faces'"),
         (request(datatype="FP32"), "expected the datatype UINT8 or BYTES, found 'FP32'"),
         (request(shape=[48, 48]), "expected the shape [N, 48, 48]"),
@@ -183,7 +289,8 @@ NO_PIXELS = [-1, 256, 1.5, "1", None, [1, 2], 2**70]
         (request(data=[[[[0]]]]), "expected integers 0 … 255"),
         (request(data=[[0], 0]), "data mixes lists and values"),
         (request(datatype="BYTES"), "expected the shape [N] for BYTES"),
-        (request(datatype="BYTES", shape=[2], data=["", "x"]), "faces[1]: expected an image file"),
+        (request(datatype="BYTES", shape=[2], data=["", "x"]), "faces[1]: expected the file"),
+        (request(datatype="BYTES", shape=[1], data=["AA*A"]), "but character 3 is '*'"),
         (request(datatype="BYTES", shape=[1], data=[5]), "faces[0]: expected an image file"),
         (request(datatype="BYTES", shape=[2], data=["AAAA"]), "has 2 files, but 1 came"),
         (request(datatype="BYTES", shape=[1], data=["AAAA"]), "faces[0]: not an image of a known"),
@@ -199,14 +306,15 @@ def test_what_does_not_fit(server, body, sentence):
         ("{length}", b"", 2304, "binary_data_size is 2304, but 0 bytes follow the JSON"),
         ("{length}", bytes(2305), 2304, "but 2305 bytes follow"),
         ("{length}", bytes(2304), None, "binary_data_size is missing"),
-        ("{length}", bytes(1), True, "binary_data_size is True"),
-        ("{length}", bytes(5), "5", "binary_data_size is 5"),
+        ("{length}", bytes(1), True, "binary_data_size: input should be a valid integer"),
+        ("{length}", bytes(5), "5", "binary_data_size: input should be a valid integer"),
+        ("{length}", bytes(5), -5, "binary_data_size: input should be greater than or equal to 0"),
         ("99999999", bytes(2304), 2304, "but the body has"),
         ("-1", b"", 0, "expected a number"),
         ("9" * 5000, b"", 0, "but the body has"),
         ("²", b"", 0, "expected a number"),
-        ("3", b"", 0, "the request's JSON: invalid JSON"),
-        (None, bytes(2304), 2304, "the request's JSON: invalid JSON"),
+        ("3", b"", 0, "JSON: invalid JSON"),
+        (None, bytes(2304), 2304, "JSON: invalid JSON"),
     ],
 )
 def test_binary_data_that_does_not_fit(server, header, tail, size, sentence):
@@ -254,11 +362,11 @@ def test_the_key_is_asked_for_but_not_by_probes(serve, model_path):
     with serve(MODEL_PATH=str(model_path), API_KEY="secret") as client:
         assert client.get("/v2/health/live").status_code == 200
         assert client.get("/v2/health/ready").status_code == 200
-        assert "X-API-Key" in error(client.get("/v2"), 401)
-        assert "X-API-Key" in error(client.post(INFER, json=request()), 401)
+        assert "API key" in error(client.get("/v2"), 401)
+        assert "API key" in error(client.post(INFER, json=request()), 401)
         with triton.InferenceServerClient(client.base_url.netloc.decode()) as public:
-            headers = {"X-API-Key": "secret"}
-            assert public.infer("emotion", [tensor(FACES, True)], headers=headers)
+            for headers in ({"X-API-Key": "secret"}, {"Authorization": "Bearer secret"}):
+                assert public.infer("emotion", [tensor(FACES, True)], headers=headers)
 
 
 def test_without_a_model_nothing_is_ready(serve, tmp_path):

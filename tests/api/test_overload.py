@@ -1,4 +1,4 @@
-"""More requests than the server can take: who waits, who is refused, who is given up."""
+"""More requests than the server can take: which wait, which are refused, which are cancelled."""
 
 import asyncio
 import threading
@@ -101,15 +101,15 @@ def test_no_queue_at_all(model_path, photo):
 
 def test_a_request_past_its_deadline_is_given_up_but_keeps_its_slot(model_path, photo):
     async def conversation(app, client, gate):
-        late = await client.post("/predict", content=photo)
+        late = await client.post("/predict?faces=whole", content=photo)
         assert late.status_code == 504
         assert late.json() == {"detail": "the request was not answered within 0.5 seconds"}
-        busy = await client.post("/predict", content=photo)
+        busy = await client.post("/predict?faces=whole", content=photo)
         assert busy.status_code == 429
         gate.set()
         await until(lambda: app.state.slots.running == 0)
         async with asyncio.timeout(60):  # the deadline is short for a busy machine
-            while (await client.post("/predict", content=photo)).status_code != 200:
+            while (await client.post("/predict?faces=whole", content=photo)).status_code != 200:
                 await until(lambda: app.state.slots.running == 0)
 
     talk(model_path, conversation, max_queue=0, deadline_seconds=0.5)

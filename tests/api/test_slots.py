@@ -1,4 +1,4 @@
-"""What the slots leave behind. Who waits and who is refused is in test_overload.py."""
+"""What an error in a slot leaves in memory. The queue and its refusals are in test_overload.py."""
 
 import asyncio
 import gc

@@ -58,7 +58,7 @@ def test_each_frame_gets_the_answer_of_predict(server, photo):
 
 def test_options_and_version_come_in_the_query(server, photo, model_path):
     version = Classifier(model_path).version
-    query = f"?faces=haar&align=false&min_confidence=1&version={version[:8]}"
+    query = f"?faces=yunet&align=false&min_confidence=1&version={version[:8]}"
     with open_stream(server, query) as stream:
         answer = answer_to(stream, photo)
         assert answer["faces"] == [] and answer["model"]["version"] == version
@@ -201,15 +201,15 @@ def test_a_full_queue_refuses_the_frame_and_not_the_stream(gated, serve_app, pho
         assert 'fer_rejected_requests_total{reason="overload"} 1.0' in metrics
 
 
-def test_a_frame_past_its_deadline_is_given_up(gated, serve_app, photo):
+def test_a_frame_past_its_deadline_is_given_up(gated, serve_app):
     app, gate = gated(deadline_seconds=0.3, queue_seconds=60)
-    with serve_app(app) as client, open_stream(client) as stream:
-        late = answer_to(stream, photo)
+    with serve_app(app) as client, open_stream(client, "?faces=whole") as stream:
+        late = answer_to(stream, FACE)
         assert (late["status"], late["frame"]) == (504, 1)
         assert late["error"] == "the frame was not answered within 0.3 seconds"
-        gate.release(100)
+        gate.release(100_000)
         until(lambda: app.state.slots.running == 0)
-        until(lambda: "faces" in answer_to(stream, photo))  # the machine may be busy
+        until(lambda: "faces" in answer_to(stream, FACE))  # the machine may be busy
 
 
 # ---------------------------------------------------------------- who may come
@@ -218,9 +218,11 @@ def test_a_frame_past_its_deadline_is_given_up(gated, serve_app, photo):
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("?faces=yolo", "query parameter faces: input should be 'haar'"),
+        ("?faces=yolo", "query parameter faces: input should be 'yunet' or 'whole'"),
         ("?min_confidence=2", "query parameter min_confidence: "),
         ("?align=perhaps", "query parameter align: "),
+        ("?face=whole", "query parameter face: unknown: did you mean faces?"),
+        ("?faces=whole&faces=yunet", "query parameter faces is given twice: 'whole' and 'yunet'"),
     ],
 )
 def test_a_wrong_option_ends_the_stream(server, query, sentence):
@@ -254,12 +256,17 @@ def test_the_key_comes_in_a_header_or_as_a_protocol_and_is_never_logged(serve, m
         header = {"X-API-Key": KEY.encode().decode("latin-1")}
         with open_stream(client, additional_headers=header) as stream:
             assert answer_to(stream, photo)["frame"] == 1
+        bearer = {"Authorization": f"Bearer {KEY}".encode().decode("latin-1")}
+        with open_stream(client, additional_headers=bearer) as stream:
+            assert answer_to(stream, photo)["frame"] == 1
         with open_stream(client, subprotocols=as_protocols(KEY)) as stream:
             assert stream.subprotocol == "fer.stream"
             assert answer_to(stream, photo)["frame"] == 1
         for options in (
             {},
             {"additional_headers": {"X-API-Key": "wrong"}},
+            {"additional_headers": {"Authorization": "Bearer wrong"}},
+            {"additional_headers": {"Authorization": bearer["Authorization"][7:]}},
             {"subprotocols": ["fer.stream"]},
             {"subprotocols": as_protocols(KEY[:-1])},
             {"subprotocols": ["fer.key.A"]},
@@ -329,7 +336,9 @@ def test_a_client_that_vanishes_leaves_nothing_behind(gated, serve_app, photo):
 
 def test_one_line_in_the_log_without_the_query(serve, model_path):
     with serve(MODEL_PATH=str(model_path)) as client:
-        headers = {"X-Request-ID": "the-one"}
+        trace = {"trace_id": "0af7651916cd43dd8448eb211c80319c", "parent_id": "b7ad6b7169203331"}
+        parent = f"00-{trace['trace_id']}-{trace['parent_id']}-01"
+        headers = {"X-Request-ID": "the-one", "traceparent": parent}
         with open_stream(
             client, "?faces=whole&min_confidence=0.123", additional_headers=headers
         ) as stream:
@@ -343,6 +352,7 @@ def test_one_line_in_the_log_without_the_query(serve, model_path):
     lines = [json.loads(line) for line in text.splitlines()]
     whole, refused = (line for line in lines if line.get("path") == "/stream")
     assert (whole["request_id"], whole["status"], whole["frames"]) == ("the-one", 101, 3)
+    assert trace.items() <= whole.items() and "trace_id" not in refused
     assert (refused["status"], refused["frames"]) == (422, 0)
     assert len([line for line in lines if line.get("request_id") == "the-one"]) == 1
 

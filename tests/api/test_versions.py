@@ -13,8 +13,8 @@ from fastapi import HTTPException
 from pydantic import ValidationError
 
 from api.app import create_app
-from api.served_model import LOADING
-from api.served_models import ServedModels
+from api.models.served_model import LOADING
+from api.models.served_models import ServedModels
 from api.settings import Settings
 from tests.model_fixture import LABELS, write_tiny_model
 
@@ -140,7 +140,7 @@ def test_versions_side_by_side(serve_here, repository, tmp_path):
         model_rev="main", extra_model_revs=("v1", "v1~0"), extra_model_paths=(extra,)
     )
     listed = client.get("/models").json()
-    assert listed["detectors"][0] == "haar"
+    assert listed["detectors"] == ["yunet", "whole"]
     sources = [
         (model["source"], model["commit"], model["default"], model["model"]["version"])
         for model in listed["models"]

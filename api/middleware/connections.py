@@ -1,7 +1,7 @@
-"""What uvicorn leaves open, closed: request heads without end, and streams at a stop.
+"""Connections that uvicorn would keep open: endless request heads, and streams at a stop.
 
-`python -m api` chooses both; by hand: `uvicorn --http api.connections:HttpConnection
---ws api.connections:StreamConnection api.app:app`.
+`python -m api` sets both; by hand: `uvicorn --http api.middleware.connections:HttpConnection
+--ws api.middleware.connections:StreamConnection api.app:app`.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class HttpConnection(HttpToolsProtocol):
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Begin to wait for the first head."""
+        """Start the timer for the first head."""
         super().connection_made(transport)
         settings = self.app_state["settings"]
         self.max_bytes = settings.max_head_bytes
@@ -37,7 +37,7 @@ class HttpConnection(HttpToolsProtocol):
         self._timer = self.loop.call_later(self.seconds, self.shutdown)
 
     def data_received(self, data: bytes) -> None:
-        """Take in what came, unless it is too much."""
+        """Parse bytes, unless the head is too large."""
         self._fed += len(data)
         super().data_received(data)
         if self.transport.is_closing():
@@ -48,23 +48,23 @@ class HttpConnection(HttpToolsProtocol):
             self._timer = self.loop.call_later(self.seconds, self.shutdown)
 
     def on_headers_complete(self) -> None:
-        """A head is there."""
+        """A head is complete."""
         self._stop_timer()
         self._fed = 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A part of a body is there."""
+        """A part of a body arrived."""
         self._fed = 0
         super().on_body(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Stop the timer."""
         self._stop_timer()
         super().connection_lost(exc)
 
     def _awaits_head(self) -> bool:
-        # uvicorn strikes a connection that becomes a WebSocket off this set.
+        # uvicorn removes a connection that becomes a WebSocket from this set.
         at_work = self.cycle is not None and not self.cycle.response_complete
         return self in self.connections and not at_work
 
@@ -81,10 +81,10 @@ class HttpConnection(HttpToolsProtocol):
 
 
 class StreamConnection(WebSocketsSansIOProtocol):
-    """A WebSocket that a stopping server lets the application close, after its last answers."""
+    """A WebSocket that the application closes when the server stops, after its last answers."""
 
     def shutdown(self) -> None:
-        """Tell the application; who does not read its answers meanwhile is cut off at last."""
+        """Tell the application; a client that does not read its answers is cut off after a time."""
         if self.close_sent or not self.handshake_complete:
             super().shutdown()
             return

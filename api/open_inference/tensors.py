@@ -1,7 +1,7 @@
 """Tensors as the Open Inference Protocol writes them: a request's body in, an answer's body out.
 
-A tensor's values are numbers or strings in the JSON, or bytes that follow the JSON (the
-protocol's binary data extension); then a header tells where the JSON ends.
+The values of a tensor are numbers or strings in the JSON, or bytes that follow the JSON (the
+protocol's binary data extension). In the second case a header gives the length of the JSON.
 """
 
 import json
@@ -9,120 +9,67 @@ import struct
 from dataclasses import dataclass
 from itertools import chain
 from math import prod
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from fastapi import HTTPException
+from pydantic import ValidationError
 
-from api.image_files import from_base64
-from api.schemas import EXAMPLE_IMAGE
-from recognizer.classifier import INPUT, OUTPUT
+from api.base64_file import file_from_base64
+from api.errors import sentence_of
+from api.open_inference.schemas import (
+    OUTPUTS,
+    InferenceRequest,
+    RequestInput,
+    RequestParameters,
+)
+from api.options import FaceOptions, merged
+from recognizer.classifier import INPUT
 from recognizer.faces import SIZE
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 """The header with the length of the JSON in front of binary data."""
 
-
 DIMENSIONS = 3
 """Of [N, 48, 48]."""
 
+BYTES_OF = {"FP32": "<f4", "INT32": "<i4"}
+"""How the values of a datatype are written in binary data."""
+
 
 class TensorError(ValueError):
-    """The request is no request of the protocol, or none that fits the model."""
-
-
-class Strict(BaseModel):
-    """A part of the request's JSON."""
-
-    model_config = ConfigDict(strict=True)
-
-
-class RequestInput(Strict):
-    """A tensor that goes in."""
-
-    name: str = Field(description=f"`{INPUT}`, the only one.", examples=[INPUT])
-    shape: list[Annotated[int, Field(ge=0, le=2**31)]] = Field(
-        description="[N, 48, 48] for UINT8, [N] for BYTES.", examples=[[1]]
-    )
-    datatype: str = Field(
-        description="UINT8: grey faces of 48×48 pixels. BYTES: image files of one face each.",
-        examples=["BYTES"],
-    )
-    parameters: dict[str, Any] | None = Field(
-        None,
-        description="`binary_data_size`: how many of the bytes after the JSON are this tensor's."
-        " An element of BYTES there is its length (uint32, little-endian) and the file itself.",
-    )
-    data: list[Any] | None = Field(
-        None,
-        description="The values, flat or nested: integers 0 … 255, or files in base64.",
-        examples=[[EXAMPLE_IMAGE]],
-    )
-
-
-class RequestOutput(Strict):
-    """A tensor that shall come out."""
-
-    name: str = Field(description=f"`{OUTPUT}`, the only one.", examples=[OUTPUT])
-    parameters: dict[str, Any] | None = Field(
-        None, description="`binary_data`: true for bytes after the JSON."
-    )
-
-
-class InferenceRequest(Strict):
-    """The JSON of a request."""
-
-    model_config = ConfigDict(
-        strict=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "inputs": [
-                        {"name": INPUT, "shape": [1], "datatype": "BYTES", "data": [EXAMPLE_IMAGE]}
-                    ]
-                }
-            ]
-        },
-    )
-
-    id: str | None = Field(None, description="Comes back in the answer.")
-    parameters: dict[str, Any] | None = Field(
-        None, description="`binary_data_output`: true for bytes after the JSON."
-    )
-    inputs: list[RequestInput] = Field(min_length=1, max_length=1)
-    outputs: list[RequestOutput] | None = Field(None, max_length=1)
+    """The request does not fit the protocol or the model; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class Inference:
-    """What a request asks for."""
+    """A request that was read."""
 
     id: str | None
     faces: np.ndarray | list[bytes]
-    """uint8 [N, 48, 48], or N image files."""
-    binary_answer: bool
-    """Whether the probabilities shall follow the JSON as bytes."""
+    """Cut-out faces, uint8 [N, 48, 48], or N photos as image files."""
+    options: FaceOptions
+    """How faces are found in photos."""
+    outputs: dict[str, bool]
+    """The outputs to answer, and whether each follows the JSON as bytes."""
 
 
 def read_request(body: bytes, header_length: str | None) -> Inference:
-    """Read a request's body; `header_length` is the header of that name.
+    """Read the body of a request; `header_length` is the value of the header of that name.
 
     Raises
     ------
     TensorError
-        With one sentence: what is wrong, and what was expected.
+        The request does not fit the protocol or the model.
     """
     text, binary = _split(body, header_length)
     try:
         request = InferenceRequest.model_validate_json(text)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"])) or "the request's JSON"
-        raise TensorError(f"{where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}") from None
-    for output in request.outputs or []:
-        if output.name != OUTPUT:
-            raise TensorError(f"no output {output.name[:100]!r}: expected {OUTPUT!r}")
-    return Inference(request.id, _faces(request.inputs[0], binary), _wants_binary(request))
+        raise TensorError(sentence_of(error, "JSON field")) from None
+    tensor = request.inputs[0]
+    faces = _faces(tensor, binary)
+    return Inference(request.id, faces, _options(request), _outputs(request))
 
 
 def _split(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
@@ -138,12 +85,38 @@ def _split(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
     return body[:length], body[length:]
 
 
-def _wants_binary(request: InferenceRequest) -> bool:
-    wanted = (request.parameters or {}).get("binary_data_output", False)
-    for output in request.outputs or []:
-        wanted = (output.parameters or {}).get("binary_data", wanted)
-    if not isinstance(wanted, bool):
-        raise TensorError(f"binary output: expected true or false, found {str(wanted)[:100]!r}")
+def _options(request: InferenceRequest) -> FaceOptions:
+    """The options of the detection, from the parameters of the request and of its input."""
+    tensor = request.inputs[0]
+    places = "parameters of the request", "parameters of the input"
+    options = FaceOptions()
+    for parameters in (request.parameters, tensor.parameters):
+        if parameters is not None:
+            try:
+                options = merged(options, parameters, places)
+            except HTTPException as error:
+                raise TensorError(error.detail) from None
+    if tensor.datatype == "UINT8":
+        if "faces" in options.model_fields_set and options.faces != "whole":
+            raise TensorError(
+                f"{INPUT}: a UINT8 tensor holds faces that are cut out already, so the parameter"
+                f" faces can only be 'whole', found {options.faces!r}"
+            )
+        return options.model_copy(update={"faces": "whole"})
+    return options
+
+
+def _outputs(request: InferenceRequest) -> dict[str, bool]:
+    """The outputs to answer, and whether each follows the JSON as bytes."""
+    binary = (request.parameters or RequestParameters()).binary_data_output
+    if not request.outputs:
+        return dict.fromkeys(OUTPUTS, binary)
+    wanted = {}
+    for output in request.outputs:
+        if output.name not in OUTPUTS:
+            raise TensorError(f"no output {output.name[:100]!r}: expected {', '.join(OUTPUTS)}")
+        own = output.parameters and output.parameters.binary_data
+        wanted[output.name] = binary if own is None else own
     return wanted
 
 
@@ -174,7 +147,7 @@ def _faces(tensor: RequestInput, binary: bytes) -> np.ndarray | list[bytes]:
 
 def _is_inline(tensor: RequestInput, follow: int) -> bool:
     """Whether the values are in the JSON; if not, `follow` bytes after it are all of them."""
-    size = (tensor.parameters or {}).get("binary_data_size")
+    size = tensor.parameters and tensor.parameters.binary_data_size
     if size is None:
         if follow:
             raise TensorError(f"{INPUT}: bytes follow the JSON, but binary_data_size is missing")
@@ -183,10 +156,10 @@ def _is_inline(tensor: RequestInput, follow: int) -> bool:
         return True
     if tensor.data is not None:
         raise TensorError(f"{INPUT}: both data and binary_data_size")
-    if size != follow or isinstance(size, bool):
+    if size != follow:
         raise TensorError(
-            f"{INPUT}: binary_data_size is {str(size)[:100]}, but {follow} bytes follow the JSON"
-            f" (the header {HEADER_LENGTH} tells where it ends)"
+            f"{INPUT}: binary_data_size is {size}, but {follow} bytes follow the JSON"
+            f" (the header {HEADER_LENGTH} gives the length of the JSON)"
         )
     return False
 
@@ -217,13 +190,15 @@ def _files(data: list[Any]) -> list[bytes]:
     """Image files from base64."""
     files = []
     for number, text in enumerate(data):
-        try:
-            files.append(from_base64(text))
-        except (TypeError, ValueError):
+        if not isinstance(text, str):
             raise TensorError(
-                f"{INPUT}[{number}]: expected an image file in base64 (as it is, it can follow the"
-                " JSON as binary data)"
-            ) from None
+                f"{INPUT}[{number}]: expected an image file in base64, found"
+                f" {type(text).__name__} (the file itself can follow the JSON as binary data)"
+            )
+        try:
+            files.append(file_from_base64(text))
+        except ValueError as error:
+            raise TensorError(f"{INPUT}[{number}]: {error}") from None
     return files
 
 
@@ -244,21 +219,30 @@ def _split_files(binary: bytes) -> list[bytes]:
 
 
 def write_answer(
-    inference: Inference, name: str, version: str, probabilities: np.ndarray
+    inference: Inference, name: str, version: str, outputs: dict[str, np.ndarray]
 ) -> tuple[bytes, dict[str, str]]:
-    """The answer's body and headers; probabilities are float32 [N, C]."""
-    answer = {"model_name": name, "model_version": version}
-    if inference.id is not None:
-        answer["id"] = inference.id
-    output = {"name": OUTPUT, "datatype": "FP32", "shape": list(probabilities.shape)}
-    answer["outputs"] = [output]
-    if not inference.binary_answer:
-        output["data"] = probabilities.ravel().tolist()
-        return json.dumps(answer).encode(), {"Content-Type": "application/json"}
-    binary = probabilities.astype("<f4").tobytes()
-    output["parameters"] = {"binary_data_size": len(binary)}
+    """The body and the headers of the answer; `outputs` has an array for each name in OUTPUTS."""
+    described, binary = [], []
+    for output, as_bytes in inference.outputs.items():
+        values, datatype = outputs[output], OUTPUTS[output]
+        tensor = {"name": output, "datatype": datatype, "shape": list(values.shape)}
+        if as_bytes:
+            binary.append(values.astype(BYTES_OF[datatype]).tobytes())
+            tensor["parameters"] = {"binary_data_size": len(binary[-1])}
+        else:
+            tensor["data"] = values.ravel().tolist()
+        described.append(tensor)
+    answer = {
+        "model_name": name,
+        "model_version": version,
+        **({} if inference.id is None else {"id": inference.id}),
+        "parameters": {"faces": inference.options.faces},
+        "outputs": described,
+    }
     text = json.dumps(answer).encode()
-    return text + binary, {
+    if not binary:
+        return text, {"Content-Type": "application/json"}
+    return text + b"".join(binary), {
         "Content-Type": "application/octet-stream",
         HEADER_LENGTH: str(len(text)),
     }

@@ -26,17 +26,19 @@ class Files:
         return str(self.model_path)
 
     def load(self) -> Classifier:
-        """Read the model; ModelError says why that cannot be done."""
+        """Read the model; raises ModelError with the reason if that fails."""
         return Classifier(self.model_path)
 
-    def evaluation(self, dataset: str) -> str | None:
-        """The text of evaluation.json, if there is one."""
-        path = self.metrics_dir / dataset / "evaluation.json"
+    def metrics(self, dataset: str, name: str) -> str | None:
+        """The text of a file of committed metrics, if there is one."""
+        path = self.metrics_dir / dataset / name
         return path.read_text() if path.is_file() else None
 
 
 class Revision:
-    """The same two, as they were committed in a git revision: any commit, tag or branch.
+    """A model file and its metrics as they were committed in a git revision.
+
+    A revision is any commit, tag or branch.
 
     Attributes
     ----------
@@ -57,7 +59,7 @@ class Revision:
         return f"{self.model_path} of revision {self.revision}"
 
     def load(self) -> Classifier:
-        """Read the model; ModelError says why that cannot be done."""
+        """Read the model; raises ModelError with the reason if that fails."""
         try:
             name = f"{self.revision}^{{commit}}"
             found = _git("rev-parse", "--verify", "--end-of-options", name)
@@ -76,9 +78,9 @@ class Revision:
             except ModelError as error:
                 raise ModelError(f"{self}: {str(error).removeprefix(f'{path}: ')}") from error
 
-    def evaluation(self, dataset: str) -> str | None:
-        """The text of evaluation.json, if there is one."""
-        path = self.metrics_dir / dataset / "evaluation.json"
+    def metrics(self, dataset: str, name: str) -> str | None:
+        """The text of a file of committed metrics, if there is one."""
+        path = self.metrics_dir / dataset / name
         if not _git("ls-tree", "--name-only", self.commit, "--", path.as_posix()):
             return None
         return self._file(path).decode()
@@ -93,7 +95,7 @@ class _GitError(ModelError):
 
 
 def _git(*arguments: str) -> bytes:
-    """What a git command prints; _GitError has what it complains of."""
+    """The output of a git command; raises _GitError with git's own message if it fails."""
     try:
         done = subprocess.run(
             ["git", *arguments],
@@ -105,7 +107,7 @@ def _git(*arguments: str) -> bytes:
     except FileNotFoundError:
         raise _GitError("git is not installed") from None
     except subprocess.TimeoutExpired:
-        raise _GitError(f"git gave no answer within {GIT_SECONDS} seconds") from None
+        raise _GitError(f"git took longer than {GIT_SECONDS} seconds") from None
     if done.returncode:
         complaint = done.stderr.decode(errors="replace").strip().splitlines() or ["git failed"]
         raise _GitError(complaint[0].removeprefix("fatal: "))
@@ -113,7 +115,7 @@ def _git(*arguments: str) -> bytes:
 
 
 def sources(settings: Settings) -> list[Files | Revision]:
-    """What the settings ask to serve, the one that answers by default first."""
+    """The models of the settings; the one that answers by default comes first."""
 
     def revision(name: str) -> Revision:
         return Revision(name, settings.model_path, settings.metrics_dir)

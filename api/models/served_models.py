@@ -1,17 +1,17 @@
-"""Every version of the model that is served, and which of them a request means."""
+"""Every version of the model that is served, and the one that a request asks for."""
 
 import re
 
-from fastapi import HTTPException, Request, Response
+from fastapi import HTTPException, Response
 
-from api.model_source import sources
-from api.served_model import LOADING, ServedModel
+from api.models.model_source import sources
+from api.models.served_model import LOADING, ServedModel
 from api.settings import Settings
 from recognizer.faces import DETECTORS, build_detector
 
 
 class ServedModels:
-    """The versions that the settings ask for, side by side; the first answers by default."""
+    """The versions of the settings; the first answers by default."""
 
     def __init__(self, settings: Settings):
         self.detectors = {name: build_detector(name) for name in DETECTORS}
@@ -27,7 +27,7 @@ class ServedModels:
 
     @property
     def problem(self) -> str | None:
-        """Why not everything that the settings ask for is ready; None once it is."""
+        """The reason why a version of the settings is not ready; None once all are."""
         problems = [model.problem for model in self.all]
         if LOADING in problems:
             return LOADING
@@ -65,8 +65,8 @@ class ServedModels:
         )
 
 
-def ready_model(request: Request, response: Response, version: str | None) -> ServedModel:
-    """The version that a request asks for, ready to answer; the header tells which that is."""
-    model = request.app.state.models.find(version)
+def ready_model(models: ServedModels, response: Response, version: str | None) -> ServedModel:
+    """The version that a request asks for; a header of the answer has its version."""
+    model = models.find(version)
     response.headers["X-Model-Version"] = model.version
     return model

@@ -8,9 +8,9 @@ from api.errors import problem_response
 
 
 class Deadline:
-    """ASGI middleware that answers for a request that is not answered in time.
+    """ASGI middleware that ends a request that is not answered in time.
 
-    It is 408 while the request's body is still awaited, and 504 after that.
+    The answer is 408 while the body has not arrived, and 504 after that.
     """
 
     def __init__(self, app: ASGIApp, seconds: float):

@@ -1,5 +1,6 @@
 """One version of the model that is served: loading, ready, or failed with a reason."""
 
+import csv
 import json
 import logging
 from collections.abc import Sequence
@@ -9,9 +10,9 @@ from time import perf_counter
 
 import numpy as np
 
-from api.model_source import Files, Revision
-from api.options import Options
-from api.schemas import ImageSize
+from api.models.model_source import Files, Revision
+from api.options import FaceOptions
+from api.schemas import CONFIDENCE_BINS, ConfidenceBin, ImageSize
 from recognizer.errors import ImageError, ModelError
 from recognizer.faces import SIZE, Detector
 from recognizer.image import Image, decode
@@ -19,15 +20,22 @@ from recognizer.recognizer import RecognizedFace, Recognizer
 
 log = logging.getLogger(__name__)
 
+EVALUATION = "evaluation.json"
+"""The committed metrics of a dataset's model."""
+
+RELIABILITY = "plots/reliability.csv"
+"""The test images by the probability of the predicted emotion, in the bins of CONFIDENCE_BINS."""
+
 
 @dataclass(frozen=True)
 class Recognition:
-    """What was found in one image."""
+    """The faces in one image."""
 
     image: ImageSize
+    detector: str
     faces: list[RecognizedFace]
     truncated: bool
-    """Whether there were more faces than the settings allow."""
+    """Whether there were more faces than the limit."""
     seconds: dict[str, float]
     """Time of each step: decode, detect, classify."""
 
@@ -40,9 +48,11 @@ class ServedModel:
     problem : str or None
         Why it cannot answer; None once a warm-up inference has passed.
     classifier : Classifier
-        Present once `problem` is None, as is `evaluation`.
+        Present once `problem` is None, as are `evaluation` and `confidence`.
     evaluation : dict or None
-        The committed metrics, if this very file is the one they were measured on.
+        The committed metrics, if they were measured on this very file.
+    confidence : list of ConfidenceBin or None
+        How sure the model was of its predictions in that evaluation.
     """
 
     name = "emotion"
@@ -66,10 +76,11 @@ class ServedModel:
         return self.classifier.version
 
     def load(self) -> None:
-        """Load the file and warm it up. What goes wrong is logged and becomes `problem`."""
+        """Load the file and warm it up. An error is logged and becomes `problem`."""
         try:
             self.classifier = self.source.load()
             self.evaluation = self._read_evaluation()
+            self.confidence = self._read_confidence() if self.evaluation else None
             self._warm_up()
         except ModelError as error:
             self.problem = str(error)
@@ -82,25 +93,45 @@ class ServedModel:
             log.info("ready: %s, version %s", self.source, self.version)
 
     def _read_evaluation(self) -> dict | None:
-        text = self.source.evaluation(self.classifier.dataset)
+        text = self.source.metrics(self.classifier.dataset, EVALUATION)
         if text is None:
             return None
         try:
             evaluation = json.loads(text)
             measured = evaluation["model"]["version"]
-        except (ValueError, KeyError) as error:  # no reason to stop recognizing
-            log.error("%s: its evaluation is not shown, because it is damaged: %r", self, error)
+        except (ValueError, KeyError) as error:  # the model can be served without it
+            log.error("%s: %s is not shown, because it is damaged: %r", self, EVALUATION, error)
             return None
         if not self.version.startswith(measured):
             log.warning("%s: the evaluation is of model %s; it is not shown", self, measured)
             return None
         return evaluation
 
+    def _read_confidence(self) -> list[ConfidenceBin] | None:
+        """The reliability table of `evaluate` as cumulative shares of the images."""
+        text = self.source.metrics(self.classifier.dataset, RELIABILITY)
+        if text is None:
+            return None
+        try:
+            rows = csv.DictReader(text.splitlines())
+            table = [(float(row["confidence"]), int(row["images"])) for row in rows]
+            total = sum(images for _, images in table)
+            return [
+                ConfidenceBin(
+                    up_to=edge,
+                    share=round(sum(images for mean, images in table if mean <= edge) / total, 4),
+                )
+                for edge in CONFIDENCE_BINS
+            ]
+        except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+            log.error("%s: %s is not shown, because it is damaged: %r", self, RELIABILITY, error)
+            return None
+
     def __str__(self) -> str:
         return str(self.source)
 
     def _warm_up(self) -> None:
-        """Run every detector and the model once, and look at what the model answers."""
+        """Run every detector and the model once, and check that the model gives probabilities."""
         blank = np.zeros((SIZE, SIZE, 3), np.uint8)
         try:
             for detector in self.detectors.values():
@@ -112,13 +143,24 @@ class ServedModel:
         if not abs(probabilities.sum() - 1) < 1e-3:
             raise ModelError(f"{self}: the warm-up inference gave no probabilities")
 
-    def recognize(self, data: bytes, options: Options) -> Recognition:
+    def recognize(
+        self, data: bytes, options: FaceOptions, max_faces: int | None = None
+    ) -> Recognition:
         """Decode an image file and recognize its faces; safe to call from many threads.
+
+        Parameters
+        ----------
+        data : bytes
+            The image file.
+        options : FaceOptions
+        max_faces : int, optional
+            Faces that are classified and answered, the largest first; by default the limit of
+            the settings.
 
         Raises
         ------
         ImageError
-            The bytes are no image that can be used.
+            The file cannot be decoded.
         """
         recognizer = Recognizer(self.classifier, self.detectors[options.faces], options.align)
         times = [perf_counter()]
@@ -127,20 +169,21 @@ class ServedModel:
         found = recognizer.detect(image)
         times.append(perf_counter())
         sure = [face for face in found if face.confidence >= options.min_confidence]
-        faces = recognizer.classify(image, sure[: self.max_faces])
+        faces = recognizer.classify(image, sure[: max_faces or self.max_faces])
         times.append(perf_counter())
         seconds = [end - start for start, end in pairwise(times)]
         return Recognition(
             ImageSize(width=image.width, height=image.height),
+            options.faces,
             faces,
             len(sure) > len(faces),
             dict(zip(("decode", "detect", "classify"), seconds, strict=True)),
         )
 
     def recognize_each(
-        self, files: Sequence[bytes], options: Options
+        self, files: Sequence[bytes], options: FaceOptions
     ) -> list[Recognition | ImageError]:
-        """Recognize one file after the other; what is no image becomes its error."""
+        """Recognize one file after the other; a file that cannot be decoded gives its error."""
         results = []
         for data in files:
             try:

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 class BodyLimit:
     """ASGI middleware that answers 413 as soon as a body is known to be too large.
 
-    A declared length is judged before any byte is read; the bytes of a body without one
+    A declared length is checked before any byte is read; the bytes of a body without one
     (chunked transfer) are counted as they arrive.
     """
 

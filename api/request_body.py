@@ -1,0 +1,143 @@
+"""The body of a request: forms and JSON, read into models that refuse unknown names."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar, get_origin
+
+from fastapi import Request
+from pydantic import PlainValidator, ValidationError, WithJsonSchema
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartParser
+
+from api.base64_file import file_from_base64
+from api.errors import sentence_of
+from api.options import KnownNames, single_values
+
+# Images are never written to disk, not even as temporary files. The memory that a form may take is
+# limited by the length of its body.
+MultiPartParser.spool_max_size = 2**63
+
+BINARY = {"type": "string", "format": "binary"}
+"""JSON schema of a file in a form, or as the body itself."""
+
+Model = TypeVar("Model", bound=KnownNames)
+
+
+@dataclass(frozen=True)
+class FormFile:
+    """A file in a form."""
+
+    name: str
+    """As the client sent it; may be empty."""
+    data: bytes = field(repr=False)
+
+
+def _form_file(value: Any) -> FormFile:
+    if not isinstance(value, FormFile):
+        raise ValueError("expected a file, found text (curl: --form NAME=@FILE)")
+    return value
+
+
+def _file_in_base64(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise ValueError("expected a text, the file in base64")
+    return file_from_base64(value)
+
+
+def _file_or_base64(value: Any) -> bytes:
+    return value.data if isinstance(value, FormFile) else _file_in_base64(value)
+
+
+File = Annotated[FormFile, PlainValidator(_form_file), WithJsonSchema(BINARY)]
+"""A field of a form: a file."""
+
+Base64File = Annotated[bytes, PlainValidator(_file_in_base64, json_schema_input_type=str)]
+"""A field of JSON: a file in base64."""
+
+FileOrBase64 = Annotated[bytes, PlainValidator(_file_or_base64), WithJsonSchema(BINARY)]
+"""A field of a form: a file, as it is or in base64."""
+
+
+def content_type_of(request: Request) -> str:
+    """The content type of a request's body, without parameters."""
+    # Without a content type, a body is taken for bytes (RFC 9110, 8.3).
+    header = request.headers.get("content-type", "application/octet-stream")
+    return header.partition(";")[0].strip().lower()
+
+
+async def form_of(
+    request: Request,
+    model: type[Model],
+    *,
+    max_files: int = 1,
+    max_part_size: int = 2**20,
+    status: int = 422,
+) -> Model:
+    """Read a form into a model.
+
+    Parameters
+    ----------
+    max_files : int
+        More files are answered 413.
+    max_part_size : int
+        Largest field without a file name, in bytes.
+    status : int
+        Status of the error for a field that does not fit the model.
+
+    Raises
+    ------
+    HTTPException
+        400 for a form that cannot be read, 413, 415 for a charset other than UTF-8, or `status`.
+    """
+    _check_charset(request)
+    try:
+        async with request.form(
+            max_files=max_files, max_fields=20, max_part_size=max_part_size
+        ) as form:
+            pairs = [(name, await _content(value)) for name, value in form.multi_items()]
+    except HTTPException as error:
+        if error.detail.startswith("Too many files"):
+            sentence = f"the form has too many files: at most {max_files} are accepted at once"
+            raise HTTPException(413, sentence) from error
+        raise
+    lists = [
+        name for name, known in model.model_fields.items() if get_origin(known.annotation) is list
+    ]
+    try:
+        return model.model_validate(single_values(pairs, lists))
+    except ValidationError as error:
+        raise HTTPException(status, sentence_of(error, "form field")) from None
+    except ValueError as error:
+        raise HTTPException(status, f"form field {error}") from None
+
+
+async def json_of(request: Request, model: type[Model], *, status: int = 422) -> Model:
+    """Read a JSON body into a model.
+
+    Raises
+    ------
+    HTTPException
+        400 for what is not JSON, `status` for JSON that does not fit the model.
+    """
+    try:
+        return model.model_validate_json(await request.body())
+    except ValidationError as error:
+        if error.errors()[0]["type"] == "json_invalid":
+            status = 400
+        raise HTTPException(status, sentence_of(error, "JSON field")) from None
+
+
+async def _content(value: str | UploadFile) -> str | FormFile:
+    if isinstance(value, UploadFile):
+        return FormFile(value.filename or "", await value.read())
+    return value
+
+
+def _check_charset(request: Request) -> None:
+    """Refuse every charset but UTF-8 (RFC 7578, 5.1)."""
+    _, parameters = parse_options_header(request.headers.get("content-type"))
+    charset = parameters.get(b"charset", b"utf-8").decode("latin-1")
+    # Python has codecs that are not for text, and some of them fail.
+    if charset.lower() not in {"utf-8", "utf8", "us-ascii"}:
+        raise HTTPException(415, f"the form's charset is {charset[:100]!r}, expected utf-8")

@@ -1,0 +1,100 @@
+"""/docs in a real browser, whose requests are recorded."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
+
+ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut.jpg"
+PATIENCE = 60
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Chromium, headless, that records its requests."""
+    if not shutil.which("chromium"):
+        pytest.skip("chromium is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--window-size=1200,1600",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    with webdriver.Chrome(options, service) as driver:
+        yield driver
+
+
+def requested(driver):
+    """The addresses of hosts that were requested since the last call."""
+    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    sent = [message for message in messages if message["method"] == "Network.requestWillBeSent"]
+    addresses = [message["params"]["request"]["url"] for message in sent]
+    # The browser's own first page is of chrome://, and drawings in CSS are of data:.
+    return [address for address in addresses if address.startswith(("http", "ws"))]
+
+
+def test_the_documentation_is_drawn_without_another_host(server, browser):
+    schema = server.get("/openapi.json").json()
+    operations = sum(len(methods) for methods in schema["paths"].values())
+    requested(browser)
+    browser.get_log("browser")
+    browser.get(f"{server.base_url}/docs")
+    WebDriverWait(browser, PATIENCE).until(
+        lambda driver: len(driver.find_elements("css selector", ".opblock")) == operations
+    )
+    addresses = requested(browser)
+    assert f"{server.base_url}/openapi.json" in addresses
+    assert [address for address in addresses if not address.startswith(str(server.base_url))] == []
+    # Where the policy refuses a file or a script, the console says so.
+    assert browser.get_log("browser") == []
+
+
+def test_its_policy_names_no_other_host(server):
+    policy = server.get("/docs").headers["content-security-policy"]
+    assert "default-src 'self'" in policy and "script-src 'self' 'sha256-" in policy
+    assert "unsafe-eval" not in policy and "http" not in policy and "*" not in policy
+
+
+def test_redoc_is_not_served(server):
+    assert server.get("/redoc").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("operation", "chosen"), [("prediction-predict", None), ("DeepFace-analyze", "multipart")]
+)
+def test_a_photo_can_be_tried_in_the_documentation(server, browser, operation, chosen):
+    browser.get(f"{server.base_url}/docs")
+    wait = WebDriverWait(browser, PATIENCE)
+
+    def find(selector):
+        css = f"#operations-{operation} {selector}"
+        return wait.until(lambda driver: driver.find_element("css selector", css))
+
+    def click(selector):
+        browser.execute_script(
+            "arguments[0].scrollIntoView(); arguments[0].click()", find(selector)
+        )
+
+    click(".opblock-summary-control")
+    click(".try-out__btn")
+    if chosen:
+        Select(find(".opblock-section-request-body select")).select_by_value("multipart/form-data")
+    find("input[type=file]").send_keys(str(ASTRONAUT))
+    click(".execute")
+    status = find(".live-responses-table tbody .response-col_status")
+    assert status.text.startswith("200"), find(".responses-inner").text

@@ -1,0 +1,148 @@
+"""Options in the query, in a form and in JSON: they count alike, and none is dropped."""
+
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+ASTRONAUT = (Path(__file__).parents[2] / "docs" / "astronaut.jpg").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def ask(server):
+    """Sends the portrait to a route with options in the query and in the body; gives the answer."""
+
+    def send(path, way, query=(), body=None):
+        body = body or {}
+        if way == "JSON":
+            name = "img" if path == "/analyze" else "image"
+            content = {name: b64encode(ASTRONAUT).decode(), **body}
+            return server.post(path, params=query, json=content)
+        name = {"/predict": "file", "/predict/batch": "files", "/analyze": "img"}[path]
+        return server.post(path, params=query, data=body, files={name: ("a.jpg", ASTRONAUT)})
+
+    return send
+
+
+def faces_in(answer):
+    """Width of the first face's box, and the number of faces, in the answer of any route."""
+    assert answer.status_code == 200, answer.text
+    content = answer.json()
+    if "faces" in content:
+        faces = content["faces"]
+    else:
+        faces = content["results"]
+        if "faces" in faces[0]:
+            faces = faces[0]["faces"]
+    boxes = [face.get("box") or face["region"] for face in faces]
+    return [box.get("width", box.get("w")) for box in boxes]
+
+
+WAYS = [
+    ("/predict", "form"),
+    ("/predict", "JSON"),
+    ("/predict/batch", "form"),
+    ("/analyze", "form"),
+    ("/analyze", "JSON"),
+]
+
+
+def whole(path):
+    """The option that takes the whole image as one face."""
+    return {"detector_backend": "skip"} if path == "/analyze" else {"faces": "whole"}
+
+
+@pytest.mark.parametrize(("path", "way"), WAYS)
+def test_an_option_counts_wherever_it_stands(ask, path, way):
+    (found,) = faces_in(ask(path, way))
+    assert found < 512
+    same = [
+        ask(path, way, query=whole(path)),
+        ask(path, way, body=whole(path)),
+        ask(path, way, query=whole(path), body=whole(path)),
+    ]
+    assert [faces_in(answer) for answer in same] == [[512]] * 3
+    # One option here and another one there.
+    assert faces_in(ask(path, way, whole(path), {"min_confidence": 1})) == [512]
+
+
+@pytest.mark.parametrize(("path", "way"), WAYS[:3])
+def test_the_least_confidence_in_a_body(ask, path, way):
+    assert faces_in(ask(path, way, body={"min_confidence": "0.5"})) != []
+    assert ask(path, way, body={"min_confidence": "1"}).json()["model"]
+    body = ask(path, way, body={"min_confidence": "1"}).json()
+    assert (body["faces"] if path == "/predict" else body["results"][0]["faces"]) == []
+
+
+@pytest.mark.parametrize("place", ["query", "body"])
+@pytest.mark.parametrize("way", ["form", "JSON"])
+def test_analyze_takes_the_least_confidence(ask, way, place):
+    assert faces_in(ask("/analyze", way, **{place: {"min_confidence": "0.5"}})) != []
+    answer = ask("/analyze", way, **{place: {"min_confidence": "1"}})
+    assert answer.status_code == 400 and "no face was found" in answer.json()["error"]
+
+
+def sentence(answer):
+    """The sentence of an answer 400 or 422."""
+    assert answer.status_code in {400, 422}, answer.text
+    (text,) = answer.json().values()
+    return text
+
+
+@pytest.mark.parametrize(("path", "way"), WAYS)
+def test_two_places_that_disagree(ask, path, way):
+    answer = ask(path, way, {"min_confidence": 0.5}, {"min_confidence": 0.9})
+    assert sentence(answer) == f"min_confidence is 0.5 in the query, but 0.9 in the {way}"
+    # The values are compared, not how they are written.
+    assert faces_in(ask(path, way, {"min_confidence": "0.50"}, {"min_confidence": 0.5})) != []
+
+
+@pytest.mark.parametrize(("path", "way"), WAYS)
+def test_an_unknown_name_is_told_with_the_nearest_one(ask, path, way):
+    hint = "unknown: did you mean min_confidence?"
+    query = ask(path, way, query={"min_confidense": 0.9})
+    assert sentence(query) == f"query parameter min_confidense: {hint}"
+    body = ask(path, way, body={"min_confidense": 0.9})
+    assert sentence(body) == f"{way} field min_confidense: {hint}"
+    assert "unknown: expected version, " in sentence(ask(path, way, query={"q": "1"}))
+
+
+@pytest.mark.parametrize(("path", "way"), WAYS)
+@pytest.mark.parametrize("name", ["a\nb", "\0", "\u2028", "x" * 1000])
+def test_a_strange_name_stays_on_one_line(ask, path, way, name):
+    query = sentence(ask(path, way, query={name: "1"}))
+    assert query.startswith("query parameter ") and len(query.splitlines()) == 1
+    assert len(query) < 300
+    if way == "JSON":  # in a form, the client's library would escape it
+        body = sentence(ask(path, way, body={name: "1"}))
+        assert body.startswith("JSON field ") and len(body.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("path", "way"), WAYS)
+def test_a_value_out_of_range_is_told_with_its_place(ask, path, way):
+    query = sentence(ask(path, way, query={"min_confidence": 2}))
+    assert query.startswith("query parameter min_confidence: input should be less than or equal")
+    body = sentence(ask(path, way, body={"min_confidence": 2}))
+    assert body.startswith(f"{way} field min_confidence: input should be less than or equal to 1")
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/analyze"])
+def test_an_option_twice(ask, path):
+    twice = {"min_confidence": ["0.5", "0.9"]}
+    expected = "min_confidence is given twice: '0.5' and '0.9'"
+    assert sentence(ask(path, "form", query=twice)) == f"query parameter {expected}"
+    assert sentence(ask(path, "form", body=twice)) == f"form field {expected}"
+    assert faces_in(ask(path, "form", query={"min_confidence": ["0.5", "0.5"]})) != []
+
+
+@pytest.mark.parametrize("path", ["/models", "/v2", "/v2/models/emotion"])
+def test_a_route_without_options_drops_none(server, path):
+    answer = server.get(path, params={"faces": "whole"})
+    assert answer.status_code == 422
+    assert sentence(answer) == "query parameter faces: unknown: expected none"
+
+
+def test_a_misspelled_version(server):
+    assert sentence(server.get("/model?versoin=1")) == (
+        "query parameter versoin: unknown: did you mean version?"
+    )
