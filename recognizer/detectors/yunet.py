@@ -145,19 +145,27 @@ class YuNetDetector:
         list of (Square, float)
             The aligned square in pixels of `image`, and the confidence.
         """
-        scaled = _scaled(image, min(self.MAX_ENLARGEMENT, long_side / max(image.shape[:2])))
-        scale = max(image.shape[:2]) / max(scaled.shape[:2])
         proposals = []
-        for row in self._run(np.ascontiguousarray(np.rot90(scaled, -turn))):
+        for row in self.scan(image, long_side, turn):
             box = box_square(row)
             square = corrected(box, relative(row, box), self._weights["proposal"])
-            square = _turned_back(square, turn, scaled.shape[:2])
-            square = replace(
-                square, x=square.x * scale, y=square.y * scale, side=square.side * scale
-            )
-            proposals.append((square, float(row[14])))
+            proposals.append((_turned_back(square, turn, image.shape[:2]), float(row[14])))
         proposals.sort(key=lambda proposal: -proposal[1])
         return proposals[: self.MAX_PROPOSALS]
+
+    def scan(self, image: np.ndarray, long_side: int, turn: int = 0) -> np.ndarray:
+        """Run YuNet on the whole image; parameters as of `propose`.
+
+        Returns
+        -------
+        float32 [N, 15]
+            As `_run`, in pixels of the turned image at its full size.
+        """
+        scale = min(self.MAX_ENLARGEMENT, long_side / max(image.shape[:2]))
+        scaled = _scaled(image, scale)
+        rows = self._run(np.ascontiguousarray(np.rot90(scaled, -turn)))
+        rows[:, :14] *= max(image.shape[:2]) / max(scaled.shape[:2])
+        return rows
 
     def refine(self, image: np.ndarray, square: Square) -> Refinement | None:
         """Detect the face in the crop of a square; None where there is none.

@@ -1,4 +1,4 @@
-"""Scenes with one face each, for benchmarks/detection.py: FER-2013 faces pasted into textures.
+"""Scenes with one face each: FER-2013 faces pasted into textures.
 
 No other picture is needed, so nothing but the pasted face is a face. Around it, the face's own
 border goes on for a quarter of its side, more and more blurred, and fades into the texture.
@@ -45,7 +45,8 @@ def paste(
 
     Returns
     -------
-    scene : uint8 [360, 480]
+    scene : uint8 [360, 480, 3]
+        BGR; a grey picture.
     centre : the face's (x, y) in it
     """
     margin = 0.7 * size
@@ -65,7 +66,8 @@ def paste(
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     along = (x - centre[0]) * np.cos(direction) + (y - centre[1]) * np.sin(direction)
     scene = lit(scene, lighting, along / size) + rng.normal(0, 2, scene.shape)
-    return np.clip(np.rint(scene), 0, 255).astype(np.uint8), centre
+    grey = np.clip(np.rint(scene), 0, 255).astype(np.uint8)
+    return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), centre
 
 
 def _faded(face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
