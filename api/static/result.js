@@ -1,20 +1,21 @@
 // The result of a video as files to keep: JSON with everything, CSV of persons and of samples.
 
-import { persons } from "./summary.js";
+import { analysedUntil, persons } from "./summary.js";
 import { TIME_CONSTANT } from "./tracking.js";
 
 // `video`: name, duration in seconds, detector, samples and whether all of it was analysed.
 export function toJson({ name, duration, complete, detector, samples }) {
+  const end = analysedUntil(samples, duration, complete);
   const content = {
     video: name,
     duration: round(duration),
-    analysed: round(complete ? duration : samples.at(-1).seconds),
+    analysed: round(end),
     image: samples[0].image,
     detector,
     model: samples[0].model,
     time_constant: TIME_CONSTANT,
     cuts: samples.filter(({ cut }) => cut).map(({ seconds }) => seconds),
-    persons: persons(samples, duration).map((person) => ({
+    persons: persons(samples, end).map((person) => ({
       person: person.id,
       first: round(person.first),
       last: round(person.last),
@@ -44,8 +45,8 @@ export function toJson({ name, duration, complete, detector, samples }) {
 }
 
 // A row for each stretch of one emotion of a person, with the person's share of that emotion.
-export function personsToCsv({ duration, samples }) {
-  const rows = persons(samples, duration).flatMap(({ id, seconds, shares, stretches }) =>
+export function personsToCsv({ duration, complete, samples }) {
+  const rows = persons(samples, analysedUntil(samples, duration, complete)).flatMap(({ id, seconds, shares, stretches }) =>
     stretches.map(({ emotion, start, end }) =>
       [id, round(seconds), emotion, round(start), round(end), round(shares[emotion], 4)],
     ),

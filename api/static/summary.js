@@ -4,19 +4,19 @@ import { mostProbable } from "./tracking.js";
 
 const MAX_GAP = 1.0; // seconds out of view that break a person's stretch
 
-// The persons of a video, by number. A sample stands for the time up to halfway to its neighbours.
-// Of each person: `first` and `last` second, `seconds` in view, `shares` of
+// The persons of a video, by number. A sample stands for the time up to halfway to its neighbours,
+// the last one for the time until `end`. Of each person: `first` and `last` second, `seconds` in view, `shares` of
 // that time by emotion, the most frequent first, and `stretches` of one emotion each.
-export function persons(samples, duration) {
+export function persons(samples, end) {
   const found = new Map();
   samples.forEach(({ faces }, index) => {
-    const [start, end] = interval(samples, index, duration);
+    const [from, to] = interval(samples, index, end);
     for (const { id, emotion } of faces) {
       if (!found.has(id)) found.set(id, { id, seconds: 0, time: {}, stretches: [] });
       const person = found.get(id);
-      person.seconds += end - start;
-      person.time[emotion] = (person.time[emotion] ?? 0) + end - start;
-      extend(person.stretches, emotion, start, end);
+      person.seconds += to - from;
+      person.time[emotion] = (person.time[emotion] ?? 0) + to - from;
+      extend(person.stretches, emotion, from, to);
     }
   });
   return [...found.values()]
@@ -35,14 +35,17 @@ export function persons(samples, duration) {
     }));
 }
 
-function interval(samples, index, duration) {
+function interval(samples, index, end) {
   const { seconds } = samples[index];
   const before = samples[index - 1];
   const after = samples[index + 1];
-  const start = before ? (before.seconds + seconds) / 2 : 0;
-  // The last sample so far reaches as far ahead as back; that of the whole video to its end.
-  const end = after ? (seconds + after.seconds) / 2 : Math.min(duration, seconds + Math.max(0.05, seconds - start));
-  return [start, end];
+  return [before ? (before.seconds + seconds) / 2 : 0, after ? (seconds + after.seconds) / 2 : end];
+}
+
+// The second until which samples tell something: the end of the video if all of it was analysed.
+export function analysedUntil(samples, duration, complete) {
+  const last = samples.at(-1);
+  return complete || !last ? duration : Math.min(duration, last.seconds + 0.5 / last.rate);
 }
 
 function extend(stretches, emotion, start, end) {

@@ -5,6 +5,7 @@ import { paint } from "./emotions.js";
 import { onSelection, point, pointedFace, select, selectedFace } from "./selection.js";
 import { clock, percentOfTime } from "./summary.js";
 
+const desk = document.getElementById("desk");
 const section = document.getElementById("timeline");
 const rows = document.getElementById("persons");
 const ruler = document.getElementById("ruler");
@@ -13,6 +14,8 @@ const analysed = document.getElementById("analysed");
 const end = document.getElementById("duration");
 const keep = document.getElementById("keep");
 const rowTemplate = document.getElementById("person-template");
+
+const wide = matchMedia("(min-width: 52rem)"); // as in the style sheet
 
 const CROP = 56; // pixels of the small pictures
 
@@ -31,7 +34,8 @@ export function showTimeline(seconds, actions) {
   showTime(0);
   showPlaying(false);
   section.hidden = false;
-  section.scrollIntoView({ block: "nearest" });
+  if (wide.matches) desk.scrollIntoView({ block: "start" });
+  else section.scrollIntoView({ block: "nearest" });
 }
 
 export function hideTimeline() {
@@ -88,12 +92,12 @@ function newRow(id) {
   row.querySelector(".row-number").textContent = id;
   row.querySelector("canvas").width = row.querySelector("canvas").height = CROP;
   row.querySelector("button").addEventListener("click", () => {
-    select(id, { show: true });
+    select(id);
     acts.seek(Number(row.querySelector(".segment").dataset.start));
   });
   row.querySelector(".band").addEventListener("click", (event) => {
     const { left, width } = event.currentTarget.getBoundingClientRect();
-    select(id, { show: true });
+    select(id);
     acts.seek(Math.max(0, Math.min(1, (event.clientX - left) / width)) * duration);
   });
   row.addEventListener("pointerenter", () => point(id));

@@ -9,7 +9,7 @@ import { download, personsToCsv, samplesToCsv, toJson } from "./result.js";
 import { openVideo, samples as analysis } from "./sampling.js";
 import { drawBoxes, showFrame, showMedium } from "./stage.js";
 import { say, sayOften } from "./status.js";
-import { clock, facesAt, percentOfTime, persons } from "./summary.js";
+import { analysedUntil, clock, facesAt, percentOfTime, persons } from "./summary.js";
 import * as timeline from "./timeline.js";
 
 const LONGEST = 1280; // pixels of the frames that are shown
@@ -104,7 +104,7 @@ class Analysis {
 
   #finish() {
     this.#summarize();
-    const analysed = this.#complete ? this.#scanner.duration : (this.#samples.at(-1)?.seconds ?? 0);
+    const analysed = this.#samples.length ? this.#analysedUntil() : 0;
     timeline.showAnalysed(analysed);
     const truncated = this.#samples.some((sample) => sample.truncated);
     say(
@@ -119,8 +119,12 @@ class Analysis {
   }
 
   #summarize() {
-    this.#persons = persons(this.#samples, this.#scanner.duration);
+    this.#persons = persons(this.#samples, this.#analysedUntil());
     timeline.showPersons(this.#persons);
+  }
+
+  #analysedUntil() {
+    return analysedUntil(this.#samples, this.#scanner.duration, this.#complete);
   }
 
   // ------------------------------------------------------------- the player
