@@ -1,8 +1,8 @@
 // How faces are detected: what this server offers, and what the visitor chose.
 
 const NAMES = {
-  yunet: "detected in the picture",
-  whole: "the whole picture is one face",
+  yunet: "detected",
+  whole: "the whole picture",
 };
 
 const control = document.getElementById("detector-control");

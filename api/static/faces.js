@@ -1,5 +1,6 @@
 // The faces of the picture that is shown: a row for each, and the probabilities of the selected one.
 
+import { detector } from "./detector.js";
 import { emotions, mark, paint, percent } from "./emotions.js";
 import { expandedFace, onSelection, point, pointedFace, select, selectedFace, setExpandedFace } from "./selection.js";
 import { highlightBoxes } from "./stage.js";
@@ -121,7 +122,8 @@ function fillRow(row, face, isExpanded) {
 
 function fillDetail(face) {
   detail.querySelector(".face-emotion").textContent = face.emotion;
-  detail.querySelector(".face-place").textContent = `Detected with confidence ${percent(face.confidence)}`;
+  detail.querySelector(".face-place").textContent =
+    detector() === "whole" ? "The whole picture" : `Detected with confidence ${percent(face.confidence)}`;
   const words = shown.about(face);
   note.textContent = words;
   note.hidden = !words;

@@ -4,11 +4,12 @@ import { describe, showFaces } from "./faces.js";
 import { jpeg } from "./frames.js";
 import { showLatency } from "./pace.js";
 import { recognize, Refusal } from "./recognition.js";
-import { drawBoxes, showMedium } from "./stage.js";
+import { drawBoxes, showFrame, showMedium } from "./stage.js";
 import { say } from "./status.js";
 
 const LONGEST = 2560; // pixels; larger photos are sent smaller
 const SENT_AS_IT_IS = ["image/jpeg", "image/png", "image/webp", "image/bmp"];
+const ANIMATED = ["image/gif", "image/webp", "image/png", "image/apng", "image/avif"]; // they can be
 const MOST_BYTES = 8_000_000;
 
 const photo = document.getElementById("photo");
@@ -51,6 +52,8 @@ async function showPhoto(file) {
   }
   if (!photo.naturalWidth) return false; // a drawing without a size
   showMedium("photo", photo.naturalWidth, photo.naturalHeight);
+  // The faces are those of the first frame, so that nothing else is shown.
+  if (ANIMATED.includes(file.type)) showFrame(drawn(photo.naturalWidth, photo.naturalHeight));
   return true;
 }
 
@@ -62,11 +65,16 @@ function showBlank(file, { width, height }) {
 // The file itself, or a JPEG of it where the server would not take it.
 async function fit(file) {
   const { naturalWidth: width, naturalHeight: height } = photo;
+  const isSmall = Math.max(width, height) <= LONGEST && file.size <= MOST_BYTES;
+  return isSmall && SENT_AS_IT_IS.includes(file.type) ? file : jpeg(drawn(width, height));
+}
+
+// The photo, of an animation the first frame, with a long side of at most LONGEST pixels.
+function drawn(width, height) {
   const scale = Math.min(1, LONGEST / Math.max(width, height));
-  if (scale === 1 && SENT_AS_IT_IS.includes(file.type) && file.size <= MOST_BYTES) return file;
   const canvas = document.createElement("canvas");
-  canvas.width = Math.round(width * scale);
-  canvas.height = Math.round(height * scale);
+  canvas.width = Math.max(1, Math.round(width * scale));
+  canvas.height = Math.max(1, Math.round(height * scale));
   canvas.getContext("2d").drawImage(photo, 0, 0, canvas.width, canvas.height);
-  return jpeg(canvas);
+  return canvas;
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from PIL import Image
 from selenium import webdriver
 
 from recognizer.classifier import Classifier
@@ -44,6 +45,8 @@ def files(tmp_path_factory):
     assert cv2.imwrite(str(folder / "crowd.png"), scene(*grid, shape=(620, 820)))
     pair = [(HAPPY, (30, 150), 200), (SURPRISE, (400, 150), 200)]
     assert cv2.imwrite(str(folder / "pair.png"), scene(*pair, shape=(480, 640)))
+    first, second = Image.fromarray(LEFT), Image.fromarray(RIGHT)
+    first.save(folder / "jumps.gif", append_images=[second], save_all=True, duration=100, loop=0)
     assert cv2.imwrite(str(folder / "blank.png"), scene())
     (folder / "words.txt").write_text("no image")
     (folder / "broken.mp4").write_text("no video")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from tests.page_fixture import LABELS
+from tests.page_fixture import LABELS, WATCH, dark_and_left
 
 
 def test_a_photo_shows_the_emotion_seven_bars_and_a_box(page, site, files):
@@ -67,6 +67,16 @@ def test_formats_that_only_one_side_can_read(page, site, files):
     assert not page.find(".crop").is_displayed()
 
 
+def test_of_an_animation_the_first_frame_is_read_and_shown(page, files):
+    """Its second frame is light and has the face at the other side."""
+    page.choose(files["jumps.gif"])
+    page.until_shows("happy")
+    page.run(WATCH)
+    page.browser.execute_async_script("setTimeout(arguments[0], 500)")
+    assert set(dark_and_left(page)) == {(True, True)}
+    assert page.find("#frame").is_displayed()
+
+
 def test_the_visitor_chooses_how_faces_are_found(page, site, files):
     offered = page.run("return [...document.getElementById('detector').options].map(e => e.value)")
     assert offered == site.get("/models").json()["detectors"]
@@ -74,6 +84,7 @@ def test_the_visitor_chooses_how_faces_are_found(page, site, files):
     page.until_says("No face detected. ")
     page.find("#detector option[value=whole]").click()
     page.until_says("One face: ")
+    assert page.text(".face-place") == "The whole picture"
     outside, box = (page.find(selector).rect for selector in ("#photo", ".box"))
     for side in ("x", "y", "width", "height"):
         assert box[side] == pytest.approx(outside[side], abs=1)
