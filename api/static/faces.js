@@ -159,7 +159,7 @@ function showGhost() {
   setExpandedFace(null);
   const crop = detail.querySelector(".crop");
   crop.hidden = false;
-  crop.getContext("2d").reset();
+  clear(crop);
   detail.querySelector(".face-emotion").textContent = "no face";
   detail.querySelector(".face-place").textContent = "The input of the model";
   note.hidden = true;
@@ -168,15 +168,20 @@ function showGhost() {
 
 // The square that the model was given, upright. The style sheet makes it grey.
 function drawCrop(canvas, source, image, { x, y, side, angle }) {
-  const context = canvas.getContext("2d");
-  context.resetTransform();
-  context.clearRect(0, 0, canvas.width, canvas.height);
+  const context = clear(canvas);
   context.imageSmoothingQuality = "high";
   context.translate(canvas.width / 2, canvas.height / 2);
   context.scale(canvas.width / side, canvas.height / side);
   context.rotate(-angle);
   context.translate(-x, -y);
   context.drawImage(source, 0, 0, image.width, image.height);
+}
+
+function clear(canvas) {
+  const context = canvas.getContext("2d");
+  context.resetTransform();
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  return context;
 }
 
 // The expressions that the model tells apart, drawn where there is no picture yet.

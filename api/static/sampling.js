@@ -21,7 +21,7 @@ export async function openVideo(address, signal) {
     video.load();
   });
   await event(video, "loadeddata", signal);
-  if (!video.videoWidth) throw new Refusal("no picture");
+  if (!video.videoWidth) throw new Refusal("The file has no picture.");
   if (video.duration === Infinity) {
     // Recordings of a browser do not tell their duration before their end was read.
     video.currentTime = Number.MAX_SAFE_INTEGER;
@@ -124,7 +124,7 @@ function event(video, name, signal) {
       act(value);
     };
     video.addEventListener(name, () => settle(resolve), options);
-    video.addEventListener("error", () => settle(reject, new Refusal("not playable", 0, true)), options);
+    video.addEventListener("error", () => settle(reject, new Refusal("The rest of the video cannot be decoded.", 0, true)), options);
     signal.addEventListener("abort", () => settle(reject, signal.reason), options);
     if (signal.aborted) settle(reject, signal.reason);
   });

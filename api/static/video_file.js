@@ -59,28 +59,32 @@ class Analysis {
       keep: (format) => this.#keep(format),
     });
     this.#watchPlayer();
-    await this.#analyse();
-    if (!this.#signal.aborted) this.#finish();
+    try {
+      await this.#analyse();
+    } finally {
+      if (!this.#signal.aborted) this.#finish();
+    }
   }
 
   async #analyse() {
-    const stopped = new AbortController();
-    const ended = AbortSignal.any([this.#signal, stopped.signal]);
-    stop.addEventListener("click", () => stopped.abort(), { signal: this.#signal });
+    const ended = new AbortController(); // by the visitor's button, or by the page
+    const end = () => ended.abort();
+    stop.addEventListener("click", end, { signal: this.#signal });
+    this.#signal.addEventListener("abort", end);
     stop.hidden = false;
     const pace = new Pace({ sampled: true });
     const refused = (sentence) => say(sentence, { problem: true });
     let before = performance.now();
     try {
-      for await (const sample of analysis(this.#scanner, ended, refused)) {
+      for await (const sample of analysis(this.#scanner, ended.signal, refused)) {
         this.#add(sample);
         pace.add(performance.now() - before);
         pace.showSampling(sample.rate);
         before = performance.now();
       }
-      this.#complete = !ended.aborted;
+      this.#complete = !ended.signal.aborted;
     } catch (error) {
-      if (!stopped.signal.aborted) throw error;
+      if (!ended.signal.aborted) throw error;
     } finally {
       stop.hidden = true;
     }
