@@ -2,7 +2,7 @@
 // result to keep.
 
 import { paint } from "./emotions.js";
-import { onSelection, point, pointedFace, select, selectedFace } from "./selection.js";
+import { expandedFace, onSelection, point, pointedFace, select } from "./selection.js";
 import { clock, percentOfTime } from "./summary.js";
 
 const desk = document.getElementById("desk");
@@ -120,9 +120,21 @@ function segment({ emotion, start, end: until }) {
   return part;
 }
 
+// Marks the person whose probabilities are shown, and moves its row into view when it becomes
+// another one. Only the rows move, not the page.
+export function showExpanded() {
+  const before = rows.querySelector(".is-selected");
+  highlight();
+  const row = rows.querySelector(".is-selected");
+  if (!row || row === before) return;
+  const above = row.offsetTop < rows.scrollTop;
+  const below = row.offsetTop + row.offsetHeight > rows.scrollTop + rows.clientHeight;
+  if (above || below) rows.scrollTop = row.offsetTop;
+}
+
 function highlight() {
   for (const row of rows.children) {
-    row.classList.toggle("is-selected", Number(row.dataset.id) === selectedFace());
+    row.classList.toggle("is-selected", Number(row.dataset.id) === expandedFace());
     row.classList.toggle("is-pointed", Number(row.dataset.id) === pointedFace());
   }
 }
@@ -132,4 +144,4 @@ play.addEventListener("click", () => acts.play());
 for (const button of keep.querySelectorAll("button")) {
   button.addEventListener("click", () => acts.keep(button.value));
 }
-onSelection(highlight);
+onSelection(showExpanded);

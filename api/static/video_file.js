@@ -180,6 +180,7 @@ class Analysis {
       when: ` at ${clock(seconds)}`,
       about: ({ id }) => this.#about(id),
     });
+    timeline.showExpanded();
   }
 
   #about(id) {

@@ -77,6 +77,7 @@ def test_sentence_label_and_bars_tell_the_same(page):
 def test_boxes_belong_to_the_frame_that_is_shown(page):
     page.run(WATCH)
     page.find("#webcam").click()
+    page.until(lambda: page.find("#mirror").is_displayed())
     page.find("#mirror").click()
     for emotion in ("happy", "surprise", "happy", "surprise"):
         page.until_shows(emotion)
