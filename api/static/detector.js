@@ -1,8 +1,8 @@
-// How faces are found: what this server offers, and what the visitor chose.
+// How faces are detected: what this server offers, and what the visitor chose.
 
 const NAMES = {
-  yunet: "found in the picture",
-  whole: "the picture is one face",
+  yunet: "detected",
+  whole: "the whole picture",
 };
 
 const control = document.getElementById("detector-control");

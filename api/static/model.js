@@ -1,6 +1,8 @@
-// Which model answers, and how often it was right.
+// The model that is served: its classes, its accuracy, and where it comes from.
 
 import { offerDetectors } from "./detector.js";
+import { setEmotions } from "./emotions.js";
+import { drawPlate } from "./faces.js";
 import { nextKey } from "./key.js";
 import { ask, KeyRefusal, Refusal } from "./recognition.js";
 
@@ -30,13 +32,20 @@ export async function showModel() {
   }
 }
 
-function describe({ version, dataset, evaluation }) {
+function describe({ version, dataset, labels, evaluation }) {
+  setEmotions(labels);
+  drawPlate();
+  document.getElementById("classes").textContent = labels.length;
+  document.getElementById("chance-name").textContent = `chance, ${Math.round(100 / labels.length)} %`;
+  for (const name of ["chance", "chance-name"]) {
+    document.getElementById(name).style.left = `${100 / labels.length}%`;
+  }
   const { name, pictures } = DATASETS[dataset] ?? { name: dataset, pictures: `${dataset}’s` };
   document.getElementById("version").textContent = version.slice(0, 12);
   document.getElementById("dataset").textContent = name;
   document.getElementById("identity").hidden = false;
   if (!evaluation?.PrivateTest) {
-    note.textContent = "Its accuracy is not measured: no published figures belong to this very file.";
+    note.textContent = "Its accuracy is not known: no published metrics belong to this model file.";
     return;
   }
   const { accuracy, accuracy_low: low, accuracy_high: high, images } = evaluation.PrivateTest;
@@ -47,9 +56,9 @@ function describe({ version, dataset, evaluation }) {
   document.getElementById("measured").hidden = false;
   const count = images ? `${images.toLocaleString("en")} ` : "";
   note.textContent =
-    `Measured on the ${count}pictures of ${pictures} PrivateTest, which it never learnt from;` +
+    `Measured on the ${count}pictures of ${pictures} PrivateTest, cut-out faces that it was not trained on;` +
     ` 95 % interval ${tenths(low)} to ${tenths(high)} %.` +
-    (dataset === "fer2013" ? " People who sorted the same pictures reached about 65 % (Goodfellow et al., 2013)." : "");
+    (dataset === "fer2013" ? " People reached about 65 % on such pictures (Goodfellow et al., 2013)." : "");
 }
 
 function tenths(share) {

@@ -1,4 +1,4 @@
-// How long an answer takes, and how many come in a second.
+// How long an answer takes, how many come in a second, and how densely a video is sampled.
 
 const WINDOW = 2000; // milliseconds that the means are taken over
 const PAUSE = 500; // milliseconds between two readings, so that they can be read
@@ -6,6 +6,9 @@ const PAUSE = 500; // milliseconds between two readings, so that they can be rea
 const pace = document.getElementById("pace");
 const rateEntry = document.getElementById("rate-entry");
 const rate = document.getElementById("rate");
+const samplingEntry = document.getElementById("sampling-entry");
+const sampling = document.getElementById("sampling");
+const latencyEntry = document.getElementById("latency-entry");
 const latency = document.getElementById("latency");
 
 export function hidePace() {
@@ -13,18 +16,18 @@ export function hidePace() {
 }
 
 export function showLatency(milliseconds) {
-  rateEntry.hidden = true;
+  show(latencyEntry);
   latency.textContent = `${Math.round(milliseconds)} ms`;
-  pace.hidden = false;
 }
 
 export class Pace {
   #answers = [];
   #shown = performance.now();
 
-  constructor() {
-    rate.textContent = latency.textContent = "–";
-    rateEntry.hidden = pace.hidden = false;
+  // With `sampled`, the sampling rate of a video is shown beside, else the latency.
+  constructor({ sampled = false } = {}) {
+    for (const value of [rate, latency, sampling]) value.textContent = "–";
+    show(rateEntry, sampled ? samplingEntry : latencyEntry);
   }
 
   // Counts an answer that took `milliseconds`.
@@ -39,4 +42,13 @@ export class Pace {
     rate.textContent = ((1000 * (this.#answers.length - 1)) / span).toFixed(1);
     latency.textContent = `${Math.round(total / this.#answers.length)} ms`;
   }
+
+  showSampling(framesPerSecond) {
+    sampling.textContent = framesPerSecond;
+  }
+}
+
+function show(...entries) {
+  for (const entry of [rateEntry, samplingEntry, latencyEntry]) entry.hidden = !entries.includes(entry);
+  pace.hidden = false;
 }

@@ -1,29 +1,34 @@
-// Puts the page together: photo, video or webcam in, reading out.
+// Puts the page together: photo, video or webcam in, predictions out.
 
 import { onDetectorChange } from "./detector.js";
-import { follow, jpeg } from "./live.js";
+import { describeLive, drawPlate, showFaces, showNoFace } from "./faces.js";
 import { showModel } from "./model.js";
-import { hidePace, Pace, showLatency } from "./pace.js";
-import { describe, describeLive, drawPlate, say, showFaces, showGhost } from "./reading.js";
-import { recognize, Refusal } from "./recognition.js";
-import { clearStage, drawBoxes, mirror, showMedium } from "./stage.js";
-import { hideTimeline, Timeline } from "./timeline.js";
+import { hidePace, Pace } from "./pace.js";
+import { openPhoto } from "./photo.js";
+import { Refusal } from "./recognition.js";
+import { clearSelection, expandedFace } from "./selection.js";
+import { clearStage, drawBoxes, mirror, showFrame, showMedium } from "./stage.js";
+import { say, sayOften } from "./status.js";
+import { hideStrips, Strips } from "./strips.js";
+import { hideTimeline } from "./timeline.js";
+import { Tracker } from "./tracking.js";
+import { openVideoFile } from "./video_file.js";
+import { follow, openWebcam } from "./webcam.js";
 
-const LONGEST = 2560; // pixels; the detector looks at half of that
-const SENT_AS_IT_IS = ["image/jpeg", "image/png", "image/webp", "image/bmp"];
-const MOST_BYTES = 8_000_000;
+const VIDEO_ENDINGS = /\.(mp4|m4v|mov|webm|mkv|avi|mpe?g|ogv|3gp)$/i; // some systems name no type
 
 const file = document.getElementById("file");
 const webcam = document.getElementById("webcam");
 const clear = document.getElementById("clear");
+const stop = document.getElementById("stop");
 const mirrored = document.getElementById("mirror");
 const mirrorControl = document.getElementById("mirror-control");
+const sound = document.getElementById("sound");
 const stage = document.getElementById("stage");
-const photo = document.getElementById("photo");
 const video = document.getElementById("video");
 
 let activity = new AbortController();
-let shownFile = null; // the photo that can be looked at again
+let shownFile = null; // the file that can be recognized again, with another detector
 
 // Ends what goes on, and returns the signal that ends what begins now.
 function begin() {
@@ -31,147 +36,76 @@ function begin() {
   activity = new AbortController();
   for (const track of video.srcObject?.getTracks() ?? []) track.stop();
   shownFile = null;
+  clearSelection();
   clearStage();
+  hideStrips();
   hideTimeline();
-  showGhost();
+  showNoFace();
   webcam.textContent = "Start webcam";
-  for (const control of [clear, mirrorControl]) control.hidden = true;
+  for (const control of [clear, stop, mirrorControl]) control.hidden = true;
   hidePace();
   return activity.signal;
 }
 
-function end(sentence) {
+function end(sentence, options) {
   begin();
-  say(sentence);
+  say(sentence, options);
 }
 
-// ------------------------------------------------------------------ photos
-
-async function openFile(chosen) {
-  if (chosen.type.startsWith("video/")) return openVideo(chosen);
+function openFile(chosen) {
   const signal = begin();
   shownFile = chosen;
   clear.hidden = false;
-  say("Looking for faces…");
-  const shown = await showPhoto(chosen);
-  if (signal.aborted) return;
-  try {
-    const sent = shown ? await fit(chosen) : chosen;
-    const start = performance.now();
-    const { image, faces, truncated } = await recognize(sent, signal);
-    if (signal.aborted) return;
-    showLatency(performance.now() - start);
-    if (!shown) showMedium(null, image.width, image.height);
-    drawBoxes(faces, image);
-    showFaces(faces, shown ? scaled(photo, image) : null);
-    say(
-      describe(faces) +
-        (truncated ? " There are more, but the server reads no more than these." : "") +
-        (shown ? "" : " Your browser cannot show this kind of image."),
-    );
-  } catch (error) {
-    if (signal.aborted) return;
-    if (!(error instanceof Refusal)) throw error;
-    say(error.message, { problem: true });
-  }
+  sound.checked = false;
+  const isVideo = chosen.type.startsWith("video/") || VIDEO_ENDINGS.test(chosen.name);
+  return isVideo ? openVideoFile(chosen, signal) : openPhoto(chosen, signal);
 }
 
-// False if this browser cannot read the image; the server may all the same.
-async function showPhoto(chosen) {
-  photo.src = URL.createObjectURL(chosen);
-  photo.alt = `Your picture ${chosen.name}`;
-  try {
-    await photo.decode();
-  } catch {
-    return false;
-  }
-  if (!photo.naturalWidth) return false; // a drawing without a size
-  showMedium(photo, photo.naturalWidth, photo.naturalHeight);
-  return true;
-}
+// ------------------------------------------------------------------ webcam
 
-// The file itself, or a JPEG of it where the server would not take it.
-async function fit(chosen) {
-  const { naturalWidth: width, naturalHeight: height } = photo;
-  const scale = Math.min(1, LONGEST / Math.max(width, height));
-  if (scale === 1 && SENT_AS_IT_IS.includes(chosen.type) && chosen.size <= MOST_BYTES) return chosen;
-  return jpeg(scaled(photo, { width: Math.round(width * scale), height: Math.round(height * scale) }));
-}
-
-// The photo in the pixels that the server counts in.
-function scaled(image, { width, height }) {
-  const canvas = document.createElement("canvas");
-  canvas.width = width;
-  canvas.height = height;
-  canvas.getContext("2d").drawImage(image, 0, 0, width, height);
-  return canvas;
-}
-
-// ------------------------------------------------------------- live video
-
-async function openVideo(chosen) {
-  const signal = begin();
-  clear.hidden = false;
-  say("Opening the video…");
-  video.src = URL.createObjectURL(chosen);
-  video.controls = true;
-  await play(signal, `This browser cannot play ${chosen.name}.`);
-}
-
-async function openWebcam() {
+async function startWebcam() {
   const signal = begin();
   say("Waiting for the webcam…");
   let stream;
   try {
-    if (!navigator.mediaDevices) throw new DOMException("", "InsecureContextError");
-    stream = await navigator.mediaDevices.getUserMedia({
-      video: { width: { ideal: 640 }, facingMode: "user" },
-    });
+    stream = await openWebcam();
   } catch (error) {
-    if (!signal.aborted) say(WEBCAM_PROBLEMS[error.name] ?? "The webcam cannot be started.", { problem: true });
+    if (!(error instanceof Refusal)) throw error;
+    if (!signal.aborted) say(error.message, { problem: true });
     return;
   }
-  if (signal.aborted) {
-    for (const track of stream.getTracks()) track.stop();
-    return;
-  }
+  const off = () => stream.getTracks().forEach((track) => track.stop());
+  if (signal.aborted) return off();
   stream.getVideoTracks()[0].addEventListener("ended", () => signal.aborted || end("The webcam was taken away."));
   webcam.textContent = "Stop webcam";
   mirrorControl.hidden = false;
   video.srcObject = stream;
-  video.controls = false;
+  video.muted = true;
   mirror(mirrored.checked);
-  await play(signal, "The webcam gives no picture.");
-}
-
-const WEBCAM_PROBLEMS = {
-  InsecureContextError: "The browser gives a webcam only to pages over HTTPS or on this machine itself.",
-  NotAllowedError: "The webcam is not allowed here. Allow it in the browser’s settings of this page.",
-  NotFoundError: "No webcam was found.",
-  NotReadableError: "The webcam is in use by another program.",
-};
-
-async function play(signal, failure) {
   const plays = await video.play().then(
     () => video.videoWidth > 0,
     () => false,
   );
   if (signal.aborted) return;
-  if (!plays) {
-    begin();
-    say(failure, { problem: true });
-    return;
-  }
-  showMedium(video, video.videoWidth, video.videoHeight);
-  const timeline = new Timeline();
-  const counter = new Pace();
+  if (!plays) return end("The webcam gives no picture.", { problem: true });
+  showMedium("video", video.videoWidth, video.videoHeight);
+  await showWebcam(signal);
+}
+
+// Frame, boxes, sentence, list and strips come from one answer and change together.
+async function showWebcam(signal) {
+  const tracker = new Tracker();
+  const strips = new Strips();
+  const pace = new Pace();
   await follow(video, signal, {
-    answered({ image, faces }, frame, milliseconds) {
+    answered({ image, faces: found }, frame, taken) {
+      const faces = tracker.update(taken / 1000, found);
+      showFrame(frame);
       drawBoxes(faces, image);
-      showFaces(faces, frame);
-      describeLive(faces);
-      timeline.add(faces[0]?.probabilities ?? null);
-      counter.add(milliseconds);
+      showFaces(faces, image, frame, { noun: "Person" });
+      sayOften(describeLive(faces));
+      strips.add(faces, expandedFace());
+      pace.add(performance.now() - taken);
     },
     refused: (sentence) => say(sentence, { problem: true }),
   });
@@ -186,7 +120,7 @@ file.addEventListener("change", () => {
 
 webcam.addEventListener("click", () => {
   if (video.srcObject) end("The webcam is off.");
-  else openWebcam();
+  else startWebcam();
 });
 
 clear.addEventListener("click", () => {
@@ -194,12 +128,13 @@ clear.addEventListener("click", () => {
   file.focus();
 });
 
-// A video that runs asks with the next frame.
+// A webcam asks with the next frame.
 onDetectorChange(() => {
   if (shownFile) openFile(shownFile);
 });
 
 mirrored.addEventListener("change", () => mirror(mirrored.checked));
+sound.addEventListener("change", () => (video.muted = !sound.checked));
 
 document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length) openFile(event.clipboardData.files[0]);

@@ -4,12 +4,15 @@ import { detector } from "./detector.js";
 import { keyHeader, requestKey } from "./key.js";
 
 export class Refusal extends Error {
-  // `wait`: milliseconds after which another try makes sense.
-  constructor(sentence, wait = 2000) {
+  // `wait`: milliseconds after which another try makes sense. `final`: no other try does.
+  constructor(sentence, wait = 2000, final = false) {
     super(sentence);
     this.wait = wait;
+    this.final = final;
   }
 }
+
+const FINAL = [400, 403, 404, 405, 413, 415, 422]; // the same request would be refused again
 
 export class KeyRefusal extends Refusal {}
 
@@ -38,7 +41,8 @@ export async function ask(address, { headers, ...request } = {}) {
   }
   if (!response.ok) {
     const seconds = Number(response.headers.get("Retry-After")) || 2;
-    throw new Refusal(sentence(content.detail ?? `the server answered ${response.status}`), seconds * 1000);
+    const reason = sentence(content.detail ?? `the server answered ${response.status}`);
+    throw new Refusal(reason, seconds * 1000, FINAL.includes(response.status));
   }
   return content;
 }

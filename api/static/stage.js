@@ -1,67 +1,233 @@
 // The picture and the boxes over it.
 
-import { percent } from "./reading.js";
+import { paint, percent } from "./emotions.js";
+import { expandedFace, onSelection, point, pointedFace, select } from "./selection.js";
+
+const MOST_LABELS = 4; // with more faces there are numbers only
+const GAP = 3; // pixels between a box and its label
+const TINY = 20; // pixels; where most boxes are narrower, the numbers are smaller
+const REACH = 22; // pixels around a box that still count as the box, for fingers
 
 const stage = document.getElementById("stage");
 const empty = document.getElementById("empty");
 const picture = document.getElementById("picture");
 const photo = document.getElementById("photo");
 const video = document.getElementById("video");
+const frame = document.getElementById("frame");
+const blank = document.getElementById("blank");
 const boxes = document.getElementById("boxes");
+const media = { photo, video, blank };
 
 export function clearStage() {
   boxes.replaceChildren();
+  video.pause();
   for (const medium of [photo, video]) {
     if (medium.src) URL.revokeObjectURL(medium.src);
     medium.removeAttribute("src");
-    medium.hidden = true;
   }
   video.srcObject = null;
   video.load();
-  picture.hidden = true;
+  for (const part of [photo, video, blank, frame, picture]) part.hidden = true;
   picture.classList.remove("is-mirrored");
   empty.hidden = false;
   stage.classList.add("is-empty");
 }
 
-// Shows `medium`, the photo or the video. With null there is an empty frame: some formats are
-// read by the server, but by no browser.
-export function showMedium(medium, width, height) {
+// Shows the "photo", the "video", or a "blank" area for a picture that only the server can read.
+export function showMedium(name, width, height) {
   picture.style.setProperty("--ratio", width / height);
-  if (medium) medium.hidden = false;
+  media[name].hidden = false;
   picture.hidden = false;
   empty.hidden = true;
   stage.classList.remove("is-empty");
+  stage.scrollIntoView({ block: "nearest" });
+}
+
+// Shows a frame of the video, a canvas, in place of the video itself. Its boxes are drawn in the
+// same task, so that boxes are never seen over another frame.
+export function showFrame(canvas) {
+  frame.width = canvas.width;
+  frame.height = canvas.height;
+  frame.getContext("2d").drawImage(canvas, 0, 0);
+  frame.hidden = false;
 }
 
 export function mirror(on) {
   picture.classList.toggle("is-mirrored", on);
 }
 
+// ------------------------------------------------------------------- boxes
+
+// Draws the boxes of `faces`, in pixels of `image`: with labels, or with numbers where labels
+// would hide other faces.
 export function drawBoxes(faces, { width, height }) {
   const mirrored = picture.classList.contains("is-mirrored");
   boxes.replaceChildren(
-    ...faces.map((face, index) => {
+    ...faces.map((face) => {
       const left = mirrored ? width - face.box.x - face.box.width : face.box.x;
       const box = document.createElement("div");
       box.className = "box";
-      box.dataset.emotion = face.emotion;
+      box.dataset.id = face.id;
+      paint(box, face.emotion);
       box.style.left = share(left, width);
       box.style.top = share(face.box.y, height);
       box.style.width = share(face.box.width, width);
       box.style.height = share(face.box.height, height);
-      box.classList.toggle("is-high", face.box.y < 0.1 * height);
-      box.classList.toggle("is-right", left + face.box.width / 2 > 0.6 * width);
-      const label = document.createElement("span");
-      label.className = "box-label";
-      const number = faces.length > 1 ? `${index + 1} ` : "";
-      label.textContent = `${number}${face.emotion} ${percent(face.probabilities[face.emotion])}`;
-      box.append(label);
+      box.append(label(face, faces.length));
       return box;
     }),
   );
+  placeLabels();
+  highlightBoxes();
+}
+
+function label(face, count) {
+  const words = document.createElement("span");
+  words.className = "box-label";
+  const what = document.createElement("span");
+  what.className = "box-emotion";
+  what.textContent = `${face.emotion} ${percent(face.probabilities[face.emotion])}`;
+  if (count > 1) {
+    const number = document.createElement("span");
+    number.className = "box-number";
+    number.textContent = face.id;
+    words.append(number, " ");
+  }
+  words.append(what);
+  return words;
+}
+
+// Puts each label where it covers no face and no other label. If some label finds no such place,
+// or with many faces, there are numbers only.
+function placeLabels() {
+  boxes.classList.remove("is-crowded");
+  const few = boxes.children.length <= MOST_LABELS;
+  if (!(few && placeAll() === 0) && boxes.children.length > 1) {
+    boxes.classList.add("is-crowded");
+    placeAll();
+  }
+}
+
+// Returns how many square pixels of faces and labels are covered.
+function placeAll() {
+  for (const box of boxes.children) box.classList.remove("is-open");
+  const faces = faceAreas();
+  boxes.classList.toggle("is-tiny", faces.filter(({ left, right }) => right - left < TINY).length > faces.length / 2);
+  const taken = [];
+  let covered = 0;
+  [...boxes.children].forEach((box, index) => {
+    const { place, cost } = bestPlace(box.firstElementChild, faces[index], [...faces, ...taken]);
+    taken.push(place);
+    covered += cost;
+    box.numberPlace = place;
+    put(box, place);
+  });
+  return covered;
+}
+
+// In a crowd, the whole label of one face is shown; the numbers stay where they are.
+function openLabel(open) {
+  for (const box of boxes.children) {
+    if (box === open || !box.classList.contains("is-open")) continue;
+    box.classList.remove("is-open");
+    put(box, box.numberPlace);
+  }
+  if (!open) return;
+  open.classList.add("is-open");
+  const faces = faceAreas();
+  const own = faces[[...boxes.children].indexOf(open)];
+  put(open, bestPlace(open.firstElementChild, own, faces).place);
+}
+
+function faceAreas() {
+  return [...boxes.children].map(({ offsetLeft: left, offsetTop: top, offsetWidth, offsetHeight }) => ({
+    left,
+    top,
+    right: left + offsetWidth,
+    bottom: top + offsetHeight,
+  }));
+}
+
+function bestPlace({ offsetWidth, offsetHeight }, face, others) {
+  return places(face, offsetWidth, offsetHeight)
+    .map((place) => ({ place, cost: others.reduce((sum, other) => sum + shared(place, other), 0) }))
+    .reduce((best, one) => (one.cost < best.cost ? one : best));
+}
+
+function put(box, { left, top }) {
+  const { style } = box.firstElementChild;
+  style.left = `${left - box.offsetLeft - box.clientLeft}px`;
+  style.top = `${top - box.offsetTop - box.clientTop}px`;
+}
+
+// Where a label may stand: above, below, or at a side of the box, inside of the picture.
+function places(box, width, height) {
+  const [above, below] = [box.top - height - GAP, box.bottom + GAP];
+  const [leftwards, rightwards] = [box.left - width - GAP, box.right + GAP];
+  return [
+    [box.left, above],
+    [box.right - width, above],
+    [box.left, below],
+    [box.right - width, below],
+    [leftwards, box.top],
+    [rightwards, box.top],
+    [leftwards, box.bottom - height],
+    [rightwards, box.bottom - height],
+  ].map(([x, y]) => {
+    const left = Math.max(0, Math.min(boxes.clientWidth - width, x));
+    const top = Math.max(0, Math.min(boxes.clientHeight - height, y));
+    return { left, top, right: left + width, bottom: top + height };
+  });
+}
+
+function shared(a, b) {
+  const width = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+  const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+  return width > 0 && height > 0 ? width * height : 0;
+}
+
+export function highlightBoxes() {
+  const all = [...boxes.children];
+  const byId = (id) => all.find((box) => Number(box.dataset.id) === id);
+  const [selected, pointed] = [byId(expandedFace()), byId(pointedFace())];
+  for (const box of all) {
+    box.classList.toggle("is-selected", all.length > 1 && box === selected);
+    box.classList.toggle("is-pointed", all.length > 1 && box === pointed);
+  }
+  if (boxes.classList.contains("is-crowded")) openLabel(pointed ?? selected);
 }
 
 function share(part, whole) {
   return `${(100 * part) / whole}%`;
 }
+
+// The number of the face at a place of the window: the smallest box around it, else the nearest
+// within reach.
+function faceAt(x, y) {
+  const near = [...boxes.children]
+    .map((box) => {
+      const { left, right, top, bottom, width, height } = box.getBoundingClientRect();
+      const away = Math.hypot(Math.max(left - x, 0, x - right), Math.max(top - y, 0, y - bottom));
+      return { id: Number(box.dataset.id), away, size: width * height };
+    })
+    .filter(({ away }) => away <= REACH)
+    .sort((a, b) => a.away - b.away || a.size - b.size);
+  return near[0]?.id ?? null;
+}
+
+boxes.addEventListener("pointermove", (event) => {
+  const id = faceAt(event.clientX, event.clientY);
+  boxes.classList.toggle("is-over", id !== null);
+  point(id);
+});
+boxes.addEventListener("pointerleave", () => point(null));
+boxes.addEventListener("click", (event) => {
+  const id = faceAt(event.clientX, event.clientY);
+  if (id !== null) select(id, { show: true });
+});
+
+onSelection(highlightBoxes);
+new ResizeObserver(() => {
+  placeLabels();
+  highlightBoxes();
+}).observe(picture);

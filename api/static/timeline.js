@@ -1,103 +1,147 @@
-// The last 30 seconds of the largest face: one strip per emotion, as a recorder would write them.
+// The whole video as a timeline: a row for each person, a ruler to move in the video, and the
+// result to keep.
 
-import { EMOTIONS } from "./reading.js";
+import { paint } from "./emotions.js";
+import { expandedFace, onSelection, point, pointedFace, select } from "./selection.js";
+import { clock, percentOfTime } from "./summary.js";
 
-const SPAN = 30_000; // milliseconds
-const GAP = 1500; // milliseconds without an answer that break a line
-
+const desk = document.getElementById("desk");
 const section = document.getElementById("timeline");
-const names = document.getElementById("strip-names");
-const canvas = document.getElementById("strips");
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const rows = document.getElementById("persons");
+const ruler = document.getElementById("ruler");
+const play = document.getElementById("play");
+const analysed = document.getElementById("analysed");
+const end = document.getElementById("duration");
+const keep = document.getElementById("keep");
+const rowTemplate = document.getElementById("person-template");
 
-export class Timeline {
-  #samples = [];
-  #drawn = 0;
-  #named = [];
+const wide = matchMedia("(min-width: 52rem)"); // as in the style sheet
 
-  constructor() {
-    section.hidden = false;
-    this.#name(EMOTIONS);
-    this.#draw(EMOTIONS, performance.now());
-  }
+const CROP = 56; // pixels of the small pictures
 
-  // `probabilities` by emotion, or null where no face was in view.
-  add(probabilities) {
-    const now = performance.now();
-    this.#samples.push({ now, probabilities });
-    while (now - this.#samples[0].now > SPAN + GAP) this.#samples.shift();
-    const seen = this.#samples.find((sample) => sample.probabilities);
-    const emotions = seen ? Object.keys(seen.probabilities) : EMOTIONS;
-    this.#name(emotions);
-    if (calm.matches && now - this.#drawn < 1000) return;
-    this.#drawn = now;
-    this.#draw(emotions, now);
-  }
+let acts = {}; // what the controls do: seek(seconds), play(), keep(format)
+let duration = 0;
 
-  #name(emotions) {
-    if (String(emotions) === String(this.#named)) return;
-    this.#named = emotions;
-    names.replaceChildren(
-      ...emotions.map((emotion) => {
-        const item = document.createElement("li");
-        item.textContent = emotion;
-        return item;
-      }),
-    );
-  }
-
-  #draw(emotions, now) {
-    const density = devicePixelRatio;
-    const { clientWidth: width, clientHeight: height } = canvas;
-    canvas.width = width * density;
-    canvas.height = height * density;
-    const pen = canvas.getContext("2d");
-    pen.scale(density, density);
-    const style = getComputedStyle(document.documentElement);
-    const step = height / emotions.length;
-    emotions.forEach((emotion, row) => {
-      const base = Math.round((row + 1) * step) - 3.5;
-      pen.strokeStyle = style.getPropertyValue("--line");
-      pen.strokeRect(-1, base, width + 2, 0);
-      pen.strokeStyle = pen.fillStyle = style.getPropertyValue(`--${emotion}`) || style.color;
-      for (const run of this.#runs()) {
-        const points = run.map(({ now: time, probabilities }) => [
-          width * (1 - (now - time) / SPAN),
-          base - probabilities[emotion] * (step - 6),
-        ]);
-        trace(pen, points, base);
-      }
-    });
-  }
-
-  // Stretches of samples without a gap.
-  #runs() {
-    const runs = [];
-    let last = null;
-    for (const sample of this.#samples) {
-      if (sample.probabilities) {
-        if (last?.probabilities && sample.now - last.now < GAP) runs.at(-1).push(sample);
-        else runs.push([sample]);
-      }
-      last = sample;
-    }
-    return runs;
-  }
+// Opens an empty timeline of a video of `seconds`.
+export function showTimeline(seconds, actions) {
+  acts = actions;
+  duration = seconds;
+  rows.replaceChildren();
+  ruler.max = seconds;
+  end.textContent = clock(seconds);
+  keep.hidden = true;
+  showAnalysed(0);
+  showTime(0);
+  showPlaying(false);
+  section.hidden = false;
+  if (wide.matches) desk.scrollIntoView({ block: "start" });
+  else section.scrollIntoView({ block: "nearest" });
 }
 
 export function hideTimeline() {
   section.hidden = true;
 }
 
-function trace(pen, points, base) {
-  pen.beginPath();
-  for (const [x, y] of points) pen.lineTo(x, y);
-  pen.lineWidth = 1.5;
-  pen.lineJoin = "round";
-  pen.stroke();
-  pen.lineTo(points.at(-1)[0], base);
-  pen.lineTo(points[0][0], base);
-  pen.globalAlpha = 0.3;
-  pen.fill();
-  pen.globalAlpha = 1;
+export function showAnalysed(seconds) {
+  analysed.style.width = `${(100 * seconds) / duration}%`;
 }
+
+export function showTime(seconds) {
+  ruler.value = seconds;
+  ruler.setAttribute("aria-valuetext", `${clock(seconds)} of ${clock(duration)}`);
+  section.style.setProperty("--time", seconds / duration);
+}
+
+export function showPlaying(playing) {
+  play.textContent = playing ? "Pause" : "Play";
+}
+
+export function offerResult() {
+  keep.hidden = false;
+}
+
+// Shows the persons as summary.js tells them.
+export function showPersons(persons) {
+  for (const person of persons) {
+    const row = rows.querySelector(`[data-id="${person.id}"]`) ?? rows.appendChild(newRow(person.id));
+    const [[emotion, share]] = Object.entries(person.shares);
+    row.querySelector(".person-most").textContent = `${emotion} ${percentOfTime(share)}`;
+    const state = `${person.stretches.length} ${person.last}`;
+    if (row.dataset.state === state) continue;
+    row.dataset.state = state;
+    row.querySelector(".band").replaceChildren(...person.stretches.map(segment));
+  }
+  highlight();
+}
+
+// Keeps a small picture of a person: the largest seen so far.
+export function showPortrait({ id, square }, frame) {
+  const row = rows.querySelector(`[data-id="${id}"]`) ?? rows.appendChild(newRow(id));
+  if (square.side < 1.2 * Number(row.dataset.side ?? 0)) return;
+  row.dataset.side = square.side;
+  const { x, y, side } = square;
+  const pen = row.querySelector("canvas").getContext("2d");
+  pen.clearRect(0, 0, CROP, CROP);
+  pen.imageSmoothingQuality = "high";
+  pen.drawImage(frame, x - side / 2, y - side / 2, side, side, 0, 0, CROP, CROP);
+}
+
+function newRow(id) {
+  const row = rowTemplate.content.firstElementChild.cloneNode(true);
+  row.dataset.id = id;
+  row.querySelector(".row-number").textContent = id;
+  row.querySelector("canvas").width = row.querySelector("canvas").height = CROP;
+  row.querySelector("button").addEventListener("click", () => {
+    select(id);
+    acts.seek(Number(row.querySelector(".segment").dataset.start));
+  });
+  row.querySelector(".band").addEventListener("click", (event) => {
+    const { left, width } = event.currentTarget.getBoundingClientRect();
+    select(id);
+    acts.seek(Math.max(0, Math.min(1, (event.clientX - left) / width)) * duration);
+  });
+  row.addEventListener("pointerenter", () => point(id));
+  row.addEventListener("pointerleave", () => point(null));
+  return row;
+}
+
+function segment({ emotion, start, end: until }) {
+  const part = document.createElement("span");
+  part.className = "segment";
+  part.dataset.start = start;
+  part.title = `${emotion} ${clock(start)}–${clock(until)}`;
+  paint(part, emotion);
+  part.style.left = `${(100 * start) / duration}%`;
+  part.style.width = `${(100 * (until - start)) / duration}%`;
+  const words = document.createElement("span");
+  words.className = "segment-name";
+  words.textContent = emotion;
+  part.append(words);
+  return part;
+}
+
+// Marks the person whose probabilities are shown, and moves its row into view when it becomes
+// another one. Only the rows move, not the page.
+export function showExpanded() {
+  const before = rows.querySelector(".is-selected");
+  highlight();
+  const row = rows.querySelector(".is-selected");
+  if (!row || row === before) return;
+  const above = row.offsetTop < rows.scrollTop;
+  const below = row.offsetTop + row.offsetHeight > rows.scrollTop + rows.clientHeight;
+  if (above || below) rows.scrollTop = row.offsetTop;
+}
+
+function highlight() {
+  for (const row of rows.children) {
+    row.classList.toggle("is-selected", Number(row.dataset.id) === expandedFace());
+    row.classList.toggle("is-pointed", Number(row.dataset.id) === pointedFace());
+  }
+}
+
+ruler.addEventListener("input", () => acts.seek(Number(ruler.value)));
+play.addEventListener("click", () => acts.play());
+for (const button of keep.querySelectorAll("button")) {
+  button.addEventListener("click", () => acts.keep(button.value));
+}
+onSelection(showExpanded);

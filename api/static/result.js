@@ -1,0 +1,88 @@
+// The result of a video as files to keep: JSON with everything, CSV of persons and of samples.
+
+import { analysedUntil, persons } from "./summary.js";
+import { TIME_CONSTANT } from "./tracking.js";
+
+// `video`: name, duration in seconds, detector, samples and whether all of it was analysed.
+export function toJson({ name, duration, complete, detector, samples }) {
+  const end = analysedUntil(samples, duration, complete);
+  const content = {
+    video: name,
+    duration: round(duration),
+    analysed: round(end),
+    image: samples[0].image,
+    detector,
+    model: samples[0].model,
+    time_constant: TIME_CONSTANT,
+    cuts: samples.filter(({ cut }) => cut).map(({ seconds }) => seconds),
+    persons: persons(samples, end).map((person) => ({
+      person: person.id,
+      first: round(person.first),
+      last: round(person.last),
+      seconds: round(person.seconds),
+      shares: Object.fromEntries(Object.entries(person.shares).map(([key, share]) => [key, round(share, 4)])),
+      changes: person.stretches.map(({ emotion, start, end }) => ({
+        start: round(start),
+        end: round(end),
+        emotion,
+      })),
+    })),
+    samples: samples.map(({ seconds, truncated, faces }) => ({
+      seconds,
+      truncated,
+      faces: faces.map(({ id, box, confidence, emotion, probabilities }) => ({
+        person: id,
+        box,
+        confidence,
+        emotion,
+        probabilities: Object.fromEntries(
+          Object.entries(probabilities).map(([key, probability]) => [key, round(probability, 4)]),
+        ),
+      })),
+    })),
+  };
+  return JSON.stringify(content, null, 1);
+}
+
+// A row for each stretch of one emotion of a person, with the person's share of that emotion.
+export function personsToCsv({ duration, complete, samples }) {
+  const rows = persons(samples, analysedUntil(samples, duration, complete)).flatMap(({ id, seconds, shares, stretches }) =>
+    stretches.map(({ emotion, start, end }) =>
+      [id, round(seconds), emotion, round(start), round(end), round(shares[emotion], 4)],
+    ),
+  );
+  return csv(["person", "seconds_in_view", "emotion", "start", "end", "share_of_emotion"], rows);
+}
+
+// A row for each face of each sample; the names are those of the command line's --csv.
+export function samplesToCsv({ samples }) {
+  const labels = [...new Set(samples.flatMap(({ faces }) => faces.flatMap((face) => Object.keys(face.probabilities))))];
+  const rows = samples.flatMap(({ seconds, faces }) =>
+    faces.map(({ id, box: { x, y, width, height }, confidence, emotion, probabilities }) => [
+      ...[seconds, id, x, y, width, height, confidence, emotion],
+      ...labels.map((label) => round(probabilities[label], 4)),
+    ]),
+  );
+  return csv(["seconds", "person", "x", "y", "width", "height", "confidence", "emotion", ...labels], rows);
+}
+
+export function download(content, type, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([content], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+function csv(head, rows) {
+  return [head, ...rows].map((row) => `${row.map(quoted).join(",")}\r\n`).join("");
+}
+
+function quoted(value) {
+  const text = String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function round(value, digits = 2) {
+  return Number(value.toFixed(digits));
+}

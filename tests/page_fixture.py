@@ -1,0 +1,138 @@
+"""The page in a browser, and rendered pictures and videos to give it."""
+
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from stages.sample_faces import render_face
+
+LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+HAPPY, SURPRISE = LABELS.index("happy"), LABELS.index("surprise")
+PATIENCE = 60
+"""Seconds that anything may take on a busy machine."""
+
+DARK, LIGHT = 60, 200
+"""Grounds of the scenes in which a face stands at the left and at the right."""
+
+
+def scene(*faces, shape=(240, 320), ground=128):
+    """A grey scene, uint8 [H, W]; of each rendered face, (emotion, (x, y), size of its square)."""
+    image = np.full(shape, ground, np.uint8)
+    for emotion, (x, y), size in faces:
+        face = render_face(emotion, np.random.default_rng(0), size=240)
+        face = cv2.resize(face, (size, size), interpolation=cv2.INTER_AREA)
+        image[y : y + size, x : x + size] = face
+    return image
+
+
+LEFT = scene((HAPPY, (10, 40), 140), ground=DARK)
+RIGHT = scene((SURPRISE, (170, 40), 140), ground=LIGHT)
+
+
+def write_video(path, frames):
+    """Write grey frames as VP8 with 10 frames a second."""
+    height, width = frames[0].shape
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"VP80"), 10, (width, height))
+    for frame in frames:
+        video.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR))
+    video.release()
+
+
+class Page:
+    """The page as a visitor meets it."""
+
+    def __init__(self, browser, address):
+        self.browser, self.address = browser, address
+
+    def open(self):
+        self.browser.get(self.address)
+        self.until(lambda: "Asking" not in self.text("#accuracy-note"))
+
+    def find(self, selector):
+        return self.browser.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector):
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def texts(self, selector):
+        """Of every match, what is there for the eye."""
+        script = "return [...document.querySelectorAll(arguments[0])].map(e => e.innerText)"
+        return [text.replace("\xa0", " ") for text in self.browser.execute_script(script, selector)]
+
+    def text(self, selector):
+        return " ".join(self.texts(selector))
+
+    def run(self, script, *arguments):
+        return self.browser.execute_script(script, *arguments)
+
+    def choose(self, path):
+        self.find("#file").send_keys(str(path))
+
+    def until(self, condition):
+        return WebDriverWait(self.browser, PATIENCE, 0.05).until(lambda _: condition())
+
+    def until_says(self, words):
+        self.until(lambda: words in self.text("#status"))
+
+    def until_shows(self, *emotions):
+        self.until(lambda: self.texts(".faces:not(.is-ghost) .row-emotion") == list(emotions))
+
+    def call(self, script, *arguments):
+        """What an asynchronous script returns; it may `await import("/static/….js")`."""
+        answer = self.browser.execute_async_script(
+            "const args = [...arguments], done = args.pop();"
+            f"(async () => {{ {script} }})().then((value) => done({{ value }}),"
+            " (error) => done({ error: String(error) }))",
+            *arguments,
+        )
+        assert "error" not in answer, answer["error"]
+        return answer.get("value")
+
+    def press(self, *keys):
+        webdriver.ActionChains(self.browser).send_keys(*keys).perform()
+
+    def pointer(self, element, *, click=False):
+        """Move the mouse to an element, and press there."""
+        actions = webdriver.ActionChains(self.browser).move_to_element(element)
+        (actions.click() if click else actions).perform()
+
+    @contextmanager
+    def window(self, width, height=800):
+        """A window of another size."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        yield
+        self.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+WATCH = """
+    // At every frame of the screen: is the ground dark, and where is the middle of the box?
+    window.seen = [];
+    const small = document.createElement("canvas");
+    small.width = small.height = 1;
+    const pen = small.getContext("2d", { willReadFrequently: true });
+    const watch = () => {
+        const [box] = document.querySelectorAll(".box");
+        const frame = document.getElementById("frame");
+        if (box) {
+            pen.clearRect(0, 0, 1, 1);
+            if (!frame.hidden) pen.drawImage(frame, frame.width / 2 - 4, 0, 8, 8, 0, 0, 1, 1);
+            const middle = box.offsetLeft + box.offsetWidth / 2;
+            window.seen.push([...pen.getImageData(0, 0, 1, 1).data, middle / frame.clientWidth]);
+        }
+        requestAnimationFrame(watch);
+    };
+    watch();
+"""
+
+
+def dark_and_left(page):
+    """Of each observation: whether the frame is the dark one, whether its box is at the left."""
+    middle = (DARK + LIGHT) / 2
+    return [
+        (level < middle, place < 0.5) for level, _, _, _, place in page.run("return window.seen")
+    ]
