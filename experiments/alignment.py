@@ -3,15 +3,16 @@
     python -m experiments.alignment
     dvc --cd experiments repro alignment
 
-Pastes a random sample of FER-2013's Training faces into larger scenes (experiments/scenes.py), where
-centre, side and angle of each face are known. Two ridge regressions correct the square that is
-cropped: `proposal` from what YuNet detects in the scene, `refinement` from what it detects in the
-crop of that square. Each face counts as well as its mirror image, so that no side is preferred.
+Pastes a random sample of FER-2013's Training faces into larger scenes (experiments/scenes.py). The
+centre, side and angle of each face are known there. Three ridge regressions correct the square that
+is cropped: `proposal` from what YuNet detects in the scene, `small` and `large` from what it
+detects in a crop of that square. Each face counts as well as its mirror image: no side is preferred.
 Faces far off the regression (FER-2013 has pictures that are no faces) are left out of a second fit.
 
-Writes the weights to `experiments/alignment.json` and their errors on faces that were not fitted to
-`experiments/alignment.md`. The recognizer reads a copy, `recognizer/detectors/yunet_alignment.json`;
-a test compares both. The same seed gives the same weights on the same kind of processor.
+Writes the weights to `experiments/alignment.json`, and their errors on faces that were not fitted
+to `experiments/alignment.md`. The recognizer reads a copy of the weights,
+`recognizer/detectors/yunet_alignment.json`; a test compares both. The same seed gives the same
+weights on the same kind of processor.
 """
 
 import argparse
@@ -29,7 +30,16 @@ from sklearn.linear_model import Ridge
 from experiments.scenes import paste
 from recognizer.cropping import SIZE
 from recognizer.detectors.base import Square
-from recognizer.detectors.yunet import YuNetDetector, box_square, corrected, features, relative
+from recognizer.detectors.yunet import (
+    LARGE,
+    SMALL,
+    CropSize,
+    YuNetDetector,
+    box_square,
+    corrected,
+    features,
+    relative,
+)
 from stages.artifacts import Artifacts, written_atomically
 
 RESULT = Path(__file__).with_suffix(".json")
@@ -104,7 +114,7 @@ def proposal_examples(numbers: np.ndarray, images: np.ndarray) -> list[Example]:
 
 
 def refinement_examples(
-    examples: list[Example], faces: dict[int, np.ndarray], weights: np.ndarray
+    examples: list[Example], faces: dict[int, np.ndarray], weights: np.ndarray, size: CropSize
 ) -> list[Example]:
     """What YuNet detects in the crops of the corrected squares."""
     cv2.setNumThreads(1)
@@ -112,7 +122,7 @@ def refinement_examples(
     for one in examples:
         scene, _ = scene_of(one.number, faces[one.number])
         square = corrected(one.square, one.row, weights)
-        refinement = detector.refine(scene, square)
+        refinement = detector.refine(scene, square, size)
         if refinement is not None:
             refined.append(Example(square, refinement.row, one.true, one.number))
     return refined
@@ -151,20 +161,17 @@ def errors(squares: list[Square], true: list[Square]) -> str:
     return f"{place:.1f} px | {side:.1%} | {degrees(angle):.1f}°"
 
 
-def page(count: int, proposals: list[Example], refinements: list[Example], weights: dict) -> str:
+def page(count: int, looks: dict[str, list[Example]], weights: dict[str, np.ndarray]) -> str:
     """The errors that are left, as Markdown."""
 
-    def line(name: str, squares: list[Square], examples: list[Example]) -> str:
-        return f"| {name} | {len(squares)} | {errors(squares, [one.true for one in examples])} |"
-
-    def after(name: str, examples: list[Example]) -> list[Square]:
-        return [corrected(one.square, one.row, weights[name]) for one in examples]
-
-    lines = [
-        line("the box of YuNet", [one.square for one in proposals], proposals),
-        line("the proposal", after("proposal", proposals), proposals),
-        line("the refinement", after("refinement", refinements), refinements),
-    ]
+    lines = []
+    for name, examples in looks.items():
+        true = [one.true for one in examples]
+        squares = [corrected(one.square, one.row, weights[name]) for one in examples]
+        if name == "proposal":
+            boxes = errors([one.square for one in examples], true)
+            lines.append(f"| the box of YuNet | {len(true)} | {boxes} |")
+        lines.append(f"| `{name}` | {len(true)} | {errors(squares, true)} |")
     table = "\n".join(lines)
     return f"""# Alignment of the crops to FER-2013
 
@@ -204,19 +211,21 @@ def main() -> None:
     run = Parallel(n_jobs=cpu_count())
     fitted = round(FITTED * PARTS)
 
-    proposals = run(delayed(proposal_examples)(numbers[k], images[k]) for k in parts)
-    weights = {"proposal": fit([*chain(*proposals[:fitted])])}
-    refinements = run(
-        delayed(refinement_examples)(part, faces, weights["proposal"]) for part in proposals
-    )
-    weights["refinement"] = fit([*chain(*refinements[:fitted])])
+    looks = {"proposal": run(delayed(proposal_examples)(numbers[k], images[k]) for k in parts)}
+    weights = {"proposal": fit([*chain(*looks["proposal"][:fitted])])}
+    for before, size in (("proposal", SMALL), ("small", LARGE)):
+        looks[size.name] = run(
+            delayed(refinement_examples)(part, faces, weights[before], size)
+            for part in looks[before]
+        )
+        weights[size.name] = fit([*chain(*looks[size.name][:fitted])])
 
     with written_atomically(RESULT) as temporary:
         content = {name: rows.tolist() for name, rows in weights.items()}
         temporary.write_text(json.dumps(content, indent=1) + "\n")
     with written_atomically(RESULT.with_suffix(".md")) as temporary:
-        others = ([*chain(*one[fitted:])] for one in (proposals, refinements))
-        temporary.write_text(page(len(numbers), *others, weights))
+        others = {name: [*chain(*parts[fitted:])] for name, parts in looks.items()}
+        temporary.write_text(page(len(numbers), others, weights))
 
 
 if __name__ == "__main__":

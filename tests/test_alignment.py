@@ -2,10 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from tests.yunet_fixture import YUNET, needs_yunet
-
 from benchmarks.framing import (
     Example,
     close_looks,
@@ -17,9 +13,13 @@ from benchmarks.framing import (
     scene_of,
     way,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+from recognizer.framing import cut_out
+from tests.yunet_fixture import YUNET, needs_yunet
+
 from recognizer.detectors.base import Square
 from recognizer.detectors.yunet import MAX_CORRECTION, corrected, features
-from recognizer.framing import cut_out
 from stages.sample_faces import render_face
 
 FACE = render_face(3, np.random.default_rng(0))

@@ -1,15 +1,14 @@
 """The detector `yunet`: YuNet finds the faces, two linear regressions align their crops.
 
 One pass over the image, scaled to 640 pixels, proposes faces. One pass over a small crop of each
-proposal confirms and aligns it. Images in which this finds no face with certainty are searched
-again: larger, and turned by quarters.
+proposal refines it. Only unsure and tilted faces are refined once more, in a large crop. Images in
+which this finds no face with certainty are searched again: larger, and turned by quarters.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import cos, exp, hypot, pi, remainder, sin
+from math import copysign, cos, exp, hypot, pi, radians, remainder, sin
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -26,7 +25,7 @@ SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"
 """Of the model file's bytes, in hexadecimal digits."""
 
 ALIGNMENT = Path(__file__).with_name("yunet_alignment.json")
-"""The weights of the regressions: `proposal` and `refinement` [4, 16]. They are fitted by
+"""The weights of the regressions: `proposal`, `small` and `large` [4, 16]. They are fitted by
 `dvc --cd experiments repro alignment`."""
 
 MIN_EYE_DISTANCE = 0.15
@@ -37,9 +36,29 @@ MAX_CORRECTION = 0.8
 
 
 @dataclass(frozen=True)
-class Refinement:
-    """What YuNet detects in a crop: a face relative to the crop's square."""
+class CropSize:
+    """The crop in which a face is refined."""
 
+    name: str
+    """Of the regression in `ALIGNMENT`."""
+    side: int
+    """In pixels."""
+    margin: float
+    """Side of the crop over the side of the face's square."""
+
+
+SMALL = CropSize("small", 128, 1.6)
+"""A twentieth of the pixels of a 640×480 image. Aligns upright faces as well as a large crop."""
+
+LARGE = CropSize("large", 416, 1.8)
+"""Half the pixels of a 640×480 image. In a large face, the landmarks follow the tilt better."""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What YuNet detects in the crop of a square."""
+
+    size: CropSize
     square: Square
     row: np.ndarray
     """float32 [15]: box, landmarks, confidence; the square's centre is the origin, its side 1."""
@@ -80,25 +99,29 @@ class YuNetDetector:
     """A small image is enlarged at most by this factor."""
 
     MIN_PROPOSAL = 0.3
-    """Least confidence of a proposal."""
+    """Least confidence of a proposal in the first pass."""
 
-    MIN_CONFIDENCE = 0.7
-    """Least confidence of a face, in the first pass or in its refinement."""
+    SECOND_MIN_PROPOSAL = 0.2
+    """Least confidence of a proposal where the first pass finds no face with certainty."""
 
     CERTAIN = 0.8
     """Confidence of a face that needs no further search."""
 
+    MIN_CONFIDENCE = 0.7
+    """Least confidence of a face."""
+
+    SECOND_MIN_CONFIDENCE = 0.6
+    """Least confidence of a face in an image without a certain one."""
+
     MAX_PROPOSALS = 300
     """The most confident ones are refined; a crowd must not take forever."""
 
-    CROP_SIDE = 128
-    """In pixels, of the crop in which a proposal is refined."""
+    TILT = radians(7)
+    """A refined face that is tilted less is upright; a larger tilt is reduced by this.
 
-    CROP_MARGIN = 1.6
-    """Side of that crop over the side of the square."""
-
-    MAX_MOVE = 0.25
-    """A refinement that moves, scales or turns (in radians) the square more is done again."""
+    The estimated tilt has an error of about this size, and most faces are nearly upright. This is
+    the soft threshold of Donoho, De-noising by soft-thresholding (IEEE Transactions on Information
+    Theory 41, 1995)."""
 
     MIN_SIDE = 10
     """In pixels; YuNet was trained on no smaller face."""
@@ -119,11 +142,14 @@ class YuNetDetector:
 
     def detect(self, image: np.ndarray) -> list[Face]:
         """Find the faces in an image, uint8 [H, W, 3], BGR; the largest comes first."""
-        faces = self._confirmed(image, self.propose(image, self.LONG_SIDE))
+        proposals = self.propose(image, self.LONG_SIDE)
+        sure = [one for one in proposals if one[1] >= self.MIN_PROPOSAL]
+        faces = self._confirmed(image, sure, self.MIN_CONFIDENCE)
         if not any(face.confidence >= self.CERTAIN for face in faces):
             turn = self._find_turn(image)
             side = self.LONG_SIDE if turn else self.SECOND_LONG_SIDE
-            faces += self._confirmed(image, self.propose(image, side, turn))
+            proposals += self.propose(image, side, turn)
+            faces = self._confirmed(image, proposals, self.SECOND_MIN_CONFIDENCE)
         return largest_first(_distinct(faces))
 
     def propose(
@@ -167,7 +193,7 @@ class YuNetDetector:
         rows[:, :14] *= max(image.shape[:2]) / max(scaled.shape[:2])
         return rows
 
-    def refine(self, image: np.ndarray, square: Square) -> Refinement | None:
+    def refine(self, image: np.ndarray, square: Square, size: CropSize) -> Refinement | None:
         """Detect the face in the crop of a square; None where there is none.
 
         Parameters
@@ -175,49 +201,59 @@ class YuNetDetector:
         image : uint8 [H, W, 3]
             BGR.
         square : Square
+        size : CropSize
         """
-        side = self.CROP_SIDE / self.CROP_MARGIN
-        shown = replace(square, side=square.side * self.CROP_MARGIN)
-        rows = self._run(crop(image, shown, self.CROP_SIDE))
-        rows[:, [0, 1, *range(4, 14)]] -= self.CROP_SIDE / 2
-        rows[:, :14] /= side
+        shown = replace(square, side=square.side * size.margin)
+        rows = self._run(crop(image, shown, size.side))
+        rows[:, [0, 1, *range(4, 14)]] -= size.side / 2
+        rows[:, :14] /= size.side / size.margin
         centres = rows[:, :2] + rows[:, 2:4] / 2
         central = rows[np.hypot(*centres.T) < 1 / 3]
         if not len(central):
             return None
-        return Refinement(square, central[central[:, 14].argmax()])
+        return Refinement(size, square, central[central[:, 14].argmax()])
 
     def aligned(self, refinement: Refinement) -> Square:
         """The square of a refined face, corrected."""
-        return corrected(refinement.square, refinement.row, self._weights["refinement"])
+        weights = self._weights[refinement.size.name]
+        return corrected(refinement.square, refinement.row, weights)
 
     def _confirmed(
-        self, image: np.ndarray, proposals: Iterable[tuple[Square, float]]
+        self, image: np.ndarray, proposals: list[tuple[Square, float]], least: float
     ) -> list[Face]:
-        faces = (self._confirm(image, *proposal) for proposal in proposals)
+        faces = (self._confirm(image, square, least) for square, _ in proposals)
         return [face for face in faces if face]
 
-    def _confirm(self, image: np.ndarray, square: Square, proposed: float) -> Face | None:
-        """Refine a proposal to a face; None where it is not confirmed."""
-        refinement = self.refine(image, square)
-        if refinement is None or refinement.confidence < self.CERTAIN:
-            turned = (replace(square, angle=square.angle + k * pi / 2) for k in (1, 2, 3))
-            others = [other for one in turned if (other := self.refine(image, one))]
-            refinement = max(
-                filter(None, [refinement, *others]), key=lambda one: one.confidence, default=None
-            )
-        if refinement is None:
-            return None
-        better = self.aligned(refinement)
-        if _moved(refinement.square, better) > self.MAX_MOVE:
-            refinement = self.refine(image, better) or refinement
-            better = self.aligned(refinement)
-        confidence = max(refinement.confidence, proposed)
+    def _confirm(self, image: np.ndarray, square: Square, least: float) -> Face | None:
+        """Refine a proposal to a face; None where its confidence is below `least`."""
+        refinement = self._refine_small(image, square)
+        certain = refinement is not None and refinement.confidence >= self.CERTAIN
+        if refinement:
+            square = self.aligned(refinement)
+        if not certain or abs(square.angle) > self.TILT:
+            refinement = self.refine(image, square, LARGE)
+            if refinement is None or refinement.confidence < least:
+                return None
+            square = self.aligned(refinement)
         box = box_inside(refinement, image.shape[:2])
-        if box is None or confidence < self.MIN_CONFIDENCE:
+        if box is None:
             return None
-        better = replace(better, angle=remainder(better.angle, 2 * pi))
-        return Face(box, confidence, eyes_of(refinement), better)
+        angle = remainder(square.angle, 2 * pi)
+        angle = copysign(max(0.0, abs(angle) - self.TILT), angle)
+        return Face(box, refinement.confidence, eyes_of(refinement), replace(square, angle=angle))
+
+    def _refine_small(self, image: np.ndarray, square: Square) -> Refinement | None:
+        """Refine in a small crop, and where that is not certain, in crops turned by quarters."""
+        best = self.refine(image, square, SMALL)
+        if best is not None and best.confidence >= self.CERTAIN:
+            return best
+        for quarters in (1, 2, 3):
+            turned = replace(square, angle=square.angle + quarters * pi / 2)
+            other = self.refine(image, turned, SMALL)
+            # YuNet also finds turned faces, with less confidence, and takes them for upright.
+            if other and other.confidence >= max(self.CERTAIN, best.confidence if best else 0):
+                best = other
+        return best
 
     def _find_turn(self, image: np.ndarray) -> int:
         """The quarters, clockwise, by which a turned photo has to be turned; 0 if it is upright."""
@@ -252,7 +288,7 @@ class YuNetDetector:
                 self._model,
                 np.empty(0, np.uint8),
                 (64, 64),
-                self.MIN_PROPOSAL,
+                self.SECOND_MIN_PROPOSAL,
                 self.MAX_OVERLAP,
             )
         try:
@@ -363,15 +399,6 @@ def eyes_of(refinement: Refinement) -> tuple[Point, Point] | None:
         return None
     left, right = sorted(in_image(*eye, square) for eye in (left, right))
     return (round(left[0], 1), round(left[1], 1)), (round(right[0], 1), round(right[1], 1))
-
-
-def _moved(one: Square, other: Square) -> float:
-    """The largest of the move over the side, the relative growth, and the turn in radians."""
-    return max(
-        hypot(other.x - one.x, other.y - one.y) / one.side,
-        abs(other.side / one.side - 1),
-        abs(other.angle - one.angle),
-    )
 
 
 def _distinct(faces: list[Face]) -> list[Face]:
