@@ -107,6 +107,12 @@ class YuNetDetector:
     CERTAIN = 0.8
     """Confidence of a face that needs no further search."""
 
+    CERTAINLY_UPRIGHT = 0.9
+    """Confidence of a face that is not turned by a quarter or more.
+
+    YuNet also finds turned faces, and takes them for upright: an upside-down face at 0.8 … 0.9.
+    """
+
     MIN_CONFIDENCE = 0.7
     """Least confidence of a face."""
 
@@ -145,8 +151,9 @@ class YuNetDetector:
         proposals = self.propose(image, self.LONG_SIDE)
         sure = [one for one in proposals if one[1] >= self.MIN_PROPOSAL]
         faces = self._confirmed(image, sure, self.MIN_CONFIDENCE)
-        if not any(face.confidence >= self.CERTAIN for face in faces):
-            turn = self._find_turn(image)
+        certain = [face for face in faces if face.confidence >= self.CERTAIN]
+        turn = _quarters(certain) if certain else self._find_turn(image)
+        if turn or not certain:
             side = self.LONG_SIDE if turn else self.SECOND_LONG_SIDE
             proposals += self.propose(image, side, turn)
             faces = self._confirmed(image, proposals, self.SECOND_MIN_CONFIDENCE)
@@ -243,14 +250,13 @@ class YuNetDetector:
         return Face(box, refinement.confidence, eyes_of(refinement), replace(square, angle=angle))
 
     def _refine_small(self, image: np.ndarray, square: Square) -> Refinement | None:
-        """Refine in a small crop, and where that is not certain, in crops turned by quarters."""
+        """Refine in a small crop, and where that may be turned, in crops turned by quarters."""
         best = self.refine(image, square, SMALL)
-        if best is not None and best.confidence >= self.CERTAIN:
+        if best is not None and best.confidence >= self.CERTAINLY_UPRIGHT:
             return best
         for quarters in (1, 2, 3):
             turned = replace(square, angle=square.angle + quarters * pi / 2)
             other = self.refine(image, turned, SMALL)
-            # YuNet also finds turned faces, with less confidence, and takes them for upright.
             if other and other.confidence >= max(self.CERTAIN, best.confidence if best else 0):
                 best = other
         return best
@@ -399,6 +405,12 @@ def eyes_of(refinement: Refinement) -> tuple[Point, Point] | None:
         return None
     left, right = sorted(in_image(*eye, square) for eye in (left, right))
     return (round(left[0], 1), round(left[1], 1)), (round(right[0], 1), round(right[1], 1))
+
+
+def _quarters(faces: list[Face]) -> int:
+    """The quarters, clockwise, by which an image has to be turned for its most certain face."""
+    best = max(faces, key=lambda face: face.confidence)
+    return round(-best.square.angle / (pi / 2)) % 4
 
 
 def _distinct(faces: list[Face]) -> list[Face]:
