@@ -140,8 +140,11 @@ class YuNetDetector:
 
     def __init__(self, path: Path = MODEL):
         self._model = np.frombuffer(_read_checked(path), np.uint8)
-        # OpenCV's detector keeps the image that it works on: each call borrows one for itself.
-        self._idle: SimpleQueue[cv2.FaceDetectorYN] = SimpleQueue()
+        # OpenCV's network keeps the image that it works on: each call borrows one for itself.
+        # Each kind of input has its own ones, because a change of the size sets a network up anew.
+        self._idle: dict[CropSize | None, SimpleQueue[cv2.FaceDetectorYN]] = {
+            size: SimpleQueue() for size in (None, SMALL, LARGE)
+        }
         self._weights = {
             name: np.array(rows) for name, rows in json.loads(ALIGNMENT.read_text()).items()
         }
@@ -211,7 +214,7 @@ class YuNetDetector:
         size : CropSize
         """
         shown = replace(square, side=square.side * size.margin)
-        rows = self._run(crop(image, shown, size.side))
+        rows = self._run(crop(image, shown, size.side), size)
         rows[:, [0, 1, *range(4, 14)]] -= size.side / 2
         rows[:, :14] /= size.side / size.margin
         centres = rows[:, :2] + rows[:, 2:4] / 2
@@ -272,8 +275,8 @@ class YuNetDetector:
         best = int(np.argmax(confidences))
         return best if confidences[best] >= self.CERTAIN else 0
 
-    def _run(self, image: np.ndarray) -> np.ndarray:
-        """Run YuNet.
+    def _run(self, image: np.ndarray, size: CropSize | None = None) -> np.ndarray:
+        """Run YuNet on a crop of this size, or on a whole image.
 
         Returns
         -------
@@ -287,7 +290,7 @@ class YuNetDetector:
         if below or beside:
             image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE)
         try:
-            network = self._idle.get_nowait()
+            network = self._idle[size].get_nowait()
         except Empty:
             network = cv2.FaceDetectorYN.create(
                 "onnx",
@@ -301,7 +304,7 @@ class YuNetDetector:
             network.setInputSize(image.shape[1::-1])
             _, rows = network.detect(image)
         finally:
-            self._idle.put(network)
+            self._idle[size].put(network)
         if rows is None:
             return np.empty((0, 15), np.float32)
         return rows[(rows[:, 2:4] >= self.MIN_SIDE).all(axis=1)]
@@ -318,6 +321,8 @@ def _scaled(image: np.ndarray, scale: float) -> np.ndarray:
         even = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
         half = even.shape[1] // 2, even.shape[0] // 2
         image = cv2.resize(even, half, interpolation=cv2.INTER_AREA)
+    if image.shape[1::-1] == size:
+        return image
     return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
 
 
