@@ -6,8 +6,8 @@
 Pastes a random sample of FER-2013's Training faces into larger scenes (experiments/scenes.py). The
 centre, side and angle of each face are known there. Three ridge regressions correct the square that
 is cropped: `proposal` from what YuNet detects in the scene, `small` and `large` from what it
-detects in a crop of that square. Each face counts as well as its mirror image: no side is preferred.
-Faces far off the regression (FER-2013 has pictures that are no faces) are left out of a second fit.
+detects in a crop of that square. Each face counts, and its mirror image. Faces far off the
+regression (FER-2013 has pictures that are no faces) are left out of a second fit.
 
 Writes the weights to `experiments/alignment.json`, and their errors on faces that were not fitted
 to `experiments/alignment.md`. The recognizer reads a copy of the weights,
@@ -202,7 +202,7 @@ def sample(count: int) -> tuple[np.ndarray, np.ndarray]:
 def main() -> None:
     """Fit on all cores and write weights and page."""
     parser = argparse.ArgumentParser(description="Fit the alignment of the detector yunet.")
-    parser.add_argument("--faces", type=int, default=5000, help="of Training (default: 5000)")
+    parser.add_argument("--faces", type=int, default=3000, help="of Training (default: 3000)")
     arguments = parser.parse_args()
 
     numbers, images = sample(arguments.faces)

@@ -1,23 +1,32 @@
 """The detection benchmark: its scenes, and what it counts as found, false and right."""
 
+import csv
+
+import cv2
 import numpy as np
 import pytest
-from tests.yunet_fixture import YUNET, needs_yunet
 
 from benchmarks.detection import (
     CONDITIONS,
-    GOAL,
     KNOWN,
+    MAIN_CONDITIONS,
     WAYS,
+    Change,
+    Cost,
     Outcome,
+    Photos,
     hit,
-    look,
+    matched,
+    measure,
+    measure_cost,
+    measure_photos,
     page,
     summarize,
+    try_setting,
 )
-from benchmarks.scenes import HEIGHT, WIDTH, paste
+from experiments.scenes import HEIGHT, WIDTH, paste
+from recognizer.cropping import crop
 from recognizer.detectors.base import Box, Face, Square
-from recognizer.framing import cut_out
 from stages.sample_faces import render_face
 from tests.model_fixture import write_tiny_model
 
@@ -26,11 +35,11 @@ FACE = render_face(3, np.random.default_rng(0))
 
 @pytest.mark.parametrize("degrees", [0, 20, -20])
 @pytest.mark.parametrize("size", [48, 96, 192])
-def test_the_face_stands_in_the_scene_where_it_is_said_to(size, degrees):
+def test_the_face_is_where_the_scene_says(size, degrees):
     scene, (x, y) = paste(FACE, size, degrees, "even", np.random.default_rng(1))
-    assert scene.shape == (HEIGHT, WIDTH) and scene.dtype == np.uint8
-    square = Square(x, y, size, -np.radians(degrees))
-    assert np.abs(cut_out(scene, square).astype(int) - FACE).mean() < 4
+    assert scene.shape == (HEIGHT, WIDTH, 3) and scene.dtype == np.uint8
+    face = crop(scene, Square(x, y, size, -np.radians(degrees)))[..., 0]
+    assert np.abs(face.astype(int) - FACE).mean() < 4
 
 
 def test_lightings_differ_and_scenes_repeat():
@@ -42,37 +51,66 @@ def test_lightings_differ_and_scenes_repeat():
     np.testing.assert_array_equal(scene("side"), scene("side"))
 
 
-def test_the_most_confident_box_on_the_face_is_the_hit():
-    faces = [
-        Face(Box(60, 60, 80, 80), 0.7),
-        Face(Box(55, 55, 90, 90), 0.9),
-        Face(Box(140, 60, 80, 80), 1.0),
-    ]
-    assert hit(faces, (100, 100), 96) == (faces[1], 2)
-    assert hit(faces, (300, 300), 96) == (None, 3)
-    assert hit([], (300, 300), 96) == (None, 0)
+def test_the_most_confident_box_near_the_centre_is_the_face():
+    near, sure = Face(Box(95, 95, 20, 20), 0.5), Face(Box(90, 90, 24, 24), 0.9)
+    far = Face(Box(200, 200, 20, 20), 0.99)
+    assert hit([near, far, sure], (100, 100), 48) == (sure, 2)
+    assert hit([far], (100, 100), 48) == (None, 1)
+    assert hit([], (100, 100), 48) == (None, 0)
 
 
-def test_a_face_that_is_not_found_counts_as_wrong_among_all_faces():
-    found = Outcome(found=True, false=1, eyes=True, right=True)
-    missed = Outcome(found=False, false=0, eyes=False, right=False)
-    outcomes = [[[face] * len(WAYS)] * len(CONDITIONS) for face in (found, found, missed, missed)]
-    row = summarize(outcomes, CONDITIONS, np.array([True, False, True, False]))[0]
-    assert (row.faces, row.recall, row.false_per_scene, row.with_eyes) == (4, 0.5, 0.5, 1)
-    assert (row.accuracy_raw, row.accuracy) == (0.5, 0.5)
-    assert (row.accuracy_raw_of_found, row.accuracy_of_found) == (0.5, 1)
+def test_a_missed_face_counts_as_wrong():
+    found = Outcome(found=True, false=0, eyes=True, right=True)
+    missed = Outcome(found=False, false=2, eyes=False, right=False)
+    raw = np.array([True, True])
+    conditions = MAIN_CONDITIONS[:1]
+    rows = summarize([[[found] * len(WAYS)], [[missed] * len(WAYS)]], conditions, raw)
+    for row, way in zip(rows, WAYS, strict=True):
+        assert (row.detector, row.align) == way and row.condition == conditions[0]
+        assert (row.recall, row.false_per_scene, row.with_eyes) == (0.5, 1.0, 1.0)
+        assert (row.accuracy_raw, row.accuracy) == (1.0, 0.5)
+        assert (row.accuracy_raw_of_found, row.accuracy_of_found) == (1.0, 1.0)
+        assert row.lost_error == pytest.approx(0.5 / 2**0.5, abs=1e-4)
 
 
-@needs_yunet
-def test_the_whole_way_from_faces_to_the_page(tmp_path):
+def test_a_box_finds_one_face_at_most():
+    true = [Box(0, 0, 100, 100), Box(300, 0, 100, 100)]
+    assert matched([Box(10, 0, 100, 100), Box(0, 10, 100, 100)], true) == 1
+    assert matched([Box(10, 0, 100, 100), Box(310, 0, 100, 100)], true) == 2
+    assert matched([Box(60, 0, 100, 100)], true) == 0
+
+
+def test_photos_are_compared_with_their_boxes(tmp_path):
+    portrait = cv2.imread("docs/astronaut.jpg")
+    cv2.imwrite(str(tmp_path / "a.jpg"), portrait)
+    cv2.imwrite(str(tmp_path / "b.jpg"), np.full((200, 300, 3), 120, np.uint8))
+    with (tmp_path / "faces.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerows([("photo", "x", "y", "width", "height"), ("a.jpg", 180, 62, 91, 115)])
+        rows.writerow(("b.jpg", 0, 0, 50, 50))
+    assert measure_photos(tmp_path) == Photos(photos=2, faces=2, found=1, false=0)
+
+
+def test_the_cost_is_that_of_a_picture_with_one_face():
+    cost = measure_cost(640, 480, 2)
+    assert cost.picture.startswith("640×480") and cost.ratio == cost.whole / cost.plain > 0
+
+
+def test_from_scenes_to_the_page(tmp_path):
     model = write_tiny_model(tmp_path / "model.onnx")
-    rows = []
-    for conditions in ((GOAL,), tuple(one for one in CONDITIONS if one != GOAL)):
-        outcomes = look(np.arange(1), FACE[None], np.array([3]), conditions, model, YUNET)
-        rows += summarize(outcomes, conditions, np.array([True]))
+    images = np.stack([render_face(k, np.random.default_rng(k)) for k in range(2)])
+    numbers, labels = np.arange(2), np.arange(2)
+    outcomes = measure(numbers, images, labels, CONDITIONS, model)
+    rows = summarize(outcomes, CONDITIONS, np.array([True, False]))
     assert len(rows) == len(CONDITIONS) * len(WAYS)
-    assert any(row.recall for row in rows if row.detector == "yunet")
-    assert all(row.recall == 1 for row in rows if row.detector == KNOWN)
-    text = page(rows, [], [], "0123456789abcdef")
-    assert "`0123456789ab`" in text
-    assert text.count("| 96 px, 20°, even |") == 4
+    known = [row for row in rows if row.detector == KNOWN]
+    assert all(row.recall == 1 for row in known)
+    assert sum(row.recall for row in rows if row.detector != KNOWN) > 0
+
+    change = try_setting({"LONG_SIDE": 480}, numbers, images)
+    assert isinstance(change, Change) and change.change == "LONG_SIDE 480"
+    text = page(rows, Photos(3, 5, 4, 1), [Cost("640×480", 3.0, 2.0)], [change], "0123456789abcdef")
+    assert "| 640×480 | 3.0 | 2.0 | 1.50 |" in text
+    assert "`0123456789ab`" in text and "4 of 5" in text
+    assert text.count("| 96 px, 0°, even |") == 2 and "| LONG_SIDE 480 |" in text
+    assert "Real photos" not in page(rows, None, [], [], "0123456789abcdef")
