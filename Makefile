@@ -12,7 +12,7 @@ repro: .venv/pipeline  ## Build every dataset listed in params.yaml, from raw da
 	@python -m stages.report
 
 test: .venv/development  ## Run the whole test suite
-	pytest
+	pytest -n 2
 
 serve: .venv/serving  ## Serve the FER-2013 model on http://127.0.0.1:8000
 	python -m api

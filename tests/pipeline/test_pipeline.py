@@ -12,8 +12,6 @@ import yaml
 
 from tests.pipeline.conftest import ROOT, ran
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 
 def test_the_sample_is_learned(built):
     evaluation = json.loads((built.folder / "metrics/sample/evaluation.json").read_text())

@@ -17,8 +17,6 @@ import yaml
 
 from stages.report import with_fresh_tables
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 
 def blocks(text: str) -> list[tuple[str, str]]:
     """Language and text of each fenced block, in order."""
