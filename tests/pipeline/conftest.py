@@ -108,21 +108,6 @@ def built(tmp_path_factory) -> Repository:
     return repository
 
 
-@pytest.fixture(scope="session")
-def shorter(built) -> str:
-    """Log of `dvc repro` after `epochs: 1` for the sample, committed on a branch `shorter`."""
-    path = built.folder / "params.yaml"
-    built.run("git switch -q -c shorter")
-    text, count = re.subn(
-        r"(^sample:.*?^    epochs: )\d+", r"\g<1>1", path.read_text(), flags=re.M | re.S
-    )
-    assert count == 1
-    path.write_text(text)
-    log = built.run("dvc repro")
-    built.run("git commit -qam shorter && git switch -q main && dvc checkout -q")
-    return log
-
-
 def ran(log: str) -> set[str]:
     """Names of the stages that a `dvc repro` ran."""
     return set(re.findall(r"Running stage '(\w+)@", log))

@@ -24,20 +24,16 @@ def test_a_second_repro_runs_nothing(built):
     assert ran(built.run("dvc repro")) == set()
 
 
-def test_a_changed_parameter_reruns_what_depends_on_it_and_shows_in_the_diff(built, shorter):
-    assert ran(shorter) == {"train", "export", "evaluate"}
-    rows = json.loads(built.run("dvc metrics diff --json main shorter"))
-    private = rows["metrics/sample/evaluation.json"]["PrivateTest.accuracy"]
-    assert private["old"] >= 0.90 > private["new"]
-    epochs = yaml.safe_load((built.folder / "params.yaml").read_text())["sample"]["train"]["epochs"]
-    fewer = {"old": epochs, "new": 1, "diff": 1 - epochs}
-    assert rows["metrics/sample/training.json"]["epochs"] == fewer
-    changed = json.loads(built.run("dvc params diff --json main shorter"))
-    assert changed["params.yaml"]["sample.train.epochs"] == fewer
-
-
-def test_back_on_the_branch_its_files_come_from_the_cache(built, shorter):
-    assert ran(built.run("dvc repro")) == set()
+def test_a_changed_parameter_reruns_what_depends_on_it(built):
+    path = built.folder / "params.yaml"
+    text = path.read_text()
+    changed, count = re.subn(r"(^sample:.*?^    epochs: )\d+", r"\g<1>1", text, flags=re.M | re.S)
+    assert count == 1
+    path.write_text(changed)
+    try:
+        assert ran(built.run("dvc repro --dry")) == {"train", "export", "evaluate"}
+    finally:
+        path.write_text(text)
 
 
 def test_committed_results_belong_to_committed_code_and_parameters(committed):

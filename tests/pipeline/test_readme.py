@@ -11,11 +11,13 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 import yaml
 
 from stages.report import with_fresh_tables
+from tests.pipeline.conftest import ran
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
@@ -24,33 +26,39 @@ def blocks(text: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def newcomer(built, shorter, tmp_path):
-    """A copy of what is built, in which both datasets train for one epoch.
-
-    fer2013 has the rows of the sample and a tiny network.
-    """
+def newcomer(built, tmp_path):
+    """A copy of what is built, in which fer2013 has few rows and a tiny network for one epoch."""
     folder = tmp_path / "copy"
     shutil.copytree(built.folder, folder, symlinks=True)
     repository = dataclasses.replace(built, folder=folder, home=tmp_path / "home")
     repository.home.mkdir()
-    repository.run("git merge -q --ff-only shorter && dvc checkout -q")
-    shutil.copy2(folder / "data/sample/raw.csv", repository.home / "fer2013.csv")
+    rows = {"Training": 280, "PublicTest": 140, "PrivateTest": 140}
+    (repository.home / "fer2013.csv").write_text(first_rows(folder / "data/sample/raw.csv", rows))
 
     parameters = (folder / "params.yaml").read_text()
     head, _, _ = parameters.partition("\nfer2013:")
     document = yaml.safe_load(parameters)
     small = document["fer2013"]
-    small["fetch"]["rows"] = document["sample"]["fetch"]["rows"]
+    small["fetch"]["rows"] = rows
     small["validate"] |= {"min_split_rows": 100, "max_class_share": 0.5, "min_class_share": 0.0}
     small["train"] |= {"epochs": 1, "distillation": None}
     small["teach"] = []
     small["train"]["network"]["widths"] = [4, 8]
     small["export"] |= {"calibration": 64, "recall_floor": 0, "committee": []}
-    small["evaluate"] |= {"bootstrap": 20}
+    small["evaluate"] |= {"bootstrap": 100}
     block = yaml.safe_dump({"fer2013": small}, sort_keys=False)
     (folder / "params.yaml").write_text(f"{head}\n{block}")
     repository.run("git commit -qam 'a small fer2013'")
     return repository
+
+
+def first_rows(path: Path, counts: dict[str, int]) -> str:
+    """The head of a CSV file as FER-2013, and the first rows of each `Usage`."""
+    head, *lines = path.read_text().splitlines()
+    kept = [head]
+    for usage, count in counts.items():
+        kept += [line for line in lines if line.endswith(f",{usage}")][:count]
+    return "\n".join([*kept, ""])
 
 
 @pytest.fixture
@@ -106,8 +114,18 @@ def test_every_command_of_the_readme(newcomer, serving, free_port, monkeypatch):
             if "git restore params.yaml" in text:
                 # The next blocks show answers of the committed model, not of the tiny one.
                 newcomer.run("git restore .")
+            if "strategy: none" in text:
+                assert ran(printed).isdisjoint({"fetch", "validate"})
+                assert ran(printed) >= {"balance", "train", "export", "evaluate"}
     log = newcomer.run("git log --format=%s unbalanced")
     assert log.startswith("Train the sample without balancing")
+    metrics = json.loads(newcomer.run("dvc metrics diff --json main unbalanced"))
+    assert metrics["metrics/sample/balance.json"]["added"]["new"] == 0
+    assert metrics["metrics/sample/evaluation.json"]["PrivateTest.log_loss"]["diff"] != 0
+    parameters = json.loads(newcomer.run("dvc params diff --json main unbalanced"))
+    assert parameters["params.yaml"] == {
+        "sample.balance.strategy": {"old": "augment", "new": "none"}
+    }
 
 
 def assert_same_answer(answer, printed) -> None:
