@@ -14,11 +14,10 @@ repro: .venv/pipeline  ## Build every dataset listed in params.yaml, from raw da
 test: .venv/development  ## Run the whole test suite
 	pytest -n 2
 
-# onnxruntime reads no such variable: it computes as this processor does.
+# They limit TensorFlow, NumPy and SciPy; onnxruntime and OpenCV compute as this processor does.
 test-avx2: .venv/development  ## Run the tests of training as on a processor without AVX-512
 	ONEDNN_MAX_CPU_ISA=AVX2 NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" \
-		OPENBLAS_CORETYPE=Haswell OPENCV_CPU_DISABLE=AVX512-SKX \
-		pytest -n 2 tests/pipeline/test_pipeline.py tests/stages
+		OPENBLAS_CORETYPE=Haswell pytest -n 2 tests/pipeline/test_pipeline.py tests/stages
 
 serve: .venv/serving  ## Serve the FER-2013 model on http://127.0.0.1:8000
 	python -m api
