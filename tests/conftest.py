@@ -1,7 +1,13 @@
 """Settings of all tests, and which of them share a process under pytest-xdist."""
 
+import os
+
 import pytest
 from hypothesis import settings
+
+# Tiny networks gain nothing from more threads, and each idle thread costs CPU time.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 # The duration of an example depends on what else the machine does.
 settings.register_profile("untimed", deadline=None)

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 INHERITED = (
     *("LANG", "TMPDIR", "PYTEST_ADDOPTS", "LD_"),
-    *("ONEDNN_", "NPY_", "OPENBLAS_", "OPENCV_", "XLA_", "TF_"),
+    *("ONEDNN_", "NPY_", "OPENBLAS_", "OPENCV_", "XLA_", "TF_ENABLE_"),
 )
 """Beginnings of the variables that commands inherit; the last ones limit the instruction set."""
 ROOMS = ("development", "pipeline", "serving")
