@@ -19,10 +19,10 @@ def test_a_48_pixel_face_is_copied_byte_for_byte(channels):
     np.testing.assert_array_equal(crop(image, box_square(face.box, WholeImage.square_ratio)), image)
 
 
-@pytest.mark.parametrize("factor", [2, 3, 4, 6])
+@pytest.mark.parametrize("factor", [2, 4, 8])
 def test_a_larger_square_is_averaged(factor):
     small = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
-    image = np.zeros((400, 400), np.uint8)
+    image = np.zeros((500, 500), np.uint8)
     side = 48 * factor
     image[50 : 50 + side, 80 : 80 + side] = small.repeat(factor, axis=0).repeat(factor, axis=1)
     np.testing.assert_array_equal(crop(image, box_square(Box(80, 50, side, side))), small)
