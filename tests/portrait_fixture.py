@@ -7,7 +7,7 @@ from stages.sample_faces import render_face
 
 
 def portrait(place=(200, 120), size=240, shape=(480, 640), seed=0) -> np.ndarray:
-    """A scene, uint8 [H, W, 3], BGR, with a neutral face in the square of `size` at `place` (x, y)."""
+    """A BGR scene, uint8 [H, W, 3]; a neutral face fills the square of `size` at `place` (x, y)."""
     scene = np.full(shape, 128, np.uint8)
     face = render_face(6, np.random.default_rng(seed), size=240)
     x, y = place

@@ -1,25 +1,24 @@
-"""The fit of yunet's framing: what it learns from, and that it finds the way it was given."""
+"""The fit of the alignment: its examples, and that it finds a known correction."""
 
 import numpy as np
 import pytest
-from benchmarks.framing import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments.alignment import (
     Example,
-    close_looks,
-    first_looks,
+    difference,
     fit,
     mirrored,
     page,
+    proposal_examples,
+    refinement_examples,
     row_on,
     scene_of,
-    way,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from recognizer.framing import cut_out
-from tests.yunet_fixture import YUNET, needs_yunet
-
+from recognizer.cropping import crop
 from recognizer.detectors.base import Square
-from recognizer.detectors.yunet import MAX_CORRECTION, corrected, features
+from recognizer.detectors.yunet import LARGE, MAX_CORRECTION, SMALL, corrected, features
 from stages.sample_faces import render_face
 
 FACE = render_face(3, np.random.default_rng(0))
@@ -39,9 +38,9 @@ def constant(change):
 @given(
     st.builds(Square, places, places, st.floats(5, 500), st.floats(-3, 3)), st.tuples(*[small] * 4)
 )
-def test_the_way_to_a_square_leads_there(square, change):
+def test_the_difference_corrects_a_square(square, change):
     true = corrected(square, ROW, constant(change))
-    np.testing.assert_allclose(way(square, true), change, atol=1e-6)
+    np.testing.assert_allclose(difference(square, true), change, atol=1e-6)
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -51,7 +50,7 @@ def test_the_face_of_a_scene_fills_its_square(number):
     np.testing.assert_array_equal(scene, again)
     assert abs(true.angle) <= np.radians(35) and 40 <= true.side <= 250
     # Less than 1 where the light comes from one side.
-    assert np.corrcoef(cut_out(scene, true).ravel(), FACE.ravel())[0, 1] > 0.8
+    assert np.corrcoef(crop(scene, true)[..., 0].ravel(), FACE.ravel())[0, 1] > 0.8
 
 
 def test_mirrored_features_are_those_of_the_mirrored_face():
@@ -72,8 +71,8 @@ def test_the_most_confident_row_on_the_face_counts():
     assert row_on(rows, Square(200, 200, 30)) is None
 
 
-def test_a_linear_way_is_fitted_in_spite_of_faces_that_are_none():
-    """The weights are such that mirrored faces go the mirrored way."""
+def test_a_linear_correction_is_fitted_in_spite_of_pictures_without_a_face():
+    """The weights are such that mirrored faces get the mirrored correction."""
     rng = np.random.default_rng(0)
     weights = rng.normal(0, 0.1, (4, 16))
     odd = (mirrored(np.ones((1, 16)))[0] < 0).astype(bool)
@@ -87,20 +86,27 @@ def test_a_linear_way_is_fitted_in_spite_of_faces_that_are_none():
         true = corrected(square, row, weights)
         if k % 20 == 0:
             true = Square(130, 70, 90, 1.0)
-        examples.append(Example(k, FACE, square, row, true))
+        examples.append(Example(square, row, true, k))
     fitted = fit(examples)
-    errors = [way(corrected(square, one.row, fitted), one.true) for one in examples]
+    errors = [difference(corrected(square, one.row, fitted), one.true) for one in examples]
     assert np.median(np.abs(errors)) < 0.002
     np.testing.assert_allclose(fitted, fit(examples))
 
 
-@needs_yunet
-def test_the_whole_way_from_faces_to_the_page():
+def test_the_examples_make_the_page():
     images = np.stack([render_face(k, np.random.default_rng(k)) for k in range(4)])
-    first = first_looks(np.arange(4), images, YUNET)
-    assert first
+    proposed = proposal_examples(np.arange(4), images)
+    assert proposed
     weights = np.zeros((4, 16))
-    close = close_looks(first, weights, YUNET)
-    assert close and all(one.square in [other.square for other in first] for one in close)
-    text = page(4, [first, close, close], {"first": weights, "close": weights})
-    assert f"| the box | {len(first)} |" in text and f"| close look 2 | {len(close)} |" in text
+    faces = dict(enumerate(images))
+    looks = {"proposal": proposed}
+    for size in (SMALL, LARGE):
+        looks[size.name] = refinement_examples(proposed, faces, weights, size)
+        assert looks[size.name]
+        # Weights of zero leave every square as it is.
+        squares = {one.number: one.square for one in proposed}
+        assert all(one.square == squares[one.number] for one in looks[size.name])
+    text = page(4, looks, dict.fromkeys(looks, weights))
+    assert f"| the box of YuNet | {len(proposed)} |" in text
+    for name, examples in looks.items():
+        assert f"| `{name}` | {len(examples)} |" in text

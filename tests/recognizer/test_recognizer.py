@@ -1,4 +1,4 @@
-"""Detect, crop and classify in a row; on the command line, too."""
+"""Detect, crop and classify in a row."""
 
 from dataclasses import astuple
 from pathlib import Path
@@ -6,57 +6,79 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from recognizer.haar import HaarDetector
 
-from recognizer.faces import Box, Face, Square, WholeImage, box_square, crop, cut_out, eye_square
-from recognizer.recognizer import ENHANCEMENTS, Recognizer
+from recognizer.classifier import Classifier
+from recognizer.faces import Box, Face, Square, WholeImage, box_square, build_detector, crop
+from recognizer.image import Image, decode
+from recognizer.recognizer import Recognizer
 from tests.model_fixture import LABELS
 from tests.portrait_fixture import portrait
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_48_pixel_face_reaches_the_model_unchanged(classifier):
-    image = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
-    (face,) = Recognizer(classifier, WholeImage()).recognize(image)
-    expected = classifier.predict(image[None])[0]
+class Recording(Classifier):
+    """A classifier that keeps the crops it gets."""
+
+    def predict(self, faces):
+        self.faces = faces
+        return super().predict(faces)
+
+
+@pytest.fixture(scope="module")
+def yunet():
+    return build_detector("yunet")
+
+
+def predicted(classifier, image, square):
+    """The probabilities of one square, given in the image's `pixels`."""
+    grey = cv2.cvtColor(crop(image.pixels, square), cv2.COLOR_BGR2GRAY)
+    return classifier.predict(grey[None])[0]
+
+
+def assert_probabilities(face, expected):
     np.testing.assert_allclose(list(face.probabilities.values()), expected, atol=1e-6)
-    assert list(face.probabilities) == list(LABELS)
-    assert face.emotion == LABELS[expected.argmax()]
 
 
-def test_each_face_is_classified_from_its_own_crop(classifier):
-    scene = np.hstack([portrait(seed=0), portrait(size=160, seed=1)])
-    detector = HaarDetector()
-    faces = Recognizer(classifier, detector, align=False).recognize(scene)
-    assert len(faces) >= 2
+def test_a_48_pixel_face_reaches_the_model_byte_for_byte(model_path):
+    grey = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    classifier = Recording(model_path)
+    png = decode(cv2.imencode(".png", grey)[1].tobytes())
+    for image in (png, Image.of(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))):
+        (face,) = Recognizer(classifier, WholeImage()).recognize(image)
+        np.testing.assert_array_equal(classifier.faces, grey[None])
+        expected = classifier.predict(grey[None])[0]
+        assert_probabilities(face, expected)
+        assert list(face.probabilities) == list(LABELS)
+        assert face.emotion == LABELS[expected.argmax()]
+
+
+def test_each_face_is_classified_from_its_own_crop(classifier, yunet):
+    scene = Image.of(np.hstack([portrait(seed=0), portrait(size=160, seed=1)]))
+    faces = Recognizer(classifier, yunet, align=False).recognize(scene)
+    assert len(faces) == 2
     for face in faces:
-        alone = classifier.predict(crop(scene, face.box, detector.frame)[None])[0]
-        np.testing.assert_allclose(list(face.probabilities.values()), alone, atol=1e-6)
+        square = box_square(face.box, yunet.square_ratio)
+        assert_probabilities(face, predicted(classifier, scene, square))
     assert faces[0].probabilities != faces[1].probabilities
 
 
-@pytest.mark.parametrize("square", [None, Square(320, 240, 200, 0.4)])
-def test_alignment_turns_the_face_to_its_square_or_its_eyes(classifier, square):
-    scene = portrait()
+def test_alignment_turns_the_face_to_its_square(classifier):
+    scene = Image.of(portrait())
     box, eyes = Box(200, 120, 240, 240), ((250.0, 200.0), (350.0, 240.0))
-    (face,) = Recognizer(classifier, WholeImage()).classify(scene, [Face(box, 0.9, eyes, square)])
-    expected = square or eye_square(box, eyes)
-    picture = cut_out(scene, face.square)
-    alone = classifier.predict(picture[None])[0]
-    np.testing.assert_allclose(list(face.probabilities.values()), alone, atol=1e-6)
+    given = Face(box, 0.9, eyes, Square(320, 240, 200, 0.4))
+    (face,) = Recognizer(classifier, WholeImage()).classify(scene, [given])
+    assert_probabilities(face, predicted(classifier, scene, face.square))
     assert face.eyes == eyes
-    assert astuple(face.square) == pytest.approx(astuple(expected), abs=1e-6)
-    (level,) = Recognizer(classifier, WholeImage(), align=False).classify(
-        scene, [Face(box, 0.9, eyes, square)]
-    )
-    assert level.probabilities != face.probabilities
-    assert level.eyes == eyes
-    assert level.square == box_square(box)
+    assert face.square == given.square
+    (upright,) = Recognizer(classifier, WholeImage(), align=False).classify(scene, [given])
+    assert upright.probabilities != face.probabilities
+    assert upright.eyes == eyes
+    assert upright.square == box_square(box)
 
 
-def test_without_eyes_alignment_leaves_the_crop_as_it_is(classifier):
-    scene, face = portrait(), Face(Box(200, 120, 240, 240), 0.9)
+def test_without_a_square_alignment_leaves_the_crop_as_it_is(classifier):
+    scene, face = Image.of(portrait()), Face(Box(200, 120, 240, 240), 0.9)
     answers = [
         Recognizer(classifier, WholeImage(), align).classify(scene, [face])
         for align in (True, False)
@@ -65,38 +87,48 @@ def test_without_eyes_alignment_leaves_the_crop_as_it_is(classifier):
     assert answers[0][0].eyes is None
 
 
-@pytest.mark.parametrize("enhance", list(ENHANCEMENTS))
-def test_enhancements_are_what_the_model_sees(classifier, enhance):
-    image = cv2.GaussianBlur(portrait(), (0, 0), 3)[120:360:5, 200:440:5].copy()
-    before = image.copy()
-    (face,) = Recognizer(classifier, WholeImage(), enhance=enhance).recognize(image)
-    expected = classifier.predict(ENHANCEMENTS[enhance](image)[None])[0]
-    np.testing.assert_allclose(list(face.probabilities.values()), expected, atol=1e-6)
-    np.testing.assert_array_equal(image, before)
-    assert np.array_equal(ENHANCEMENTS[enhance](image), image) == (enhance == "none")
+@pytest.mark.parametrize("align", [True, False])
+def test_a_reduced_image_is_answered_in_pixels_of_its_file(classifier, yunet, align):
+    astronaut = cv2.imread(str(ROOT / "docs/astronaut.jpg"))
+    large = cv2.resize(astronaut, (3473, 3473), interpolation=cv2.INTER_CUBIC)
+    image = decode(cv2.imencode(".jpg", large)[1].tobytes())
+    assert image.pixels.shape == (1737, 1737, 3) and image.width == 3473
+    recognizer = Recognizer(classifier, yunet, align)
+    (face,) = recognizer.recognize(image)
+    (full,) = recognizer.recognize(Image.of(large))
+    np.testing.assert_allclose(astuple(face.box), astuple(full.box), atol=35)
+    np.testing.assert_allclose(astuple(face.square)[:3], astuple(full.square)[:3], atol=35)
+    np.testing.assert_allclose(face.eyes, full.eyes, atol=35)
+
+    x, y, side, angle = astuple(face.square)
+    scale = image.scale
+    square = Square(x / scale, y / scale, side / scale, angle)
+    assert_probabilities(face, predicted(classifier, image, square))
 
 
-def test_contrast_spreads_and_denoising_smooths():
-    grey = np.tile(np.linspace(100, 140, 48).astype(np.uint8), (48, 1))
-    assert np.ptp(ENHANCEMENTS["contrast"](grey)) > np.ptp(grey)
-    noisy = grey + np.random.default_rng(0).integers(0, 8, grey.shape, dtype=np.uint8)
-    smooth = ENHANCEMENTS["denoise"](noisy)
-    assert np.abs(np.diff(smooth.astype(int), axis=0)).mean() < 2
+def test_the_box_of_a_reduced_image_stays_in_its_file(classifier):
+    image = Image(np.zeros((3, 5, 3), np.uint8), 9, 5)
+    (face,) = Recognizer(classifier, WholeImage()).detect(image)
+    assert face.box == Box(0, 0, 9, 5)
 
 
-def test_another_enhancement_is_refused(classifier):
-    with pytest.raises(ValueError, match=r"enhance: expected none, contrast, denoise, got 'blur'"):
-        Recognizer(classifier, WholeImage(), enhance="blur")
+def test_the_square_of_the_answer_gives_the_same_crop_again(model_path, yunet):
+    classifier = Recording(model_path)
+    scene = Image.of(cv2.imread(str(ROOT / "docs/astronaut.jpg")))
+    recognizer = Recognizer(classifier, yunet)
+    (face,) = recognizer.recognize(scene)
+    grey = cv2.cvtColor(crop(scene.pixels, face.square), cv2.COLOR_BGR2GRAY)
+    np.testing.assert_array_equal(classifier.faces, grey[None])
 
 
-def test_no_face_is_an_empty_list(classifier):
-    flat = np.full((200, 300), 100, np.uint8)
-    assert Recognizer(classifier, HaarDetector()).recognize(flat) == []
+def test_no_face_is_an_empty_list(classifier, yunet):
+    flat = Image.of(np.full((200, 300, 3), 100, np.uint8))
+    assert Recognizer(classifier, yunet).recognize(flat) == []
 
 
 @pytest.mark.parametrize(
-    "image", [np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9)), np.zeros((0, 9), np.uint8)]
+    "pixels", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3)), np.zeros((0, 9, 3), np.uint8)]
 )
-def test_other_arrays_are_refused(classifier, image):
-    with pytest.raises(ValueError, match=r"image: expected uint8 \[H, W\], got"):
-        Recognizer(classifier, WholeImage()).recognize(image)
+def test_other_arrays_are_refused(pixels):
+    with pytest.raises(ValueError, match=r"pixels: expected uint8 \[H, W, 3\], got"):
+        Image.of(pixels)
