@@ -1,18 +1,23 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
-.PHONY: help repro test serve lint lock
+.PHONY: help repro test test-avx2 serve lint lock
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: .venv/pipeline  ## Build every dataset listed in params.yaml, from raw data to measured model
 	dvc repro
 	@python -m stages.report
 
 test: .venv/development  ## Run the whole test suite
-	pytest
+	pytest -n 2
+
+# They limit TensorFlow, NumPy and SciPy; onnxruntime and OpenCV compute as this processor does.
+test-avx2: .venv/development  ## Run the tests of training as on a processor without AVX-512
+	ONEDNN_MAX_CPU_ISA=AVX2 NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" \
+		OPENBLAS_CORETYPE=Haswell pytest -n 2 tests/pipeline/test_pipeline.py tests/stages
 
 serve: .venv/serving  ## Serve the FER-2013 model on http://127.0.0.1:8000
 	python -m api

@@ -1,24 +1,29 @@
 """Measure the server beside LitServe and a bare FastAPI handler, all with the same model file.
 
     python -m benchmarks.serving
+    python -m benchmarks.serving --revision v1.0
 
 Writes `benchmarks/serving.csv` and, from it, the page `benchmarks/serving.md`; takes about seven
-minutes on two cores. Linux only. The servers in `other_servers/` do the same steps with the same
-detector. LitServe gets a worker per core, in an environment of its own that is made for the run
-(`--without-litserve` leaves it out); it is compared with our server with as many workers, the bare
-handler with our server as it starts by default, in one process.
+minutes on two cores. Linux only. The servers in `other_servers/` call the same recognizer. LitServe
+gets a worker per core, in an environment that is made for the run (`--without-litserve` leaves it
+out); it is compared with this server with as many workers. Bare FastAPI is compared with this
+server as it starts by default, in one process.
 
-Every request has one face in JSON: a PNG of 48×48 pixels (`faces=whole`), or a JPEG of 640×480
-(`faces=haar`). The load comes from a process of its own on the same machine
-(`benchmarks/load.py`), so it takes part of the cores from every server alike.
+`--revision REV` adds the server of an older commit of this repository, with its own code, its own
+default detector and the same model file. REV is checked out into a temporary git worktree and runs
+in the environment of this benchmark. Give the option twice to compare two revisions.
 
-- Load: each cell for a few seconds after a warm-up, in two rounds, the servers by turns.
+Every request has one face in JSON: a PNG of 48×48 pixels (`faces=whole`), or a JPEG of 640×480 for
+the server's default detector. The load comes from a process of its own on the same machine
+(`benchmarks/load.py`); it takes the same share of the cores from every server.
+
+- Load: each cell for a few seconds after a warm-up, in two rounds over all servers.
 - Memory: resident memory of the server and its children after 1,000 requests, and after 20,000
   more, from 8 clients, every hundredth a photo; the peak is the kernel's record (VmHWM).
 - Start: from the start of the process to the first 200 of its health check; then the first request
-  (640×480) and the median of the 20 after it. Of several starts, the median.
-- Overload: 128 clients at once, who ask again at once. Our server refuses (429) what would have to
-  wait too long; the others let everybody wait.
+  (640×480) and the median of the 20 after it. The median of several starts.
+- Overload: 128 clients in a closed loop. This server answers 429 to requests that would wait too
+  long in its queue; the others queue all requests.
 """
 
 import argparse
@@ -33,10 +38,11 @@ import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from urllib.parse import urlencode
 
 import cv2
 import numpy as np
@@ -62,6 +68,8 @@ class Server:
     name: str
     command: tuple[str, ...]
     health: str
+    folder: Path = ROOT
+    """Working directory of the process: the code that it runs."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +89,23 @@ OURS_WITH_WORKERS = f"this server, {CORES} workers"
 BARE = "bare FastAPI"
 LITSERVE = "LitServe"
 RIVALS = {BARE: OURS, LITSERVE: OURS_WITH_WORKERS}
-"""Another server, and which of ours it is compared with."""
+"""Another server, and the configuration of this server that it is compared with."""
+REVISION = "revision "
+"""What the names of older revisions of this server begin with."""
+SPEEDUP = 3
+"""Goal at 640×480: the requests per second of this server over those of an older revision."""
 
 
-def servers(litserve: Path | None) -> list[Server]:
-    """The servers to compare; `litserve` is the Python that has LitServe, if there is one."""
+def servers(litserve: Path | None, revisions: dict[str, Path]) -> list[Server]:
+    """The servers to compare.
+
+    Parameters
+    ----------
+    litserve : Path or None
+        The Python executable that has LitServe.
+    revisions : dict
+        Folder of each older revision's working tree, by its name in the tables.
+    """
     options = ("--port", "{port}", "--log-level", "warning")
     ours = (sys.executable, "-m", "api", *options)
     bare = (sys.executable, "-m", "uvicorn", *options, "benchmarks.other_servers.bare:app")
@@ -97,7 +117,34 @@ def servers(litserve: Path | None) -> list[Server]:
     if litserve:
         lit = (str(litserve), "-m", "benchmarks.other_servers.lit", "{port}", str(CORES))
         found.append(Server(LITSERVE, lit, "/health"))
+    found += [Server(name, ours, "/readyz", folder) for name, folder in revisions.items()]
     return found
+
+
+@contextmanager
+def checked_out(revision: str, folder: Path) -> Iterator[str]:
+    """Check a revision of this repository out into a new folder; yields its name in the tables.
+
+    The git worktree is removed at the end.
+
+    Raises
+    ------
+    SystemExit
+        The repository has no such revision.
+    """
+    git = ("git", "-C", str(ROOT))
+    commit = subprocess.run(
+        [*git, "rev-parse", "--verify", "--quiet", "--short", f"{revision}^{{commit}}"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout.strip()
+    if not commit:
+        raise SystemExit(f"error: --revision {revision}: no such commit in this repository")
+    subprocess.run([*git, "worktree", "add", "--quiet", "--detach", folder, commit], check=True)
+    try:
+        yield f"{REVISION}{commit}"
+    finally:
+        subprocess.run([*git, "worktree", "remove", "--force", folder], check=True)
 
 
 def install_litserve(folder: Path) -> Path:
@@ -117,14 +164,16 @@ def write_requests(folder: Path) -> dict[str, Path]:
     wide = cv2.copyMakeBorder(photo[:480], 0, 0, 64, 64, cv2.BORDER_REPLICATE)
     face = cv2.resize(cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY)[65:161, 176:272], (48, 48))
     files = {}
-    for name, suffix, image, faces in (
-        (SMALL, ".png", face, "whole"),
-        (PHOTO, ".jpg", wide, "haar"),
+    for name, suffix, image, options in (
+        (SMALL, ".png", face, {"faces": "whole"}),
+        (PHOTO, ".jpg", wide, {}),
     ):
         data = cv2.imencode(suffix, image)[1].tobytes()
-        body = json.dumps({"image": b64encode(data).decode(), "faces": faces}).encode()
+        # In the body for the other servers, in the query for this one.
+        body = json.dumps({"image": b64encode(data).decode(), **options}).encode()
+        query = f"?{urlencode(options)}" if options else ""
         head = (
-            f"POST /predict?faces={faces} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            f"POST /predict{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         files[name] = folder / f"{name}.http"
@@ -142,7 +191,9 @@ def running(server: Server) -> Iterator[tuple[psutil.Process, int, float]]:
     environment = {**os.environ, "MODEL_PATH": str(MODEL)}
     with tempfile.TemporaryFile("w+") as log:
         start = time.perf_counter()
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=server.folder, env=environment, stdout=log, stderr=log
+        )
         root = psutil.Process(process.pid)
         try:
             while get(port, server.health) != 200:
@@ -155,7 +206,7 @@ def running(server: Server) -> Iterator[tuple[psutil.Process, int, float]]:
             children = root.children(recursive=True) if root.is_running() else []
             process.terminate()
             process.wait(PATIENCE)
-            # LitServe's workers are to end with it; none may disturb what is measured next.
+            # LitServe's workers should end with it; none may take part of the next measurement.
             _, alive = psutil.wait_procs(children, timeout=5)
             for child in alive:
                 child.kill()
@@ -214,7 +265,7 @@ def percentiles(cell: tuple[str, str, int], milliseconds: list[float], of: str =
 
 
 def measure_overload(servers: list[Server], files: dict[str, Path], seconds: float) -> list[Row]:
-    """What becomes of a crowd: who is answered, how late, and who is refused."""
+    """Answers and refusals per second under overload, and their latency."""
     rows = []
     for server in servers:
         with running(server) as (_, port, _):
@@ -276,7 +327,10 @@ def measure_starts(servers: list[Server], files: dict[str, Path], starts: int) -
 
 
 def compare_answers(servers: list[Server], files: dict[str, Path]) -> None:
-    """See that all servers do the same work: the same boxes and probabilities."""
+    """Check that all servers do the same work: the same boxes and probabilities.
+
+    An older revision may find the face elsewhere; it must find one.
+    """
     answers = {}
     for server in servers:
         with running(server) as (_, port, _):
@@ -287,6 +341,10 @@ def compare_answers(servers: list[Server], files: dict[str, Path]) -> None:
                 connection.request("POST", target, body, {"Content-Type": "application/json"})
                 faces = json.loads(connection.getresponse().read())["faces"]
                 connection.close()
+                if len(faces) != 1:
+                    raise SystemExit(f"error: {server.name} finds {len(faces)} faces in {name}")
+                if server.name.startswith(REVISION):
+                    continue
                 (face,) = faces
                 values = [*face["box"].values(), *face["probabilities"].values()]
                 if not np.allclose(values, answers.setdefault(name, values), atol=1e-4):
@@ -297,7 +355,7 @@ def compare_answers(servers: list[Server], files: dict[str, Path]) -> None:
 
 
 def page(rows: list[Row]) -> str:
-    """The rows as tables, and what they say of the goals."""
+    """Format the rows as Markdown: the goals and the tables."""
     value = {(row.server, row.input, row.clients, row.measure): row.value for row in rows}
     names = list(dict.fromkeys(row.server for row in rows))
     parts = [
@@ -386,6 +444,16 @@ def goals(value: dict, names: list[str]) -> Iterator[str]:
         ]
         measured = f"{min(ratios):.2f} … {max(ratios):.2f} times its requests per second"
         yield goal(f"{RIVALS[other]}: at least as fast as {other}", measured, min(ratios) >= 1)
+    for old in names:
+        if not old.startswith(REVISION):
+            continue
+        ratios = [
+            value[OURS, PHOTO, clients, "requests/s"] / value[old, PHOTO, clients, "requests/s"]
+            for clients in CLIENTS
+        ]
+        wanted = f"{OURS}, {PHOTO}: at least {SPEEDUP} times the requests per second of {old}"
+        measured = f"{min(ratios):.2f} … {max(ratios):.2f} times"
+        yield goal(wanted, measured, min(ratios) >= SPEEDUP)
     late, crowd = value[OURS, PHOTO, 32, "p99 ms"], value[OURS, PHOTO, CROWD, "p99 ms"]
     others = min(value[other, PHOTO, CROWD, "p99 ms"] for other in names if other in RIVALS)
     measured = f"{crowd:.0f} ms with {CROWD} clients, {late:.0f} ms with 32; others {others:.0f} ms"
@@ -419,15 +487,23 @@ def write(rows: list[Row], result: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the server beside others.")
     parser.add_argument("--without-litserve", action="store_true")
+    parser.add_argument(
+        "--revision", action="append", default=[], help="an older commit of this repository"
+    )
     parser.add_argument("--seconds", type=float, default=3, help="for each cell and round")
     parser.add_argument("--requests", type=int, default=20_000, help="between the looks at memory")
     parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--result", type=Path, default=RESULT, help="the CSV file")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
+        trees = [folder / f"revision-{number}" for number in range(len(arguments.revision))]
+        revisions = {
+            stack.enter_context(checked_out(revision, tree)): tree
+            for revision, tree in zip(arguments.revision, trees, strict=True)
+        }
         litserve = None if arguments.without_litserve else install_litserve(folder / "litserve")
-        compared, files = servers(litserve), write_requests(folder)
+        compared, files = servers(litserve, revisions), write_requests(folder)
         compare_answers(compared, files)
         rows = measure_starts(compared, files, arguments.starts)
         rows += measure_load(compared, files, arguments.seconds)

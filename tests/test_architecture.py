@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,17 +13,34 @@ FOREIGN = {
     "api": {"stages", "tensorflow", "keras", "pandas", "dvc", "great_expectations"},
     "stages": {"api", "fastapi", "uvicorn"},
 }
+"""What no file in a room imports, the folders in it included."""
+
+COMMAND_LINE = {
+    f"recognizer.{name}"
+    for name in (
+        *("__main__", "annotate", "answers", "csv_table", "destination", "drawing", "inputs"),
+        *("terminal", "timeline", "work", "workers"),
+    )
+}
+"""What the library and its folders `detectors` and `video` do not import."""
+
+
+def modules(path: Path) -> set[str]:
+    """Dotted names of the modules that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports here are absolute"
+            # `from recognizer import work` imports recognizer.work.
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
 def imported(path: Path) -> set[str]:
     """Top-level names that a file imports, anywhere in it."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names.add(node.module.partition(".")[0])
-    return names
+    return {name.partition(".")[0] for name in modules(path)}
 
 
 @pytest.mark.parametrize("room", FOREIGN)
@@ -31,6 +49,35 @@ def test_arrows_point_one_way(room):
     assert len(files) > 3
     crossings = {str(path): imported(path) & FOREIGN[room] for path in files}
     assert {path: names for path, names in crossings.items() if names} == {}
+
+
+@pytest.mark.parametrize("folder", ["detectors", "video"])
+def test_the_library_does_not_import_its_command_line(folder):
+    library = [
+        *(ROOT / "recognizer" / folder).rglob("*.py"),
+        *(ROOT / "recognizer" / f"{name}.py" for name in ("classifier", "image", "recognizer")),
+    ]
+    assert len(library) > 5
+    crossings = {str(path): modules(path) & COMMAND_LINE for path in library}
+    assert {path: names for path, names in crossings.items() if names} == {}
+
+
+def test_every_folder_and_file_of_the_recognizer_is_installed():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    files = [
+        path
+        for path in (ROOT / "recognizer").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+    folders = {path.parent for path in files}
+    assert set(setuptools["packages"]) == {
+        ".".join(folder.relative_to(ROOT).parts) for folder in folders
+    }
+    installed = {path for path in files if path.suffix == ".py"}
+    for package, patterns in setuptools["package-data"].items():
+        for pattern in patterns:
+            installed |= set((ROOT / package.replace(".", "/")).glob(pattern))
+    assert set(files) == installed
 
 
 @pytest.mark.parametrize("name", ["networks", "losses", "optimizers", "augmentation", "checkpoint"])

@@ -13,6 +13,7 @@ import yaml
 
 from benchmarks.learning import minutes_to, page, read_curve, read_log, write_page
 from stages.errors import UserError
+from tests.stages.killed_fixture import killed
 
 ROOT = Path(__file__).parents[1]
 LOG = """\
@@ -41,7 +42,7 @@ def copy(tmp_path):
     for name in ("learning.py", "stages.py"):
         shutil.copy2(ROOT / "benchmarks" / name, tmp_path / "benchmarks")
     tiny = yaml.safe_load((ROOT / "params.yaml").read_text())["sample"]
-    tiny["train"] |= {"epochs": 12, "batch_size": 28, "distillation": None}
+    tiny["train"] |= {"epochs": 2, "batch_size": 28, "distillation": None}
     tiny["train"]["network"] |= {"widths": [4, 8]}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"tiny": tiny}))
     images = np.random.default_rng(0).integers(0, 256, (140, 48, 48), np.uint8)
@@ -66,12 +67,7 @@ def start(folder: Path, module: str, *arguments: str) -> subprocess.Popen:
 
 
 def test_a_run_is_timed_unless_it_goes_on_where_another_stopped(copy):
-    interrupted = start(copy, "stages.train", "tiny")
-    for line in interrupted.stderr:
-        if line.startswith("epoch 1 of 12"):
-            break
-    interrupted.kill()
-    interrupted.communicate()
+    killed(copy, "stages.train", ".resume", epoch=1)
     resume = copy / "models" / "tiny" / ".resume.npz"
     assert resume.exists()
 
@@ -88,10 +84,10 @@ def test_a_run_is_timed_unless_it_goes_on_where_another_stopped(copy):
     restarted = start(copy, "benchmarks.learning", "tiny", "--restart")
     shown, printed = restarted.communicate()
     assert restarted.returncode == 0, printed
-    assert "epoch 12 of 12, 32 px: loss" in printed
+    assert "epoch 2 of 2, 32 px: loss" in printed
     measured = pd.read_csv(copy / "benchmarks" / "learning_tiny.csv")
     history = pd.read_csv(copy / "models" / "tiny" / "history.csv")
-    assert list(measured["epoch"]) == list(range(1, 13))
+    assert list(measured["epoch"]) == list(range(1, 3))
     assert measured["minutes"].is_monotonic_increasing and measured["minutes"].iloc[0] > 0
     assert measured["accuracy"].to_numpy() == pytest.approx(history["val_accuracy"], abs=6e-4)
     assert measured["macro_f1"].to_numpy() == pytest.approx(history["val_macro_f1"], abs=6e-4)

@@ -1,4 +1,4 @@
-"""The serving benchmark: its clients, and the page that its figures become."""
+"""The serving benchmark: its load, its servers, and the page made from its measurements."""
 
 import csv
 import json
@@ -6,16 +6,34 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
-from benchmarks.serving import BARE, CLIENTS, CROWD, OURS, PHOTO, SMALL, Row, write, write_requests
+from benchmarks.serving import (
+    BARE,
+    CLIENTS,
+    CROWD,
+    OURS,
+    OURS_WITH_WORKERS,
+    PHOTO,
+    REVISION,
+    SMALL,
+    Row,
+    checked_out,
+    compare_answers,
+    servers,
+    write,
+    write_requests,
+)
+
+ROOT = Path(__file__).parents[1]
 
 BODY = b'{"faces": []}'
 
 
 class Answering(BaseHTTPRequestHandler):
-    """Keeps every second connection open, refuses what is not a photo, and counts."""
+    """Keeps every second connection open, answers 429 to `faces=whole`, counts connections."""
 
     protocol_version = "HTTP/1.1"
     connections = 0
@@ -27,7 +45,7 @@ class Answering(BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200 if "haar" in self.path else 429)
+        self.send_response(429 if "whole" in self.path else 200)
         self.send_header("Content-Length", str(len(BODY)))
         if self.close_after_all:
             self.send_header("Connection", "close")
@@ -90,3 +108,47 @@ def test_the_page_says_which_goals_are_met(tmp_path):
     assert "| 640×480, 32 clients, bare FastAPI | 100 | 10.0 | 10.0 | 10.0 |" in page
     with (tmp_path / "serving.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == len([*rows(OURS, 1.0)]) * 2
+
+
+def test_the_page_compares_an_older_revision_at_640_x_480(tmp_path):
+    old = f"{REVISION}0123abc"
+    for speed, expected in (
+        (3.2, "3.20 … 3.20 times, met"),
+        (2.0, "2.00 … 2.00 times, **not met**"),
+    ):
+        written = [*rows(OURS, 50 * speed), *rows(BARE, 100.0), *rows(old, 50.0)]
+        write(written, tmp_path / "serving.csv")
+        page = (tmp_path / "serving.md").read_text()
+        goal = f"640×480: at least 3 times the requests per second of {old}: {expected}"
+        assert goal in page
+        assert f"| 640×480, 8 clients, {old} | 50 |" in page
+
+
+def test_all_servers_give_the_same_answers(tmp_path):
+    """The servers that need no other environment, with the committed model."""
+    with checked_out("HEAD", tmp_path / "head") as name:
+        head = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        assert name == f"revision {head}"
+        compared = [
+            server
+            for server in servers(None, {name: tmp_path / "head"})
+            if server.name != OURS_WITH_WORKERS
+        ]
+        assert {server.folder for server in compared} == {ROOT, tmp_path / "head"}
+        compare_answers(compared, write_requests(tmp_path))
+    assert not (tmp_path / "head").exists()
+
+
+def test_a_revision_that_does_not_exist_is_named(tmp_path):
+    expected = "error: --revision no-such-tag: no such commit"
+    with (
+        pytest.raises(SystemExit, match=expected),
+        checked_out("no-such-tag", tmp_path / "tree"),
+    ):
+        pytest.fail("there is no such revision")

@@ -11,7 +11,7 @@ app = FastAPI()
 
 class Body(BaseModel):
     image: str
-    faces: str
+    faces: str | None = None
 
 
 @app.post("/predict")

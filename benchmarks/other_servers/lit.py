@@ -15,7 +15,7 @@ class API(litserve.LitAPI):
         return request
 
     def predict(self, body):
-        return self.recognize(body["image"], body["faces"])
+        return self.recognize(body["image"], body.get("faces"))
 
     def encode_response(self, faces):
         return {"faces": faces}

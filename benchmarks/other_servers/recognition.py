@@ -1,41 +1,29 @@
-"""The same steps as in `recognizer`, as a short script would write them: no checks, no limits."""
+"""The recognizer without a server around it: no limits, no queue, no checks of the request."""
 
 from base64 import b64decode
+from dataclasses import asdict
 from os import environ
+from pathlib import Path
 
-import cv2
-import numpy as np
-import onnxruntime
+from recognizer.classifier import Classifier
+from recognizer.faces import DETECTORS, build_detector
+from recognizer.image import decode
+from recognizer.recognizer import Recognizer
 
-from recognizer.faces import DETECTORS, crop, cut_out, eye_square
-
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+DEFAULT = "yunet"
+"""The detector of a request that names none, as in `api`."""
 
 
 class Recognition:
-    """The model file in `MODEL_PATH` behind the detectors `haar` and `whole`."""
+    """The model file in `MODEL_PATH` behind every detector, as `api` uses them."""
 
     def __init__(self):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(environ["MODEL_PATH"], options)
-        self.detectors = {name: DETECTORS[name]() for name in ("haar", "whole")}
+        classifier = Classifier(Path(environ["MODEL_PATH"]))
+        self.recognizers = {
+            name: Recognizer(classifier, build_detector(name)) for name in DETECTORS
+        }
 
-    def __call__(self, image: str, faces: str) -> list[dict]:
-        """Boxes and probabilities of the faces in an image file in base64."""
-        pixels = cv2.imdecode(np.frombuffer(b64decode(image), np.uint8), cv2.IMREAD_GRAYSCALE)
-        detector = self.detectors[faces]
-        found = detector.detect(pixels)
-        if not found:
-            return []
-        crops = [
-            cut_out(pixels, eye_square(face.box, face.eyes, detector.frame))
-            if face.eyes
-            else crop(pixels, face.box, detector.frame)
-            for face in found
-        ]
-        (rows,) = self.session.run(None, {"faces": np.array(crops)})
-        return [
-            {"box": vars(face.box), "probabilities": dict(zip(LABELS, row.tolist(), strict=True))}
-            for face, row in zip(found, rows, strict=True)
-        ]
+    def __call__(self, image: str, faces: str | None) -> list[dict]:
+        """Recognize the faces in an image file in base64; `faces` names the detector."""
+        found = self.recognizers[faces or DEFAULT].recognize(decode(b64decode(image)))
+        return [{"box": asdict(face.box), "probabilities": face.probabilities} for face in found]

@@ -1,79 +1,75 @@
-"""The pipeline as DVC runs it, in a copy of the repository."""
+"""The pipeline as DVC runs it, in copies of the repository.
+
+What is trained here is compared with bounds: another processor trains other weights.
+"""
 
 import json
 import re
+import subprocess
 
 import pytest
 import yaml
 
-
-def ran(log: str) -> set[str]:
-    """Names of the stages that a `dvc repro` ran."""
-    return set(re.findall(r"Running stage '(\w+)@", log))
+from tests.pipeline.conftest import ROOT, ran
 
 
 def test_the_sample_is_learned(built):
     evaluation = json.loads((built.folder / "metrics/sample/evaluation.json").read_text())
-    assert evaluation["PrivateTest"]["accuracy"] >= 0.90
-    assert evaluation["PrivateTest"]["min_recall"] >= 0.75
+    for split in ("PublicTest", "PrivateTest"):
+        assert evaluation[split]["accuracy"] >= 0.90
+        assert evaluation[split]["min_recall"] >= 0.75
 
 
 def test_a_second_repro_runs_nothing(built):
     assert ran(built.run("dvc repro")) == set()
 
 
-def test_a_changed_parameter_reruns_what_depends_on_it_and_shows_in_the_diff(built):
+def test_a_changed_parameter_reruns_what_depends_on_it(built):
     path = built.folder / "params.yaml"
-    built.run("git switch -q -c shorter")
-    block, epochs = re.search(r"(sample:.*?    epochs: )(\d+)", path.read_text(), re.S).groups()
-    path.write_text(path.read_text().replace(block + epochs, block + "1"))
-    assert ran(built.run("dvc repro")) == {"train", "export", "evaluate"}
-    built.run("git commit -qam shorter")
-
-    rows = json.loads(built.run("dvc metrics diff --json main"))
-    private = rows["metrics/sample/evaluation.json"]["PrivateTest.accuracy"]
-    assert private["old"] >= 0.90 > private["new"]
-    fewer = {"old": int(epochs), "new": 1, "diff": 1 - int(epochs)}
-    assert rows["metrics/sample/training.json"]["epochs"] == fewer
-    changed = json.loads(built.run("dvc params diff --json main"))
-    assert changed["params.yaml"]["sample.train.epochs"] == fewer
-
-    built.run("git switch -q main && dvc checkout -q")
-    assert ran(built.run("dvc repro")) == set()
-
-
-def test_committed_results_belong_to_committed_code_and_parameters(copy):
-    path = copy.folder / "params.yaml"
-    committed = path.read_text()
-    every = "datasets: [sample, fer2013, fer2013-small]"
-    path.write_text(re.sub(r"^datasets:.*$", every, committed, flags=re.M))
+    text = path.read_text()
+    changed, count = re.subn(r"(^sample:.*?^    epochs: )\d+", r"\g<1>1", text, flags=re.M | re.S)
+    assert count == 1
+    path.write_text(changed)
     try:
-        log = copy.run("dvc repro --allow-missing --dry")
+        assert ran(built.run("dvc repro --dry")) == {"train", "export", "evaluate"}
     finally:
-        path.write_text(committed)
+        path.write_text(text)
+
+
+def test_committed_results_belong_to_committed_code_and_parameters(committed):
+    path = committed.folder / "params.yaml"
+    text = path.read_text()
+    every = "datasets: [sample, fer2013, fer2013-small]"
+    path.write_text(re.sub(r"^datasets:.*$", every, text, flags=re.M))
+    try:
+        log = committed.run("dvc repro --allow-missing --dry")
+    finally:
+        path.write_text(text)
     assert log.count("didn't change") + log.count("skipping") >= 21, log
     assert ran(log) == set(), log
 
 
 @pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small"])
-def test_the_committed_model_is_the_one_that_was_measured(copy, dataset):
-    evaluation = json.loads((copy.folder / f"metrics/{dataset}/evaluation.json").read_text())
-    model = copy.folder / f"models/{dataset}/model.onnx"
+def test_the_committed_model_is_the_one_that_was_measured(committed, dataset):
+    evaluation = json.loads((committed.folder / f"metrics/{dataset}/evaluation.json").read_text())
+    model = committed.folder / f"models/{dataset}/model.onnx"
     assert evaluation["model"]["bytes"] == model.stat().st_size
-    digest = copy.run(f"sha256sum models/{dataset}/model.onnx")
+    digest = committed.run(f"sha256sum models/{dataset}/model.onnx")
     assert digest.startswith(evaluation["model"]["version"])
 
 
-def test_nothing_of_the_data_is_tracked(copy):
-    tracked = copy.run("git ls-files data models metrics").split()
+def test_nothing_of_the_data_is_tracked():
+    command = ["git", "ls-files", "data", "models", "metrics"]
+    tracked = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    tracked = tracked.stdout.split()
     assert "data/README.md" in tracked
     assert [name for name in tracked if name.endswith((".npz", ".keras", "raw.csv"))] == []
     faces = ("contact_sheet", "mistakes", "sensitivity_faces")
     assert [name for name in tracked if name.endswith(tuple(f"{x}.png" for x in faces))] == []
 
 
-def test_every_stage_file_is_a_stage_and_depends_on_itself(copy):
-    stages = yaml.safe_load((copy.folder / "dvc.yaml").read_text())["stages"]
+def test_every_stage_file_is_a_stage_and_depends_on_itself(committed):
+    stages = yaml.safe_load((committed.folder / "dvc.yaml").read_text())["stages"]
     for name, stage in stages.items():
         assert stage["cmd"] == f"python -m stages.{name} ${{item.dataset}}"
         assert f"stages/{name}.py" in stage["deps"]

@@ -32,7 +32,10 @@ STAGES_BEFORE = ("validation", "balance", "teach", "training")
 
 @pytest.fixture
 def parameters():
-    return load_parameters("sample", ROOT / "params.yaml")
+    """Those of the sample, with fewer resamples."""
+    settings = load_parameters("sample", ROOT / "params.yaml")
+    fewer = settings.evaluate.model_copy(update={"bootstrap": 100})
+    return settings.model_copy(update={"evaluate": fewer})
 
 
 @pytest.fixture

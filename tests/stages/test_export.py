@@ -342,6 +342,7 @@ def exported(tmp_path_factory):
     assert "Using opset" not in done.stderr
     assert done.stdout == ""
     assert {path.name for path in models.iterdir()} == FILES
+    shutil.copytree(models, folder / "made")
     return folder
 
 
@@ -439,16 +440,10 @@ def test_a_committee_is_calibrated_as_one(repository):
 
 
 def test_another_process_makes_the_same_bytes(repository):
-    paths = [Path("models/tiny", name) for name in ("float32.onnx", "model.onnx")]
+    """This process after the one of the fixture, which hashes texts otherwise."""
     export.main("tiny", load_parameters("tiny"))
-    before = [path.read_bytes() for path in paths]
-    subprocess.run(
-        [sys.executable, "-m", "stages.export", "tiny"],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "78"},
-        capture_output=True,
-        check=True,
-    )
-    assert [path.read_bytes() for path in paths] == before
+    for name in ("float32.onnx", "model.onnx"):
+        assert Path("models/tiny", name).read_bytes() == Path("made", name).read_bytes(), name
 
 
 def test_what_shapes_the_model_is_in_its_digest(repository):

@@ -12,7 +12,8 @@ from tests.portrait_fixture import portrait
 
 @pytest.fixture(scope="module")
 def face():
-    return cv2.resize(portrait(), (48, 48), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(portrait(), cv2.COLOR_BGR2GRAY)
+    return cv2.resize(grey, (48, 48), interpolation=cv2.INTER_AREA)
 
 
 @pytest.fixture(scope="module")

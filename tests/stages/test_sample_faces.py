@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recognizer.faces import build_detector
 from stages.sample_faces import CLASS_ROWS, render_face, render_sample
 
 ROWS = (350, 100, 50)
@@ -62,15 +63,13 @@ def test_any_seed_gives_a_well_exposed_face(emotion, seed):
     assert 30 < face[12:36, 12:36].mean() < 225
 
 
-def test_a_larger_face_is_found_by_the_detector_that_finds_people():
-    haar = cv2.CascadeClassifier(
-        cv2.data.haarcascades + "haarcascade_frontalface_default.xml",
-    )
+def test_a_larger_face_is_found_by_the_detector_of_photos():
+    detector = build_detector("yunet")
     found = 0
     for seed in range(14):
         face = render_face(seed % 7, np.random.default_rng([1, seed]), size=160)
         around = cv2.copyMakeBorder(face, 50, 50, 50, 50, cv2.BORDER_CONSTANT, value=128)
-        found += len(haar.detectMultiScale(around, 1.1, 5)) == 1
+        found += len(detector.detect(cv2.cvtColor(around, cv2.COLOR_GRAY2BGR))) == 1
     assert found >= 12
 
 

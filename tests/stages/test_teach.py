@@ -1,11 +1,6 @@
 """The teach stage: teachers are trained as `train` trains, asked twice, and never trained again."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import keras
@@ -23,6 +18,7 @@ from stages.logits import predict_logits
 from stages.networks import build_network
 from stages.parameters import load_parameters
 from stages.train import train_resumably
+from tests.stages.killed_fixture import killed
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +33,7 @@ def write_files(folder: Path, *teachers: dict) -> None:
     """params.yaml with these teachers, and the arrays as balance and validate leave them."""
     tiny = yaml.safe_load((ROOT / "params.yaml").read_text())["sample"]
     small = {"network": {"name": "residual", "widths": [4, 8], "blocks": 1, "dropout": 0}}
-    small |= {"batch_size": 14, "distillation": None}
+    small |= {"batch_size": 14, "distillation": None, "epochs": 2}
     tiny["train"] |= small
     tiny["teach"] = [tiny["train"] | teacher for teacher in teachers]
     tiny["train"]["distillation"] = {"name": "teachers", "share": 0.5} if teachers else None
@@ -50,16 +46,6 @@ def write_files(folder: Path, *teachers: dict) -> None:
         images=np.concatenate([PUBLIC[0], IMAGES]),
         labels=np.concatenate([PUBLIC[1], LABELS]),
         split=np.repeat(np.array([1, 0], np.uint8), [21, 70]),
-    )
-
-
-def stage(folder: Path, name: str = "teach") -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", f"stages.{name}", "tiny"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-        text=True,
     )
 
 
@@ -101,36 +87,31 @@ def test_they_are_asked_about_the_face_and_its_mirror_image():
     assert teach.what_they_say([], IMAGES).shape == (0, 7)
 
 
-def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    for folder in (whole, killed):
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypatch, caplog):
+    whole, broken = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, broken):
         folder.mkdir()
-        write_files(folder, {"epochs": 2, "seed": 1}, {"epochs": 8, "seed": 2})
-    process = stage(whole)
-    _, log = process.communicate()
-    assert process.returncode == 0, log
-    assert "teacher 2 of 2" in log
+        write_files(folder, {"epochs": 1, "seed": 1}, {"epochs": 2, "seed": 2})
+    caplog.set_level("INFO", "stages")
+    monkeypatch.chdir(whole)
+    teach.main("tiny", load_parameters("tiny"))
+    assert "teacher 2 of 2" in caplog.text
 
-    process = stage(killed)
-    models = killed / "models" / "tiny"
     # The first teacher is done, the second has begun.
-    while process.poll() is None and not list(models.glob(".2-*.resume.npz")):
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    _, log = process.communicate()
-    assert process.returncode == -signal.SIGKILL, log
-    assert not (killed / "data" / "tiny" / "taught.npz").exists()
-    process = stage(killed)
-    _, log = process.communicate()
-    assert process.returncode == 0, log
-    assert log.count("resuming after epoch ") == 1
-    assert "of 8\n" in log
-    assert "epoch 1 of 2" not in log
+    killed(broken, "stages.teach", ".2-", epoch=1)
+    models = broken / "models" / "tiny"
+    assert len(list(models.glob("teachers/1-*.onnx"))) == len(list(models.glob(".2-*"))) == 1
+    assert not (broken / "data" / "tiny" / "taught.npz").exists()
+    caplog.clear()
+    monkeypatch.chdir(broken)
+    teach.main("tiny", load_parameters("tiny"))
+    assert "resuming after epoch 1 of 2" in caplog.text
+    assert "epoch 1 of 1" not in caplog.text
 
-    one, other = (folder / "data/tiny/taught.npz" for folder in (whole, killed))
+    one, other = (folder / "data/tiny/taught.npz" for folder in (whole, broken))
     assert one.read_bytes() == other.read_bytes()
-    assert metrics(whole) == metrics(killed)
-    assert teachers(whole) == teachers(killed)
+    assert metrics(whole) == metrics(broken)
+    assert teachers(whole) == teachers(broken)
     assert [path.name for path in models.iterdir()] == ["teachers"]
 
 

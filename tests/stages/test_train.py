@@ -5,10 +5,8 @@ import importlib.util
 import math
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import keras
@@ -23,6 +21,7 @@ from stages.checkpoint import State
 from stages.errors import UserError
 from stages.parameters import load_parameters
 from stages.train import WeightAverage
+from tests.stages.killed_fixture import killed
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +48,7 @@ TINY = {
 }
 SYMMETRIC = TINY["network"] | {"name": "symmetric_residual"}
 STILL = {"augmentation": dict.fromkeys(TINY["augmentation"], 0)}
+BRIEF = {"epochs": 4, "weight_average": 0, "batch_size": 8, **STILL}
 SLOW = {"name": "sgd", "learning_rate": 1e-9, "momentum": 0, "nesterov": False, "weight_decay": 0}
 
 
@@ -206,14 +206,19 @@ def test_a_network_with_one_size_refuses_two(name):
         fitted(settings(**changes))
 
 
+@pytest.fixture(scope="module")
+def in_float32():
+    """The network of BRIEF."""
+    return fitted(settings(**BRIEF))[0]
+
+
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "fused_bfloat16"])
-def test_the_steps_may_be_taken_in_bfloat16_but_what_comes_out_is_float32(precision):
-    changes = {"epochs": 4, "weight_average": 0, "batch_size": 8, **STILL}
-    network, history = fitted(settings(precision=precision, **changes))
+def test_the_steps_may_be_taken_in_bfloat16_but_what_comes_out_is_float32(precision, in_float32):
+    network, history = fitted(settings(precision=precision, **BRIEF))
     assert history["loss"].iloc[-1] < 0.8 * history["loss"].iloc[0]
     assert {layer.compute_dtype for layer in network.layers} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
-    assert not same_weights(network, fitted(settings(**changes))[0])
+    assert not same_weights(network, in_float32)
 
 
 # ---------------------------------------------------------------- distillation
@@ -430,39 +435,37 @@ def finished_epochs(folder: Path) -> list[int]:
     return list(pd.read_csv(folder / "models" / "tiny" / "history.csv")["epoch"])
 
 
-def test_kill_9_and_run_again(tmp_path, monkeypatch, caplog):
-    folder, changed = tmp_path / "killed", tmp_path / "changed"
-    folder.mkdir()
-    write_files(folder, epochs=25)
-    models = folder / "models" / "tiny"
-
-    process = start(folder)
-    while process.poll() is None and not (models / "history.csv").exists():
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    _, log = process.communicate()
-    assert process.returncode == -signal.SIGKILL, log
-    assert (models / ".resume.npz").exists()
-    assert not (models / "model.keras").exists()
-    assert not (folder / "metrics").exists()
-    shutil.copytree(folder, changed)
-
+def run(folder: Path) -> str:
+    """Run the stage to its end in a process of its own; returns its log."""
     process = start(folder)
     _, log = process.communicate()
     assert process.returncode == 0, log
-    assert "resuming after epoch " in log
-    assert "of 25\n" in log
-    assert finished_epochs(folder) == list(range(1, 26))
-    assert {path.name for path in models.iterdir()} == {"history.csv", "model.keras"}
-    metrics = (folder / "metrics" / "tiny" / "training.json").read_text()
-    assert '"epochs": 25' in metrics
+    return log
 
-    # As if nothing had happened.
-    whole, history = fitted(settings(epochs=25))
-    assert same_weights(keras.saving.load_model(models / "model.keras", compile=False), whole)
-    assert pd.read_csv(models / "history.csv")["loss"].to_numpy() == pytest.approx(
-        history["loss"].to_numpy(), abs=1e-5
-    )
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypatch, caplog):
+    folder, changed, whole = (tmp_path / name for name in ("killed", "changed", "whole"))
+    for one in (folder, whole):
+        one.mkdir()
+        write_files(one)
+    models = folder / "models" / "tiny"
+    killed(folder, "stages.train", ".resume", epoch=2)
+    assert {path.name for path in models.iterdir()} == {".resume.npz", "history.csv"}
+    assert finished_epochs(folder) == [1]
+    assert not (folder / "metrics").exists()
+    shutil.copytree(folder, changed)
+
+    log = run(folder)
+    assert "resuming after epoch 2 of 3\n" in log
+    assert "epoch 3 of 3, 32 px: loss" in log
+    assert "epoch 2 of 3" not in log.partition("resuming after epoch 2 of 3")[2]
+    assert finished_epochs(folder) == [1, 2, 3]
+    assert "resuming" not in run(whole)
+    names = ("models/tiny/model.keras", "models/tiny/history.csv", "metrics/tiny/training.json")
+    for name in names:
+        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+    assert '"epochs": 3' in (folder / names[-1]).read_text()
+    assert {path.name for path in models.iterdir()} == {"history.csv", "model.keras"}
 
     # What was begun with other parameters is begun anew.
     write_files(changed, epochs=2)
@@ -475,16 +478,16 @@ def test_kill_9_and_run_again(tmp_path, monkeypatch, caplog):
     assert not (changed / "models" / "tiny" / ".resume.npz").exists()
 
 
-def test_two_processes_write_the_same_bytes(tmp_path):
-    folders = [tmp_path / "one", tmp_path / "other"]
-    for folder in folders:
-        folder.mkdir()
-        write_files(folder, epochs=1)
-    for process in [start(folder) for folder in folders]:
-        _, log = process.communicate()
-        assert process.returncode == 0, log
-    one, other = [(folder / "models/tiny/model.keras").read_bytes() for folder in folders]
-    assert one == other
+def test_the_stage_trains_as_the_function_does(uninterrupted, tmp_path, monkeypatch):
+    network, history, _ = uninterrupted
+    write_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    train.main("tiny", load_parameters("tiny"))
+    models = tmp_path / "models" / "tiny"
+    assert same_weights(keras.saving.load_model(models / "model.keras", compile=False), network)
+    assert pd.read_csv(models / "history.csv")["loss"].to_numpy() == pytest.approx(
+        history["loss"].to_numpy(), abs=1e-5
+    )
 
 
 def test_without_a_network_imagenet_weights_are_asked_for_in_vain(tmp_path):
