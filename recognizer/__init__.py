@@ -1,23 +1,24 @@
 """From a photo to the emotion of each face in it: decode, detect, align, classify.
 
-image.py          bytes to pixels, safely; image_header.py reads their number first
-faces.py          detectors by name: haar.py, yunet.py and the whole image
-framing.py        the 48×48 crop that the model expects, turned upright
-classifier.py     model.onnx: its contract, its description, its probabilities
-recognizer.py     all of it in a row
-detector_file.py  fetches the model of yunet: `make detector`
+image.py        bytes to pixels, safely; image_header.py reads their number first
+faces.py        the detectors by name; detectors/ has them
+cropping.py     the 48×48 crop that the model expects, turned upright
+classifier.py   model.onnx: its contract, its description, its probabilities
+recognizer.py   all of it in a row
 
 The command line, `python -m recognizer`:
 
 inputs.py       photos and videos that paths, folders and patterns name
-video.py        the frames of a video; tracking.py keeps who is who in them
+video/          the frames of a video, who is who in them, annotated copies
 work.py         what one process does with a photo or a frame; workers.py the processes
-answers.py      one answer after the other, in the order of the inputs
+answers.py      the run: one answer after the other, in the order of the inputs
 terminal.py     as a table, csv_table.py as a CSV that can be resumed
-drawing.py      boxes, labels and bars; annotate.py draws them on photos and videos
+drawing.py      boxes, labels and bars; annotate.py draws them on photos
 lettering.py    the labels' text, in the font of fonts/
 timeline.py     the plot of a video
-destination.py  where results go, atomic.py writes them whole
+destination.py  where results go; atomic.py writes them whole
+errors.py       the errors that a caller can cause
+version.py      the version of the package
 """
 
 import os

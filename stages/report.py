@@ -2,8 +2,9 @@
 
 `python -m stages.report --readme` writes the tables of README.md anew instead. They stand
 between `<!-- metrics DATASET -->` (one model in full), `<!-- models DATASET DATASET … -->` (a row
-for each), `<!-- peers -->` (what `python -m benchmarks.peers` measured), `<!-- balancing -->` or
-`<!-- copies -->` (what experiments/ compared) and `<!-- end -->`. No figure in them is typed.
+for each), `<!-- peers -->` (what `python -m benchmarks.peers` measured), `<!-- detection -->`
+(what `python -m benchmarks.detection` measured), `<!-- balancing -->` or `<!-- copies -->` (what
+experiments/ compared) and `<!-- end -->`. No figure in them is typed.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from stages.parameters import load_parameters
 
 README = Path("README.md")
 PEERS = Path("benchmarks/peers.csv")
+DETECTION = Path("benchmarks/detection.csv")
 EXPERIMENTS = Path("experiments/comparison.csv")
 FIGURES = {
     "images": "images",
@@ -111,6 +113,32 @@ def peers_table() -> str:
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
 
 
+def detection_table() -> str:
+    """Format the accuracy from photo to answer as a Markdown table, a row for each condition."""
+    rows = []
+    for row in pd.read_csv(DETECTION).sort_values(["size", "rotation"]).to_dict("records"):
+        shown = row["size"] in (96, 192) and row["lighting"] == "even"
+        if shown and row["detector"] == "yunet" and row["align"]:
+            lost = 100 * (row["accuracy_raw"] - row["accuracy"])
+            rows.append(
+                [
+                    f"{row['size']} px, {row['rotation']}°",
+                    str(row["faces"]),
+                    f"{row['recall']:.1%}",
+                    f"{row['accuracy_raw']:.3f}",
+                    f"{row['accuracy']:.3f}",
+                    f"{lost:.1f} ± {100 * row['lost_error']:.1f}",
+                ]
+            )
+    headers = ["on PublicTest: size, tilt", "faces", "found", "accuracy of cut-out faces"]
+    return tabulate(
+        rows,
+        headers=[*headers, "from photo to answer", "points lost"],
+        tablefmt="github",
+        disable_numparse=True,
+    )
+
+
 def balancing_table() -> str:
     """Format what the ways of balancing are worth in the experiments as a Markdown table."""
     names = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
@@ -171,13 +199,16 @@ def with_fresh_tables(text: str) -> str:
                 table = models_table(names.split())
             case "peers":
                 table = peers_table()
+            case "detection":
+                table = detection_table()
             case "balancing":
                 table = balancing_table()
             case "copies":
                 table = copies_table()
         return f"{mark}\n{table}\n\n"
 
-    marks = r"(<!-- (metrics|models|peers|balancing|copies)((?: [\w-]+)*) -->\n).*?(?=<!-- end -->)"
+    kinds = "metrics|models|peers|detection|balancing|copies"
+    marks = rf"(<!-- ({kinds})((?: [\w-]+)*) -->\n).*?(?=<!-- end -->)"
     return re.sub(marks, fresh, text, flags=re.DOTALL)
 
 

@@ -30,3 +30,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         groups[item] = folder or path
         item.add_marker(pytest.mark.xdist_group(groups[item]))
     items.sort(key=lambda item: groups[item] != "pipeline")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Escape what is not UTF-8 in captured output, such as names of files: xdist cannot send it."""
+    report = yield
+    report.sections = [
+        (title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections
+    ]
+    return report

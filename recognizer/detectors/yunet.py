@@ -248,6 +248,7 @@ class YuNetDetector:
         box = box_inside(refinement, image.shape[:2])
         if box is None:
             return None
+        square = _averaged(square, refinement, self.square_ratio)
         angle = remainder(square.angle, 2 * pi)
         angle = copysign(max(0.0, abs(angle) - self.TILT), angle)
         return Face(box, refinement.confidence, eyes_of(refinement), replace(square, angle=angle))
@@ -400,6 +401,20 @@ def box_inside(refinement: Refinement, shape: tuple[int, int]) -> Box | None:
     if right <= left or bottom <= top:
         return None
     return Box(int(left), int(top), int(right - left), int(bottom - top))
+
+
+def _averaged(square: Square, refinement: Refinement, ratio: float) -> Square:
+    """The mean of an aligned square and the square of the detected box; it keeps the angle.
+
+    The regression sees the landmarks above all. Its errors and those of the box differ, so their
+    mean has smaller ones: `python -m benchmarks.detection`.
+    """
+    row, crop_square = refinement.row, refinement.square
+    x, y = in_image(*(row[:2] + row[2:4] / 2).tolist(), crop_square)
+    side = float(max(row[2:4])) * crop_square.side * ratio
+    return replace(
+        square, x=(square.x + x) / 2, y=(square.y + y) / 2, side=(square.side + side) / 2
+    )
 
 
 def eyes_of(refinement: Refinement) -> tuple[Point, Point] | None:

@@ -306,7 +306,7 @@ def test_forms_without_the_file(server, photo):
     assert "too many files: at most 1" in detail(server.post("/predict", files=two), 413)
 
 
-@pytest.mark.parametrize("faces", ["yolo", "", "YUNET", "haar"])
+@pytest.mark.parametrize("faces", ["yolo", "", "YUNET", "mtcnn"])
 def test_unknown_detector(server, photo, faces):
     sentence = detail(post(server, photo, faces=faces), 422)
     assert sentence.startswith("query parameter faces: input should be 'yunet' or 'whole'")
