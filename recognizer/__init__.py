@@ -9,11 +9,11 @@ recognizer.py   all of it in a row
 The command line, `python -m recognizer`:
 
 inputs.py       photos and videos that paths, folders and patterns name
-video/          the frames of a video, who is who in them, annotated copies
+video/          the frames of a video, who is who in them, files that browsers play
 work.py         what one process does with a photo or a frame; workers.py the processes
 answers.py      the run: one answer after the other, in the order of the inputs
 terminal.py     as a table, csv_table.py as a CSV that can be resumed
-drawing.py      boxes, labels and bars; annotate.py draws them on photos
+drawing.py      boxes, labels and bars; annotate.py, annotate_video.py draw copies
 lettering.py    the labels' text, in the font of fonts/
 timeline.py     the plot of a video
 destination.py  where results go; atomic.py writes them whole

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from recognizer.annotate_video import annotated_video
 from recognizer.destination import Destination
 from recognizer.errors import VideoError
 from recognizer.inputs import Input
 from recognizer.timeline import Timeline
-from recognizer.video.annotate import annotated_video
 from recognizer.video.cuts import mark_cuts
 from recognizer.video.reader import Frame, Video
 from recognizer.video.tracking import Tracker

@@ -123,7 +123,7 @@ class YuNetDetector:
     """The most confident ones are refined; a crowd must not take forever."""
 
     TILT = radians(7)
-    """A refined face that is tilted less is upright; a larger tilt is reduced by this.
+    """A smaller tilt of a face is reduced to none, a larger one by this, up to 45°.
 
     The estimated tilt has an error of about this size, and most faces are nearly upright. This is
     the soft threshold of Donoho, De-noising by soft-thresholding (IEEE Transactions on Information
@@ -159,7 +159,8 @@ class YuNetDetector:
         if turn or not certain:
             side = self.LONG_SIDE if turn else self.SECOND_LONG_SIDE
             proposals += self.propose(image, side, turn)
-            faces = self._confirmed(image, proposals, self.SECOND_MIN_CONFIDENCE)
+            least = self.MIN_CONFIDENCE if certain else self.SECOND_MIN_CONFIDENCE
+            faces = self._confirmed(image, proposals, least)
         return largest_first(_distinct(faces))
 
     def propose(
@@ -249,9 +250,17 @@ class YuNetDetector:
         if box is None:
             return None
         square = _averaged(square, refinement, self.square_ratio)
-        angle = remainder(square.angle, 2 * pi)
-        angle = copysign(max(0.0, abs(angle) - self.TILT), angle)
-        return Face(box, refinement.confidence, eyes_of(refinement), replace(square, angle=angle))
+        square = replace(square, angle=self._reduced(square.angle))
+        return Face(box, refinement.confidence, eyes_of(refinement), square)
+
+    def _reduced(self, angle: float) -> float:
+        """An angle in radians, −π to π, without the part of the tilt that may be noise."""
+        angle = remainder(angle, 2 * pi)
+        quarter = round(angle / (pi / 2)) * pi / 2
+        tilt = angle - quarter
+        if abs(tilt) <= self.TILT:
+            return remainder(quarter, 2 * pi)
+        return copysign(abs(tilt) - self.TILT, tilt) if quarter == 0 else angle
 
     def _refine_small(self, image: np.ndarray, square: Square) -> Refinement | None:
         """Refine in a small crop, and where that may be turned, in crops turned by quarters."""
@@ -434,11 +443,11 @@ def _quarters(faces: list[Face]) -> int:
 
 
 def _distinct(faces: list[Face]) -> list[Face]:
-    """Without faces whose square's centre is nearer than a third of a side to a better one's."""
+    """Without faces that lie within a third of a side of a more confident one."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.confidence):
         squares = ((face.square, other.square) for other in kept)
-        if all(hypot(a.x - b.x, a.y - b.y) >= min(a.side, b.side) / 3 for a, b in squares):
+        if all(hypot(a.x - b.x, a.y - b.y) >= max(a.side, b.side) / 3 for a, b in squares):
             kept.append(face)
     return kept
 

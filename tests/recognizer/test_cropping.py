@@ -24,8 +24,8 @@ def test_a_larger_square_is_averaged(factor):
     small = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
     image = np.zeros((500, 500), np.uint8)
     side = 48 * factor
-    image[50 : 50 + side, 80 : 80 + side] = small.repeat(factor, axis=0).repeat(factor, axis=1)
-    np.testing.assert_array_equal(crop(image, box_square(Box(80, 50, side, side))), small)
+    image[48 : 48 + side, 80 : 80 + side] = small.repeat(factor, axis=0).repeat(factor, axis=1)
+    np.testing.assert_array_equal(crop(image, box_square(Box(80, 48, side, side))), small)
 
 
 def test_the_ratio_widens_the_square_around_its_centre():

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from recognizer.video.annotate import annotated_video
+from recognizer.annotate_video import annotated_video
 from tests.recognizer.video_fixture import write_video
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
