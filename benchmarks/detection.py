@@ -301,7 +301,7 @@ SETTINGS: tuple[dict, ...] = (
     {"MIN_PROPOSAL": 0.2},
     {"MIN_CONFIDENCE": 0.6, "SECOND_MIN_CONFIDENCE": 0.5},
     {"TILT": 0.0},
-    {"TILT": radians(12)},
+    {"LARGE_TILT": radians(7)},
 )
 """What is changed of `YuNetDetector`."""
 

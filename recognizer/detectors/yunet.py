@@ -129,6 +129,9 @@ class YuNetDetector:
     the soft threshold of Donoho, De-noising by soft-thresholding (IEEE Transactions on Information
     Theory 41, 1995)."""
 
+    LARGE_TILT = radians(12)
+    """A face that is tilted more is refined in a large crop, too."""
+
     MIN_SIDE = 10
     """In pixels; YuNet was trained on no smaller face."""
 
@@ -241,7 +244,7 @@ class YuNetDetector:
         certain = refinement is not None and refinement.confidence >= self.CERTAIN
         if refinement:
             square = self.aligned(refinement)
-        if not certain or abs(square.angle) > self.TILT:
+        if not certain or abs(square.angle) > self.LARGE_TILT:
             refinement = self.refine(image, square, LARGE)
             if refinement is None or refinement.confidence < least:
                 return None
