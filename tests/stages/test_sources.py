@@ -176,7 +176,11 @@ def test_a_folder_is_no_file(tmp_path):
         read_file(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", gzip.compress(b""), zipped(("fer2013.csv", b""))])
+@pytest.mark.parametrize(
+    "content",
+    [b"", gzip.compress(b""), zipped(("fer2013.csv", b""))],
+    ids=["plain", "gzip", "zip"],  # packed bytes hold the time
+)
 def test_empty_file(content):
     with pytest.raises(UserError, match=r"empty; expected a CSV with the header emotion,pixels"):
         read_bytes(content)
