@@ -15,9 +15,11 @@ test: .venv/development  ## Run the whole test suite
 	pytest -n 2
 
 # They limit TensorFlow, NumPy and SciPy; onnxruntime and OpenCV compute as this processor does.
+# Where the processor has bfloat16, TensorFlow calls oneDNN for it, which then has no kernel.
 test-avx2: .venv/development  ## Run the tests of training as on a processor without AVX-512
 	ONEDNN_MAX_CPU_ISA=AVX2 NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" \
-		OPENBLAS_CORETYPE=Haswell pytest -n 2 tests/pipeline/test_pipeline.py tests/stages
+		OPENBLAS_CORETYPE=Haswell pytest -n 2 -k "not bfloat16" \
+		tests/pipeline/test_pipeline.py tests/stages
 
 serve: .venv/serving  ## Serve the FER-2013 model on http://127.0.0.1:8000
 	python -m api

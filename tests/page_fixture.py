@@ -29,7 +29,7 @@ def scene(*faces, shape=(240, 320), ground=128):
     return image
 
 
-LEFT = scene((HAPPY, (10, 40), 140), ground=DARK)
+LEFT = scene((HAPPY, (10, 40), 150), ground=DARK)
 RIGHT = scene((SURPRISE, (170, 40), 140), ground=LIGHT)
 
 
