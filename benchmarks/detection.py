@@ -1,7 +1,7 @@
 """Measure how much of the accuracy is left from photo to answer, and what detection costs.
 
     python -m benchmarks.detection
-    python -m benchmarks.detection --faces 3588 --other-faces 300 --photos DIR
+    python -m benchmarks.detection --other-faces 150 --photos DIR
 
 Accuracy: pastes FER-2013's PublicTest faces into larger scenes (experiments/scenes.py) of several
 sizes, rotations and lightings, finds them again, crops them with and without alignment, and
