@@ -13,8 +13,8 @@ from joblib import cpu_count, parallel_config
 
 from benchmarks.stages import describe_machine
 from stages.balance import augmented_images
+from stages.dataset.sample_faces import render_sample
 from stages.parameters import load_parameters
-from stages.sample_faces import render_sample
 
 COUNT = 50_000
 

@@ -43,8 +43,8 @@ from benchmarks.stages import describe_machine
 from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
 from stages.artifacts import Artifacts, written_atomically
-from stages.fer_csv import EMOTIONS, SPLITS
-from stages.measures import bootstrap_intervals
+from stages.dataset.fer_csv import EMOTIONS, SPLITS
+from stages.evaluation.metrics import bootstrap_intervals
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).with_suffix(".csv")

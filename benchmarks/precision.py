@@ -14,10 +14,10 @@ import numpy as np
 from tabulate import tabulate
 
 from benchmarks.stages import describe_machine
-from stages import losses, optimizers
-from stages.fer_csv import EMOTIONS
+from stages.dataset.fer_csv import EMOTIONS
 from stages.parameters import Train, load_parameters
 from stages.train import built_in, make_repeatable
+from stages.training import losses, optimizers
 
 DATASETS = ("fer2013", "fer2013-small")
 PRECISIONS = ("float32", "mixed_bfloat16", "fused_bfloat16")

@@ -15,8 +15,8 @@ from tabulate import tabulate
 from experiments.run import RESULTS
 from experiments.settings import load_experiments
 from stages.artifacts import written_atomically
+from stages.dataset.fer_csv import EMOTIONS
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS
 
 FOLDER = RESULTS.parent
 FIGURES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}

@@ -16,13 +16,14 @@ import pandas as pd
 from joblib import parallel_config
 
 from experiments.settings import Settings, load_experiments
-from stages import checkpoint, train
+from stages import train
 from stages.artifacts import Artifacts, write_metrics
 from stages.balance import balance
-from stages.checkpoint import State
+from stages.dataset.fer_csv import EMOTIONS, SPLITS, read_faces
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS, SPLITS, read_faces
-from stages.measures import classification_figures
+from stages.evaluation.metrics import classification_figures
+from stages.training import checkpoint
+from stages.training.checkpoint import State
 
 RESULTS = Path("experiments/results")
 

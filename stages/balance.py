@@ -20,11 +20,11 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from stages.artifacts import Artifacts, write_arrays, write_metrics, written_atomically
-from stages.contact_sheet import contact_sheet
+from stages.command_line import run
+from stages.dataset.contact_sheet import contact_sheet
+from stages.dataset.fer_csv import EMOTIONS, SPLITS
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS, SPLITS
 from stages.parameters import Balance, BalanceAugmentation, Parameters
-from stages.shell import run
 
 # Without it the import below asks a package index for news. Worker processes inherit it.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"

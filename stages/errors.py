@@ -5,6 +5,6 @@ class UserError(Exception):
     """Something the person running a stage can mend.
 
     The message is one line: what was wrong, where (file, row, key), what was
-    expected, and what to do next. `stages.shell` prints it and exits with
+    expected, and what to do next. `stages.command_line` prints it and exits with
     status 1; every other exception is a bug and keeps its traceback.
     """

@@ -23,16 +23,16 @@ from tqdm import tqdm
 
 from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
-from stages import evaluation_plots, sensitivity
 from stages.artifacts import Artifacts, write_metrics, written_atomically
-from stages.card import Measured, model_card
+from stages.command_line import run
+from stages.dataset.fer_csv import EMOTIONS, SPLITS
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS, SPLITS
-from stages.logits import predict_logits
-from stages.measures import bootstrap_intervals, classification_figures
+from stages.evaluation import occlusion_sensitivity, plots
+from stages.evaluation.metrics import bootstrap_intervals, classification_figures
+from stages.evaluation.model_card import Measured, model_card
+from stages.evaluation.robustness import robustness_table
+from stages.onnx_graph.logits import predict_logits
 from stages.parameters import Int8, Parameters
-from stages.robustness import robustness_table
-from stages.shell import run
 
 STEP = 256
 """Faces between two movements of the progress bar."""
@@ -129,18 +129,16 @@ def write_plots(folder: Path, split: Split, probabilities: np.ndarray) -> None:
     """Write every plot of one split."""
     labels = split.labels
     tables = {
-        "confusion": evaluation_plots.confusion_table(labels, probabilities, EMOTIONS),
-        "per_class": evaluation_plots.per_class_table(labels, probabilities, EMOTIONS),
-        "reliability": evaluation_plots.reliability_table(labels, probabilities),
-        "roc": evaluation_plots.roc_table(labels, probabilities, EMOTIONS),
-        "precision_recall": evaluation_plots.precision_recall_table(
-            labels, probabilities, EMOTIONS
-        ),
-        "abstention": evaluation_plots.abstention_table(labels, probabilities),
+        "confusion": plots.confusion_table(labels, probabilities, EMOTIONS),
+        "per_class": plots.per_class_table(labels, probabilities, EMOTIONS),
+        "reliability": plots.reliability_table(labels, probabilities),
+        "roc": plots.roc_table(labels, probabilities, EMOTIONS),
+        "precision_recall": plots.precision_recall_table(labels, probabilities, EMOTIONS),
+        "abstention": plots.abstention_table(labels, probabilities),
     }
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
-    picture = evaluation_plots.mistakes_picture(split.images, labels, probabilities, EMOTIONS)
+    picture = plots.mistakes_picture(split.images, labels, probabilities, EMOTIONS)
     write_picture(folder / "mistakes.png", picture)
 
 
@@ -178,7 +176,7 @@ def main(dataset: str, parameters: Parameters) -> None:
             metrics[name]["macro_f1"],
         )
     write_plots(paths.plots, split, probabilities)
-    means, faces = sensitivity.sensitivity_pictures(
+    means, faces = occlusion_sensitivity.sensitivity_pictures(
         classifier, split.images, split.labels, probabilities
     )
     write_picture(paths.plots / "sensitivity.png", means)

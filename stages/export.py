@@ -19,13 +19,13 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
 from recognizer.classifier import FORMAT, OUTPUT, Classifier
 from stages.artifacts import Artifacts, written_atomically
-from stages.committee import committee, read_teachers
-from stages.conversion import convert, dequantized, served_model, to_precision
+from stages.command_line import run
+from stages.dataset.fer_csv import EMOTIONS, SPLITS
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS, SPLITS
-from stages.logits import LOGITS, predict_logits
+from stages.onnx_graph.conversion import convert, dequantized, served_model, to_precision
+from stages.onnx_graph.ensemble import committee, read_teachers
+from stages.onnx_graph.logits import LOGITS, predict_logits
 from stages.parameters import Parameters
-from stages.shell import run
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ import yaml
 from tabulate import tabulate
 
 from stages.artifacts import Artifacts, written_atomically
-from stages.card import served_parameters
+from stages.dataset.fer_csv import EMOTIONS
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS
+from stages.evaluation.model_card import served_parameters
 from stages.parameters import load_parameters
 
 README = Path("README.md")

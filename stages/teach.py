@@ -17,11 +17,11 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score
 
 from stages.artifacts import Artifacts, write_arrays, write_metrics, written_atomically
-from stages.conversion import convert, served_model, to_precision
-from stages.fer_csv import EMOTIONS, SPLITS
-from stages.logits import predict_logits
+from stages.command_line import run
+from stages.dataset.fer_csv import EMOTIONS, SPLITS
+from stages.onnx_graph.conversion import convert, served_model, to_precision
+from stages.onnx_graph.logits import predict_logits
 from stages.parameters import Export, FromTeachers, Parameters, Train
-from stages.shell import run
 from stages.train import make_repeatable, read_arrays, train_resumably
 
 log = logging.getLogger(__name__)

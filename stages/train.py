@@ -21,21 +21,21 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from tqdm import tqdm
 
-from stages import (
+from stages import parameters
+from stages.artifacts import Artifacts, write_metrics, written_atomically
+from stages.command_line import run
+from stages.dataset.fer_csv import EMOTIONS, SPLITS
+from stages.errors import UserError
+from stages.training import (
     augmentation,
     checkpoint,
     losses,
     networks,
     normalization,
     optimizers,
-    parameters,
     symmetry,
 )
-from stages.artifacts import Artifacts, write_metrics, written_atomically
-from stages.checkpoint import State
-from stages.errors import UserError
-from stages.fer_csv import EMOTIONS, SPLITS
-from stages.shell import run
+from stages.training.checkpoint import State
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from stages.artifacts import Artifacts, write_arrays, write_metrics, written_atomically
+from stages.command_line import run
+from stages.dataset.fer_csv import EMOTIONS, LABELS, PIXELS, SPLITS, read_faces, shortened
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS, LABELS, PIXELS, SPLITS, read_faces, shortened
 from stages.parameters import Parameters
-from stages.shell import run
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def judge(rows: pd.DataFrame, images: np.ndarray, min_std: float) -> pd.DataFram
 
     Parameters
     ----------
-    rows, images : N rows as `stages.fer_csv.read_faces` returns them.
+    rows, images : N rows as `stages.dataset.fer_csv.read_faces` returns them.
     min_std : an image whose standard deviation (grey levels) is below this is flat.
 
     Returns
@@ -171,8 +171,8 @@ def main(dataset: str, parameters: Parameters) -> None:
     logger.info("%s: %d rows (%s)", quarantine, len(rejected), reasons or "none rejected")
 
     # Great Expectations takes seconds to import.
-    from stages.expectations import validate_expectations
-    from stages.validation_report import validation_report
+    from stages.dataset.expectations import validate_expectations
+    from stages.dataset.validation_report import validation_report
 
     counts = count_rows(rows)
     outcomes = validate_expectations(rows, parameters.validate_, parameters.fetch.rows, dataset)

@@ -19,7 +19,7 @@ from experiments.alignment import (
 from recognizer.cropping import crop
 from recognizer.detectors.base import Square
 from recognizer.detectors.yunet import LARGE, MAX_CORRECTION, SMALL, corrected, features
-from stages.sample_faces import render_face
+from stages.dataset.sample_faces import render_face
 
 FACE = render_face(3, np.random.default_rng(0))
 ROW = np.array([-0.5, -0.5, 1, 1, -0.2, -0.1, 0.2, -0.1, 0, 0.1, -0.2, 0.3, 0.2, 0.3, 0.9])

@@ -82,9 +82,12 @@ def test_every_folder_and_file_of_the_recognizer_is_installed():
 
 @pytest.mark.parametrize("name", ["networks", "losses", "optimizers", "augmentation", "checkpoint"])
 def test_training_knows_no_backend(name):
-    source = (ROOT / "stages" / f"{name}.py").read_text()
+    source = (ROOT / "stages" / "training" / f"{name}.py").read_text()
     assert not re.search(r"\btf\.|\btorch\.|\bjnp\.", source)
-    assert imported(ROOT / "stages" / f"{name}.py") & {"tensorflow", "torch", "jax"} == set()
+    assert (
+        imported(ROOT / "stages" / "training" / f"{name}.py") & {"tensorflow", "torch", "jax"}
+        == set()
+    )
 
 
 def locked(room: str) -> dict[str, str]:

@@ -27,7 +27,7 @@ from benchmarks.detection import (
 from experiments.scenes import HEIGHT, WIDTH, paste
 from recognizer.cropping import crop
 from recognizer.detectors.base import Box, Face, Square
-from stages.sample_faces import render_face
+from stages.dataset.sample_faces import render_face
 from tests.model_fixture import write_tiny_model
 
 FACE = render_face(3, np.random.default_rng(0))

@@ -14,8 +14,8 @@ from experiments.run import judge, with_copies
 from experiments.settings import load_experiments
 from stages import report
 from stages.artifacts import Artifacts
+from stages.dataset.fer_csv import EMOTIONS
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS
 
 ROOT = Path(__file__).parents[1]
 

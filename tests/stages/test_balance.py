@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from joblib import parallel_config
 
-from stages import contact_sheet as sheet
 from stages.balance import (
     STRATEGIES,
     augmented_images,
@@ -21,9 +20,10 @@ from stages.balance import (
     counts_per_emotion,
     main,
 )
-from stages.contact_sheet import contact_sheet
+from stages.dataset import contact_sheet as sheet
+from stages.dataset.contact_sheet import contact_sheet
+from stages.dataset.fer_csv import EMOTIONS
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS
 from stages.parameters import Balance, BalanceAugmentation, load_parameters
 
 # albumentations only warns about an argument it does not know, and then ignores it.

@@ -14,9 +14,9 @@ import pytest
 from scipy.special import softmax
 
 from recognizer.classifier import Classifier
+from stages.dataset.fer_csv import EMOTIONS
 from stages.errors import UserError
 from stages.evaluate import main
-from stages.fer_csv import EMOTIONS
 from stages.parameters import load_parameters
 from tests.model_fixture import write_tiny_model
 

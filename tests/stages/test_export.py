@@ -23,15 +23,15 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
 from recognizer.classifier import Classifier
 from stages import export, parameters
-from stages.augmentation import resize
-from stages.committee import committee, read_teachers
-from stages.conversion import convert, dequantized, quantize, served_model, to_precision
+from stages.dataset.fer_csv import EMOTIONS
 from stages.errors import UserError
 from stages.export import calibrated, fit_calibration, raise_recalls
-from stages.fer_csv import EMOTIONS
-from stages.logits import predict_logits
-from stages.networks import build_network
+from stages.onnx_graph.conversion import convert, dequantized, quantize, served_model, to_precision
+from stages.onnx_graph.ensemble import committee, read_teachers
+from stages.onnx_graph.logits import predict_logits
 from stages.parameters import load_parameters
+from stages.training.augmentation import resize
+from stages.training.networks import build_network
 
 ROOT = Path(__file__).parents[2]
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 48, 48), dtype=np.uint8)

@@ -11,13 +11,13 @@ import yaml
 from scipy.special import softmax
 
 from stages import teach, train
-from stages.committee import read_teachers
-from stages.conversion import convert, served_model, to_precision
 from stages.errors import UserError
-from stages.logits import predict_logits
-from stages.networks import build_network
+from stages.onnx_graph.conversion import convert, served_model, to_precision
+from stages.onnx_graph.ensemble import read_teachers
+from stages.onnx_graph.logits import predict_logits
 from stages.parameters import load_parameters
 from stages.train import train_resumably
+from stages.training.networks import build_network
 from tests.stages.killed_fixture import killed
 
 ROOT = Path(__file__).parents[2]

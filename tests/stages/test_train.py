@@ -16,11 +16,12 @@ import pytest
 import yaml
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from stages import augmentation, checkpoint, losses, networks, optimizers, parameters, train
-from stages.checkpoint import State
+from stages import parameters, train
 from stages.errors import UserError
 from stages.parameters import load_parameters
 from stages.train import WeightAverage
+from stages.training import augmentation, checkpoint, losses, networks, optimizers
+from stages.training.checkpoint import State
 from tests.stages.killed_fixture import killed
 
 ROOT = Path(__file__).parents[2]

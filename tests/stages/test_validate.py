@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from stages import validate
+from stages.dataset.fer_csv import EMOTIONS, HEADER, SPLITS, format_row, read_faces
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS, HEADER, SPLITS, format_row, read_faces
 from stages.parameters import FolderSource, Rows, Validate, load_parameters
 from stages.validate import CHECKS, count_rows, judge, kept_faces
 
