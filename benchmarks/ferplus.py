@@ -22,7 +22,7 @@ from tabulate import tabulate
 
 from recognizer.classifier import Classifier
 from stages.artifacts import Artifacts, written_atomically
-from stages.dataset.fer_csv import EMOTIONS, SPLITS
+from stages.dataset.faces import EMOTIONS, SPLITS
 
 PAGE = Path(__file__).with_name("ferplus.md")
 

@@ -43,7 +43,7 @@ from benchmarks.stages import describe_machine
 from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
 from stages.artifacts import Artifacts, written_atomically
-from stages.dataset.fer_csv import EMOTIONS, SPLITS
+from stages.dataset.faces import EMOTIONS, SPLITS
 from stages.evaluation.metrics import bootstrap_intervals
 
 ROOT = Path(__file__).parents[1]

@@ -41,6 +41,7 @@ from recognizer.detectors.yunet import (
     relative,
 )
 from stages.artifacts import Artifacts, written_atomically
+from stages.dataset.faces import SPLITS, Faces
 
 RESULT = Path(__file__).with_suffix(".json")
 DECIMALS = 5
@@ -192,11 +193,11 @@ themselves; no detector can know that part.
 
 def sample(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers and images of random Training faces."""
-    with np.load(Artifacts("fer2013").data / "faces.npz") as faces:
-        training = np.flatnonzero(faces["split"] == 0)
-        count = min(count, len(training))
-        numbers = np.random.default_rng(0).choice(training, count, replace=False)
-        return numbers, faces["images"][numbers]
+    faces = Faces.read(Artifacts("fer2013").data / "faces.npz")
+    training = np.flatnonzero(faces.split == SPLITS.index("Training"))
+    count = min(count, len(training))
+    numbers = np.random.default_rng(0).choice(training, count, replace=False)
+    return numbers, faces.images[numbers]
 
 
 def main() -> None:

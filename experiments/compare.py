@@ -12,10 +12,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from experiments.run import RESULTS
-from experiments.settings import load_experiments
+from experiments.settings import RESULTS, load_experiments
 from stages.artifacts import written_atomically
-from stages.dataset.fer_csv import EMOTIONS
+from stages.dataset.faces import EMOTIONS
 from stages.errors import UserError
 
 FOLDER = RESULTS.parent

@@ -24,7 +24,7 @@ class Artifacts:
 
     @property
     def data(self) -> Path:
-        """Folder of raw.csv, faces.npz, quarantine.csv, train.npz, taught.npz."""
+        """Folder of raw.csv, faces.npz, quarantine.csv, train.npz."""
         return Path("data", self.dataset)
 
     @property

@@ -11,7 +11,6 @@ show PrivateTest.
 import json
 import logging
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -25,7 +24,7 @@ from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
 from stages.artifacts import Artifacts, write_metrics, written_atomically
 from stages.command_line import run
-from stages.dataset.fer_csv import EMOTIONS, SPLITS
+from stages.dataset.faces import EMOTIONS, Faces
 from stages.errors import UserError
 from stages.evaluation import occlusion_sensitivity, plots
 from stages.evaluation.metrics import bootstrap_intervals, classification_figures
@@ -33,6 +32,7 @@ from stages.evaluation.model_card import Measured, model_card
 from stages.evaluation.robustness import robustness_table
 from stages.onnx_graph.logits import predict_logits
 from stages.parameters import Int8, Parameters
+from stages.teachers import read_teacher_metrics
 
 STEP = 256
 """Faces between two movements of the progress bar."""
@@ -40,20 +40,7 @@ STEP = 256
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Split:
-    """The faces of PublicTest or PrivateTest.
-
-    `images` uint8 [N, 48, 48], `labels` uint8 [N], `copy_in_training` bool [N]: the same
-    pixels also stood in Training.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    copy_in_training: np.ndarray
-
-
-def read_split(path: Path, name: str) -> Split:
+def read_split(path: Path, name: str) -> Faces:
     """Read one split of faces.npz.
 
     Raises
@@ -62,16 +49,7 @@ def read_split(path: Path, name: str) -> Split:
         The file is missing, or the split lacks an emotion (whose recall would be undefined)
         or consists of copies of training images alone.
     """
-    try:
-        with np.load(path) as faces:
-            chosen = faces["split"] == SPLITS.index(name)
-            split = Split(
-                faces["images"][chosen], faces["labels"][chosen], faces["copy_in_training"][chosen]
-            )
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: not found; run `dvc repro` or the validate stage of this dataset first"
-        ) from None
+    split = Faces.read(path).of_split(name)
     counts = np.bincount(split.labels, minlength=len(EMOTIONS))
     missing = [emotion for emotion, count in zip(EMOTIONS, counts, strict=True) if count == 0]
     if missing:
@@ -125,7 +103,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
         temporary.write_bytes(png)
 
 
-def write_plots(folder: Path, split: Split, probabilities: np.ndarray) -> None:
+def write_plots(folder: Path, split: Faces, probabilities: np.ndarray) -> None:
     """Write every plot of one split."""
     labels = split.labels
     tables = {
@@ -188,9 +166,10 @@ def main(dataset: str, parameters: Parameters) -> None:
     write_metrics(paths.metrics / "intervals.json", intervals)
     write_metrics(paths.metrics / "evaluation.json", metrics)
     # Read back, because the card is to agree with the files to the last digit.
-    files = ("validation", "balance", "teach", "training", "evaluation", "intervals")
+    files = ("validation", "balance", "training", "evaluation", "intervals")
     measured = Measured(
         **{name: json.loads((paths.metrics / f"{name}.json").read_text()) for name in files},
+        teachers=read_teacher_metrics(parameters),
         robustness=pd.read_csv(paths.plots / "robustness.csv"),
         labels=split.labels,
         predicted=probabilities.argmax(axis=1),
@@ -199,7 +178,7 @@ def main(dataset: str, parameters: Parameters) -> None:
         temporary.write_text(model_card(dataset, parameters, measured))
 
 
-def _figures_before_calibration(model: Path, split: Split) -> dict[str, float]:
+def _figures_before_calibration(model: Path, split: Faces) -> dict[str, float]:
     """Those figures that calibration changes."""
     probabilities = softmax(predict_logits(onnx.load(model), split.images), axis=1)
     figures = classification_figures(split.labels, probabilities, split.copy_in_training, EMOTIONS)
@@ -207,7 +186,7 @@ def _figures_before_calibration(model: Path, split: Split) -> dict[str, float]:
     return {name: figures[name] for name in names}
 
 
-def _figures_before_quantization(models: Path, split: Split) -> dict[str, float]:
+def _figures_before_quantization(models: Path, split: Faces) -> dict[str, float]:
     """What the same network says where it computes in 32 bits."""
     path = models / "float32.onnx"
     probabilities = predict(open_model(path), split.images, path.name)

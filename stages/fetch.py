@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stages.artifacts import Artifacts, written_atomically
 from stages.command_line import run
-from stages.dataset.fer_csv import SPLITS
+from stages.dataset.faces import SPLITS
 from stages.dataset.sources import SOURCES
 from stages.errors import UserError
 from stages.parameters import Fetch, FileSource, Parameters, Rows

@@ -4,7 +4,7 @@ import matplotlib.colors
 import numpy as np
 from matplotlib.figure import Figure
 
-from stages.dataset.fer_csv import EMOTIONS, SIZE
+from stages.dataset.faces import EMOTIONS, SIZE
 
 CELLS = 10
 """Faces in a line."""

@@ -20,7 +20,8 @@ from great_expectations.data_context.types.base import (
 from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.row_conditions import Column
 
-from stages.dataset.fer_csv import EMOTIONS, HEADER, LABELS, PIXELS, SPLITS
+from stages.dataset.faces import EMOTIONS, SPLITS
+from stages.dataset.fer_csv import HEADER, LABELS, PIXELS
 from stages.parameters import Rows, Validate
 
 TRAINING = SPLITS[0]
@@ -48,7 +49,7 @@ def validate_expectations(
 
     Parameters
     ----------
-    rows : DataFrame as `stages.validate.judge` returns it.
+    rows : DataFrame as `stages.dataset.row_checks.check_rows` returns it.
     limits : section `validate` of params.yaml.
     declared : rows per split that the dataset declares to have, if it does.
     dataset : name of the suite.

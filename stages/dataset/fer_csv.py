@@ -12,19 +12,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from stages.dataset.faces import EMOTIONS, SIZE
 from stages.errors import UserError
-
-EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-"""Names of the labels 0 … 6."""
 
 LABELS = tuple(str(label) for label in range(len(EMOTIONS)))
 """The labels as the CSV spells them."""
-
-SPLITS = ("Training", "PublicTest", "PrivateTest")
-"""Names of the `Usage` values, coded 0, 1, 2 in faces.npz."""
-
-SIZE = 48
-"""Height and width of a face in pixels."""
 
 PIXELS = SIZE * SIZE
 """Grey levels in one pixels field."""

@@ -25,7 +25,8 @@ import numpy as np
 import zstandard
 from tqdm import tqdm
 
-from stages.dataset.fer_csv import EMOTIONS, HEADER, SIZE, SPLITS, UNREADABLE, format_row
+from stages.dataset.faces import EMOTIONS, SIZE, SPLITS
+from stages.dataset.fer_csv import HEADER, UNREADABLE, format_row
 from stages.dataset.sample_faces import render_sample
 from stages.errors import UserError
 from stages.parameters import FileSource, FolderSource, KaggleSource, SampleSource

@@ -5,7 +5,7 @@ from html import escape
 import pandas as pd
 
 from stages.dataset.expectations import Outcome
-from stages.dataset.fer_csv import EMOTIONS, SPLITS
+from stages.dataset.faces import EMOTIONS, SPLITS
 
 SHOWN = 200
 """Rejected rows on the page; quarantine.csv has them all."""
@@ -32,7 +32,7 @@ def validation_report(
     ----------
     dataset : str
     counts : dict
-        As `stages.validate.count_rows` returns it.
+        As `stages.dataset.row_checks.count_rows` returns it.
     outcomes : list of Outcome
         One per expectation.
     rejected : DataFrame

@@ -6,6 +6,7 @@ for Model Reporting, 2019.
 """
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
@@ -13,14 +14,14 @@ import yaml
 from sklearn.metrics import confusion_matrix
 from tabulate import tabulate
 
-from stages.dataset.fer_csv import EMOTIONS, SPLITS
+from stages.dataset.faces import EMOTIONS, SPLITS
 from stages.parameters import (
     Fetch,
     FolderSource,
-    FromTeachers,
     KaggleSource,
     Parameters,
     SampleSource,
+    TeacherDistillation,
 )
 
 
@@ -28,14 +29,15 @@ from stages.parameters import (
 class Measured:
     """The figures of one model: the content of the JSON files in metrics/D.
 
-    `evaluation` and `intervals` are evaluate's; the others are their stages' of the same name.
+    `evaluation` and `intervals` are evaluate's; `validation`, `balance` and `training` are their
+    stages'; `teachers` has the metrics of each file that the parameters name, by its path.
     `robustness` is a table as `robustness_table` makes it; `labels` and `predicted`, both int
     [N], are of PrivateTest.
     """
 
     validation: dict
     balance: dict
-    teach: dict
+    teachers: dict[str, dict]
     training: dict
     evaluation: dict
     intervals: dict
@@ -52,7 +54,7 @@ def model_card(dataset: str, parameters: Parameters, measured: Measured) -> str:
             [
                 f"# The emotion of a face: the model of `{dataset}`",
                 f"`model.onnx`, version `{model['version']}`, {_megabytes(measured)}, "
-                f"{served_parameters(parameters, measured.training, measured.teach):,} "
+                f"{served_parameters(parameters, measured.training, measured.teachers):,} "
                 f"parameters{_members(parameters)}. In: grey faces, "
                 "uint8 [N, 48, 48]. Out: probabilities of "
                 + ", ".join(EMOTIONS)
@@ -90,10 +92,10 @@ def model_card(dataset: str, parameters: Parameters, measured: Measured) -> str:
     )
 
 
-def served_parameters(parameters: Parameters, training: dict, teach: dict) -> int:
-    """Parameters of all networks in the file, by the content of training.json and teach.json."""
-    teachers = [teach[f"teacher {number}"] for number in parameters.export.committee]
-    return training["parameters"] + sum(figures["parameters"] for figures in teachers)
+def served_parameters(parameters: Parameters, training: dict, teachers: dict[str, dict]) -> int:
+    """Parameters of all networks in the file, by the metrics of train and of the teachers."""
+    others = [teachers[str(teacher.file)]["parameters"] for teacher in parameters.export.ensemble]
+    return training["parameters"] + sum(others)
 
 
 USES = """\
@@ -122,12 +124,9 @@ FIGURES = {
 
 
 def _members(parameters: Parameters) -> str:
-    if not parameters.export.committee:
+    if not parameters.export.ensemble:
         return ""
-    return (
-        f" in {len(parameters.export.committee) + 1} networks, which look at the face side by "
-        "side and whose logits are averaged"
-    )
+    return f" in an ensemble of {len(parameters.export.ensemble) + 1} networks (mean of logits)"
 
 
 def _data(parameters: Parameters, measured: Measured) -> str:
@@ -179,12 +178,9 @@ def _recipe(parameters: Parameters, measured: Measured) -> str:
     training = measured.training
     sections = {
         "balance": parameters.balance.model_dump(exclude={"augmentation"}),
-        "teach": [teacher.model_dump() for teacher in parameters.teach],
         "train": parameters.train.model_dump(),
         "export": parameters.export.model_dump(),
     }
-    if not parameters.teach:
-        del sections["teach"]
     settings = yaml.safe_dump(sections, sort_keys=False, default_flow_style=None, width=100)
     return (
         f"{training['epochs']} epochs of {training['images']:,} images; the weights are those of "
@@ -194,27 +190,27 @@ def _recipe(parameters: Parameters, measured: Measured) -> str:
 
 
 def _teachers(parameters: Parameters, measured: Measured) -> str:
-    if not parameters.teach:
+    if not measured.teachers:
         return ""
     learning = ""
-    if isinstance(parameters.train.distillation, FromTeachers):
+    if isinstance(parameters.train.distillation, TeacherDistillation):
         share = parameters.train.distillation.share
-        learning = f" {share:.0%} of each target is what the teachers say of the face."
-    served = {f"teacher {number}" for number in parameters.export.committee}
+        learning = f" {share:.0%} of each target are the mean probabilities of teachers."
+    served = {str(teacher.file) for teacher in parameters.export.ensemble}
     rows = [
         [
-            name,
-            f"{figures['parameters']:,}" if "parameters" in figures else "",
-            f"{figures['accuracy']:.3f}",
-            f"{figures['macro_f1']:.3f}",
-            "yes" if name in served else "",
+            PurePath(file).stem,
+            f"{metrics['parameters']:,}",
+            f"{metrics['accuracy']:.3f}",
+            f"{metrics['macro_f1']:.3f}",
+            "yes" if file in served else "",
         ]
-        for name, figures in measured.teach.items()
+        for file, metrics in measured.teachers.items()
     ]
     return (
-        f"{learning} Other networks were trained on the same faces before it. What they are worth "
-        "on PublicTest, asked about the face and its mirror image, and which of them are in the "
-        "file:\n\n" + _table(rows, ["", "parameters", "accuracy", "macro-F1", "served"])
+        f"{learning} Networks of `experiments/teachers` that took part, with their metrics on "
+        "PublicTest:\n\n"
+        + _table(rows, ["teacher", "parameters", "accuracy", "macro-F1", "in the file"])
     )
 
 
@@ -237,7 +233,7 @@ def _figures(measured: Measured) -> str:
 def _aims(parameters: Parameters, measured: Measured) -> str:
     private = measured.evaluation["PrivateTest"]
     rows = []
-    for figure, aim in parameters.evaluate.aims.items():
+    for figure, aim in parameters.evaluate.targets.items():
         gap = private[figure] - aim if figure == "ece" else aim - private[figure]
         missed = f"{gap:.3f}" if gap > 0 else "–"
         rows.append([FIGURES[figure], f"{aim:.3f}", f"{private[figure]:.3f}", missed])
@@ -303,7 +299,7 @@ def _quantization(parameters: Parameters, measured: Measured) -> list[str]:
             for key, name in (("accuracy", "accuracy"), ("macro_f1", "macro-F1"))
         ),
     ]
-    beside = " beside the same others" if parameters.export.committee else ""
+    beside = " beside the same others" if parameters.export.ensemble else ""
     return [
         "## Quantisation",
         f"The convolutions compute in eight bits. The same network in 32 bits{beside}, calibrated "

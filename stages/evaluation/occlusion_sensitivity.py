@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from recognizer.classifier import Classifier
-from stages.dataset.fer_csv import EMOTIONS, SIZE
+from stages.dataset.faces import EMOTIONS, SIZE
 
 PATCH = 10
 """Side of the covered square in pixels: about a mouth's height, or an eye with its brow."""

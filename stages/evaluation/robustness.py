@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from recognizer.classifier import Classifier
-from stages.dataset.fer_csv import SIZE
+from stages.dataset.faces import SIZE
 
 STRENGTHS = 5
 

@@ -1,7 +1,7 @@
-"""Fewer operations in an ONNX graph that say the same, so that a face takes less time.
+"""Graph rewrites that make an exported network faster and leave its function as it is.
 
-What Keras exports is exact, but slow where one of its layers becomes a dozen operations, and where
-what could be computed with the convolution before it comes too late for that.
+Keras's export is slow in two places: one normalisation layer becomes a dozen operations, and a
+pooling between a convolution and its batch normalisation keeps the two from being merged.
 """
 
 import numpy as np
@@ -14,46 +14,46 @@ GROUP_NORMALIZATION = sorted(
     + 2 * ["Mul"]
     + ["Add", "Reshape"]
 )
-"""What tf2onnx makes of Keras's GroupNormalization with one group and no weights of its own."""
+"""Operations that tf2onnx exports for GroupNormalization with one group and no weights."""
 
 
-def fused(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Normalise faces in one operation, and take scales into the convolutions before the poolings.
+def optimized(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Rewrite a graph by the two rules of this module.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        Where nothing of the kind is found, nothing is changed.
+        A graph without these patterns stays as it is.
 
     Returns
     -------
     onnx.ModelProto
-        The same function of its input, but for rounding.
+        The same function of its input, except for rounding.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
-    _normalize_at_once(graph)
-    _pool_last(graph)
+    _use_instance_normalization(graph)
+    _pool_after_relu(graph)
     used = {name for node in graph.node for name in node.input}
     constants = [constant for constant in graph.initializer if constant.name in used]
     del graph.initializer[:]
     graph.initializer.extend(constants)
-    # Shapes that an earlier tool has noted are those of the former order.
+    # The recorded shapes belong to the former order of the operations.
     del graph.value_info[:]
     onnx.checker.check_model(result, full_check=True)
     return result
 
 
-def _normalize_at_once(graph: onnx.GraphProto) -> None:
-    """Of one channel, group normalisation is instance normalisation, which ONNX has."""
+def _use_instance_normalization(graph: onnx.GraphProto) -> None:
+    """Replace tf2onnx's chain for a group normalisation of one channel by InstanceNormalization."""
     constants = {constant.name: to_array(constant) for constant in graph.initializer}
     length = len(GROUP_NORMALIZATION)
     for start in range(len(graph.node) - length + 1):
         chain = graph.node[start : start + length]
         if sorted(node.op_type for node in chain) != GROUP_NORMALIZATION:
             continue
-        # The last gives the faces the shape that convolutions take: [N, 1, height, width].
+        # The last Reshape gives the shape of a convolution's input: [N, 1, height, width].
         first, last = chain[0], chain[-1]
         shape, shaped = last.input[1], f"{last.name}.shaped"
         if constants[shape][1] != 1:
@@ -79,10 +79,11 @@ def _normalize_at_once(graph: onnx.GraphProto) -> None:
         return
 
 
-def _pool_last(graph: onnx.GraphProto) -> None:
-    """Convolve, pool, scale, shift, cut off below 0: with scales above 0, pool as well at the end.
+def _pool_after_relu(graph: onnx.GraphProto) -> None:
+    """Rewrite Conv → MaxPool → Mul → Add → Relu as Conv → Relu → MaxPool.
 
-    A convolution scales and shifts in passing, and after it the pooling is of eight bits.
+    Valid where every scale is positive, because max-pooling commutes with increasing functions.
+    Scale and shift merge into the convolution, and the pooling works on eight-bit values.
     """
     constants = {constant.name: constant for constant in graph.initializer}
     for convolution in [node for node in graph.node if node.op_type == "Conv"]:
@@ -93,22 +94,22 @@ def _pool_last(graph: onnx.GraphProto) -> None:
         kernel, scale, shift = (
             to_array(constants[node.input[1]]) for node in (convolution, scaling, shifting)
         )
-        # A bias of its own would have to be scaled too.
+        # A convolution with a bias is left as it is: its bias would have to be scaled too.
         if len(convolution.input) > 2 or not (scale > 0).all():
             continue
         scaled = kernel * scale.reshape(-1, 1, 1, 1)
         constants[convolution.input[1]].CopyFrom(from_array(scaled, convolution.input[1]))
         constants[shifting.input[1]].CopyFrom(from_array(shift.reshape(-1), shifting.input[1]))
         convolution.input.append(shifting.input[1])
-        cut_off = make_node("Relu", convolution.output, pool.output, relu.name)
+        clip = make_node("Relu", convolution.output, pool.output, relu.name)
         pool.input[:], pool.output[:] = pool.output, relu.output
         for node in (scaling, shifting, relu):
             graph.node.remove(node)
-        graph.node.insert(list(graph.node).index(pool), cut_off)
+        graph.node.insert(list(graph.node).index(pool), clip)
 
 
 def _chain(graph: onnx.GraphProto, node: onnx.NodeProto, length: int) -> list[onnx.NodeProto]:
-    """`node` and those after it, until one has several readers."""
+    """The nodes from `node` on, up to `length` or to one whose output has several consumers."""
     chain = [node]
     while len(chain) < length:
         readers = [reader for reader in graph.node if chain[-1].output[0] in reader.input]

@@ -1,4 +1,4 @@
-"""What a model file computes before it is calibrated."""
+"""The logits that a model file computes before its calibration."""
 
 import numpy as np
 import onnx
@@ -7,7 +7,7 @@ import onnxruntime
 from recognizer.classifier import BATCH, INPUT
 
 LOGITS = "logits"
-"""Name of the tensor in the file that calibration begins with: float32 [N, C]."""
+"""Name of the tensor in the file: float32 [N, C], the input of the calibration."""
 
 
 def predict_logits(model: onnx.ModelProto, faces: np.ndarray) -> np.ndarray:
@@ -16,7 +16,7 @@ def predict_logits(model: onnx.ModelProto, faces: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     model : onnx.ModelProto
-        With a tensor `logits`, be it an output or not.
+        With a tensor `logits`, an output or an inner one.
     faces : uint8 [N, 48, 48]
 
     Returns

@@ -1,11 +1,11 @@
-"""Random changes that every training image gets anew in every epoch.
+"""Random augmentation of the training images, drawn anew in every epoch.
 
 Flip, rotation, scale, shift and the resizing to the training resolution are one
-affine map, sampled once per image: a tenth of the cost of the same steps one by
-one, and only one interpolation blurs the face.
+affine map per image: a tenth of the cost of the same steps one after the other,
+and one interpolation instead of several.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ def batches(
     batch_size: int,
     seed: tuple[int, ...],
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Hand out one epoch of shuffled, augmented batches.
+    """Yield one epoch of shuffled, augmented batches.
 
     Parameters
     ----------
@@ -30,14 +30,14 @@ def batches(
     targets : float32 [N, C]
         One-hot or soft labels.
     class_weights : float32 [C]
-        A sample's weight in the loss is its target's weighted mean of these.
+        A sample's weight in the loss is the mean of these, weighted by its target.
     augmentation : TrainAugmentation
     size : int
-        Height and width of the images handed out.
+        Height and width of the yielded images.
     batch_size : int
         The batches are as even as possible and close to this.
     seed : tuple of int
-        Names this epoch's random numbers, for instance (seed, epoch).
+        Seed of this epoch's random numbers, for instance (seed, epoch).
 
     Yields
     ------
@@ -57,7 +57,9 @@ def batch_count(images: int, batch_size: int) -> int:
     return max(1, round(images / batch_size))
 
 
-def augment(images, augmentation: TrainAugmentation, size: int, rng) -> np.ndarray:
+def augment(
+    images: np.ndarray, augmentation: TrainAugmentation, size: int, rng: np.random.Generator
+) -> np.ndarray:
     """Change each image at random.
 
     Parameters
@@ -98,16 +100,22 @@ def augment(images, augmentation: TrainAugmentation, size: int, rng) -> np.ndarr
     return faces
 
 
-def resize(images, size: int) -> np.ndarray:
-    """Scale uint8 [N, H, H] to float32 [N, size, size], bilinear, as it is served."""
+def resize(images: np.ndarray, size: int) -> np.ndarray:
+    """Scale uint8 [N, H, H] to float32 [N, size, size], bilinear, as the served model does."""
     faces = images.astype(np.float32)
     return np.stack(
         [cv2.resize(face, (size, size), interpolation=cv2.INTER_LINEAR) for face in faces]
     )
 
 
-def _affine_maps(count, augmentation, height, size, rng):
-    """Maps float64 [N, 2, 3] from a result's pixel to the place in the image it is read from."""
+def _affine_maps(
+    count: int,
+    augmentation: TrainAugmentation,
+    height: int,
+    size: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Maps float64 [N, 2, 3] from a pixel of the result to its place in the image."""
     angle = np.deg2rad(augmentation.rotation) * rng.uniform(-1, 1, count)
     scale = height / size * (1 + augmentation.scale * rng.uniform(-1, 1, count))
     shift = augmentation.shift * rng.uniform(-1, 1, (count, 2))
@@ -117,25 +125,25 @@ def _affine_maps(count, augmentation, height, size, rng):
     linear[:, 0, 1] = -scale * np.sin(angle)
     linear[:, 1, 0] = scale * np.sin(angle) * mirror
     linear[:, 1, 1] = scale * np.cos(angle)
-    # The centre of the result reads from the centre of the image, plus the shift.
+    # The centre of the result is the centre of the image, plus the shift.
     offset = (height - 1) / 2 + shift - linear @ np.full(2, (size - 1) / 2)
     return np.concatenate([linear, offset[:, :, None]], axis=2)
 
 
-def _chosen(count, probability, rng):
-    """Which of the images a change befalls; one that is turned off draws no random numbers."""
+def _chosen(count: int, probability: float, rng: np.random.Generator) -> Sequence[int]:
+    """Indices of the images that are changed; with probability 0, no random number is drawn."""
     return np.flatnonzero(rng.random(count) < probability) if probability else []
 
 
-def _downscale(face, rng):
-    """Lose detail, as in a face that was small or out of focus in its photo."""
+def _downscale(face: np.ndarray, rng: np.random.Generator) -> None:
+    """Remove detail, as in a face that was small or out of focus in its photo."""
     size = len(face)
     small = round(size * rng.uniform(1 / 3, 1))
     shrunk = cv2.resize(face, (small, small), interpolation=cv2.INTER_AREA)
     face[:] = cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def _erase(face, rng):
+def _erase(face: np.ndarray, rng: np.random.Generator) -> None:
     """Fill one rectangle with its image's mean: 2–20 % of the area, sides 1:2 to 2:1.
 
     After Zhong et al., Random Erasing Data Augmentation, 2017.
@@ -148,8 +156,10 @@ def _erase(face, rng):
     face[top : top + height, left : left + width] = face.mean()
 
 
-def _mix(images, targets, alpha, rng):
-    """Mixup (Zhang et al. 2017): each batch blended with its own reverse by one share."""
+def _mix(
+    images: np.ndarray, targets: np.ndarray, alpha: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mixup (Zhang et al. 2017): each batch is blended with its reverse, by one share."""
     share = np.float32(rng.beta(alpha, alpha))
     return (
         share * images + (1 - share) * images[::-1],

@@ -1,4 +1,4 @@
-"""A training run's state on disk, so that a run killed at any moment goes on where it was."""
+"""A training run's state on disk, from which a killed run resumes."""
 
 import json
 from dataclasses import dataclass
@@ -20,26 +20,26 @@ class State:
     variables : list of arrays
         The model's and the optimizer's variables, the generators of dropout among them.
     average : list of float32 arrays
-        Moving average of the model's weights; empty before the first step.
+        The EMA of the model's weights; empty before the first step.
     best : list of float32 arrays
         The weights of the best epoch so far; empty before the first.
-    beliefs : list of one float32 array [N, C]
-        What the averaged network said of the training faces when it last looked;
-        empty before the first look.
+    own_soft_labels : list of one float32 array [N, C]
+        Probabilities of the training faces, as the EMA model last predicted them; empty before
+        the first prediction.
     """
 
     history: list[dict]
     variables: list[np.ndarray]
     average: list[np.ndarray]
     best: list[np.ndarray]
-    beliefs: list[np.ndarray]
+    own_soft_labels: list[np.ndarray]
 
 
-_GROUPS = ("variables", "average", "best", "beliefs")
+_GROUPS = ("variables", "average", "best", "own_soft_labels")
 
 
-def save(path: Path, key: str, state: State) -> None:
-    """Write the state in one rename; a kill leaves the previous one."""
+def save(path: Path, fingerprint: str, state: State) -> None:
+    """Write the state atomically: after a kill, the file holds this state or the previous one."""
     groups = {group: getattr(state, group) for group in _GROUPS}
     arrays = {
         f"{group}/{index}": array
@@ -47,22 +47,22 @@ def save(path: Path, key: str, state: State) -> None:
         for index, array in enumerate(members)
     }
     with written_atomically(path) as temporary:
-        np.savez(temporary, key=key, history=json.dumps(state.history), **arrays)
+        np.savez(temporary, fingerprint=fingerprint, history=json.dumps(state.history), **arrays)
 
 
-def load(path: Path, key: str) -> State | None:
-    """Read a state, or None where there is none or it belongs to other data or parameters.
+def load(path: Path, fingerprint: str) -> State | None:
+    """Read a state; None where there is none or it has another fingerprint.
 
     Parameters
     ----------
     path : Path
-    key : str
-        Digest of everything the run depends on; a state saved under another is not taken up.
+    fingerprint : str
+        Digest of everything that the run depends on.
     """
     if not path.exists():
         return None
     with np.load(path) as saved:
-        if saved["key"] != key:
+        if saved["fingerprint"] != fingerprint:
             return None
         groups = {
             group: [saved[name] for name in saved.files if name.startswith(f"{group}/")]

@@ -1,5 +1,7 @@
 """Losses by name, and the weights of the classes in them."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -21,7 +23,7 @@ def build_loss(loss: parameters.Loss, counts: np.ndarray) -> keras.losses.Loss:
                 from_logits=True, label_smoothing=loss.label_smoothing
             )
         case parameters.Focal():
-            # α balances classes; here that is the class weights' work.
+            # α = 1: the class weights balance the classes.
             return keras.losses.CategoricalFocalCrossentropy(
                 alpha=1.0, gamma=loss.gamma, from_logits=True, label_smoothing=loss.label_smoothing
             )
@@ -31,17 +33,18 @@ def build_loss(loss: parameters.Loss, counts: np.ndarray) -> keras.losses.Loss:
 
 
 class LogitAdjusted(keras.losses.CategoricalCrossentropy):
-    """Cross-entropy of logits plus a multiple of the classes' log frequency, `shift` [C].
+    """Cross-entropy of the logits plus `shift` [C], a multiple of the classes' log frequency.
 
-    The network learns what is left of a class when its frequency is taken off, and is served
-    without the shift (Menon et al., Long-tail Learning via Logit Adjustment, 2021).
+    The network is served without the shift, which then favours rare classes (Menon et al.,
+    Long-tail Learning via Logit Adjustment, 2021).
     """
 
     def __init__(self, shift: np.ndarray, label_smoothing: float):
         super().__init__(from_logits=True, label_smoothing=label_smoothing)
         self.shift = shift
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Loss [N] of targets and logits, both [N, C]."""
         return super().call(y_true, y_pred + self.shift)
 
 

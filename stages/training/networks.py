@@ -1,10 +1,11 @@
-"""The architectures, by name: float32 grey faces [N, size, size, 1] in 0 … 255 to logits [N, 7].
+"""The architectures, by name: float32 grey faces [N, size, size, 1] in 0 … 255 to logits [N, C].
 
 A new network is one function here, one class in `stages.parameters` and one
-entry in `BUILDERS`. Normalisation belongs to the network, so that whoever calls
-it hands over grey levels as they are. The code is Keras 3 without a backend's
-own functions: it runs on TensorFlow, JAX and PyTorch.
+entry in `BUILDERS`. Normalisation is part of the network: its input is grey
+levels, unscaled.
 """
+
+from typing import Any
 
 import keras
 from keras import layers
@@ -35,15 +36,15 @@ def build_network(network: parameters.Network, size: int, classes: int) -> keras
 
 
 def residual(network: parameters.Residual, _size: int, classes: int) -> keras.Model:
-    """Compact residual network for release.
+    """Compact residual network: the architecture of the released models.
 
     A 3×3 stem, then per further width: max-pooling, a widening convolution and
-    residual blocks (He et al. 2015, two 3×3 convolutions each). Where pooling comes
-    before widening, that convolution takes a quarter of the multiplications.
-    `stages.training.symmetry` trains the symmetric ones, which have the same layers.
+    residual blocks (He et al. 2015, two 3×3 convolutions each). A widening
+    convolution after the pooling costs a quarter of the multiplications.
+    The symmetric networks have the same layers; `stages.training.symmetry` trains them.
     """
     faces = keras.Input((None, None, 1), name="faces")
-    # Each face by its own mean and deviation: lighting and exposure drop out.
+    # Subtracts each face's mean and divides by its deviation, against lighting and exposure.
     x = layers.GroupNormalization(
         groups=1, center=False, scale=False, epsilon=100.0, dtype="float32"
     )(faces)
@@ -95,7 +96,7 @@ def resnet50(network: parameters.ResNet50, size: int, classes: int) -> keras.Mod
     Raises
     ------
     UserError
-        ImageNet weights are asked for and cannot be fetched, or `size` is below 32.
+        ImageNet weights are requested and cannot be fetched, or `size` is below 32.
     """
     if size < 32:
         raise UserError(f"network resnet50 needs faces of at least 32 pixels, not {size}")
@@ -117,7 +118,7 @@ def resnet50(network: parameters.ResNet50, size: int, classes: int) -> keras.Mod
     return keras.Model(faces, _logits(x, classes), name="resnet50")
 
 
-def _convolution(x, width: int, pooling: layers.Layer | None = None):
+def _convolution(x: Any, width: int, pooling: layers.Layer | None = None) -> Any:
     x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
     if pooling is not None:
         x = pooling(x)
@@ -125,8 +126,8 @@ def _convolution(x, width: int, pooling: layers.Layer | None = None):
     return layers.ReLU()(x)
 
 
-def _logits(x, classes: int):
-    # In float32 also where the layers before compute in less: the loss takes logarithms of it.
+def _logits(x: Any, classes: int) -> Any:
+    # In float32 also under mixed precision: the loss takes the exponential of logits.
     return layers.Dense(classes, dtype="float32", name="logits")(x)
 
 

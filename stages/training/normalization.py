@@ -1,13 +1,19 @@
-"""Batch normalisation at the speed of the backend's own operation."""
+"""Batch normalisation in one TensorFlow operation, for training in bfloat16."""
+
+from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 
 def fused(network: keras.Model) -> keras.Model:
-    """Build a network anew with every batch normalisation in one operation.
+    """Rebuild a network with `FusedBatchNormalization`.
 
-    Its weights are new random ones, and have the same order and shapes as before.
+    Returns
+    -------
+    keras.Model
+        New random weights in the order and shapes of the former.
     """
 
     def build(layer: layers.Layer) -> layers.Layer:
@@ -19,19 +25,17 @@ def fused(network: keras.Model) -> keras.Model:
 
 
 class FusedBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation that trains in one operation where the backend is TensorFlow.
+    """Batch normalisation whose training step is one TensorFlow operation.
 
-    Keras's own casts to float32 and goes over the activations a dozen times. This one reads and
-    writes them once in the type they have; its statistics are float32 all the same. It serves
-    training alone: a network that is saved has Keras's own.
+    Keras's layer casts to float32 and reads the activations a dozen times. This layer reads and
+    writes them once in their own type; its statistics are float32. Only training uses it: a saved
+    network has Keras's layer.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalise [N, height, width, C] by the batch, or by the running statistics."""
-        if not training or keras.backend.backend() != "tensorflow":
+        if not training:
             return super().call(inputs, training=training, mask=mask)
-        import tensorflow as tf
-
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon
         )

@@ -1,5 +1,7 @@
 """Optimizers and learning-rate schedules, by name."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -11,10 +13,10 @@ def build_optimizer(
 ) -> keras.optimizers.Optimizer:
     """Build a Keras optimizer whose rate follows the schedule over `steps` steps.
 
-    Weight decay is decoupled (Loshchilov & Hutter 2019): each step takes
-    learning_rate · weight_decay of a weight away. It leaves biases and batch
-    normalisation alone. A PyTorch SGD with momentum 0.9 and its coupled decay d
-    corresponds to about 10 · d here.
+    Weight decay is decoupled (Loshchilov & Hutter 2019): each step subtracts
+    learning_rate · weight_decay · weight. Biases and batch normalisation are
+    excluded. The coupled decay d of PyTorch's SGD with momentum 0.9 corresponds
+    to about 10 · d here.
     """
     settings = optimizer.model_dump(exclude={"name", "learning_rate"})
     learning_rate = _learning_rate(schedule, optimizer.learning_rate, steps)
@@ -32,11 +34,11 @@ _OPTIMIZERS = {
 }
 
 
-def _learning_rate(schedule: parameters.Schedule, peak: float, steps: int):
-    """A rate, or a Keras schedule from step to rate; `plateau` is steered between epochs."""
+def _learning_rate(schedule: parameters.Schedule, peak: float, steps: int) -> Any:
+    """A constant rate, or a Keras schedule from step to rate."""
     schedules = keras.optimizers.schedules
     match schedule:
-        case parameters.Constant() | parameters.Plateau():
+        case parameters.Constant():
             return peak
         case parameters.InverseTime():
             return schedules.InverseTimeDecay(peak, decay_steps=1, decay_rate=schedule.decay)
@@ -58,11 +60,11 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, peak: float, warmup: float, steps: int):
         self.peak, self.warmup, self.steps = peak, warmup, steps
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         done = ops.cast(step + 1, "float32") / (self.steps + 1)
         rise = done / max(self.warmup, 1e-9)
         fall = (1 - done) / max(1 - self.warmup, 1e-9)
         return self.peak * ops.clip(ops.minimum(rise, fall), 0.0, 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}

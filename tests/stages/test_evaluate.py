@@ -14,7 +14,7 @@ import pytest
 from scipy.special import softmax
 
 from recognizer.classifier import Classifier
-from stages.dataset.fer_csv import EMOTIONS
+from stages.dataset.faces import EMOTIONS
 from stages.errors import UserError
 from stages.evaluate import main
 from stages.parameters import load_parameters
@@ -27,7 +27,7 @@ FLOAT32 = Path("models/sample/float32.onnx")
 EVALUATION = Path("metrics/sample/evaluation.json")
 INTERVALS = Path("metrics/sample/intervals.json")
 PLOTS = Path("metrics/sample/plots")
-STAGES_BEFORE = ("validation", "balance", "teach", "training")
+STAGES_BEFORE = ("validation", "balance", "training")
 
 
 @pytest.fixture

@@ -7,14 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stages.dataset.faces import EMOTIONS, SIZE, SPLITS
 from stages.dataset.fer_csv import (
-    EMOTIONS,
     HEADER,
     LABELS,
     LONGEST_RECORD,
     PIXELS,
-    SIZE,
-    SPLITS,
     format_row,
     parse_pixels,
     read_faces,

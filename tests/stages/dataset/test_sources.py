@@ -19,11 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.dataset import sources
-from stages.dataset.fer_csv import EMOTIONS, HEADER
+from stages.dataset.faces import EMOTIONS
+from stages.dataset.fer_csv import HEADER
 from stages.errors import UserError
 from stages.parameters import FileSource, FolderSource, Rows, SampleSource
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def make_rows(count: int) -> list[bytes]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.dataset.fer_csv import EMOTIONS
+from stages.dataset.faces import EMOTIONS
 from stages.evaluation.metrics import (
     accuracy_when_abstaining,
     bootstrap_intervals,

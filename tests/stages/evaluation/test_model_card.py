@@ -8,20 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.dataset.fer_csv import EMOTIONS
+from stages.dataset.faces import EMOTIONS
 from stages.evaluation.model_card import Measured, model_card
 from stages.parameters import load_parameters
+from stages.teachers import read_teacher_metrics
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def measured(dataset: str) -> Measured:
     """What evaluate committed, read back."""
     metrics = ROOT / "metrics" / dataset
-    files = ("validation", "balance", "teach", "training", "evaluation", "intervals")
+    files = ("validation", "balance", "training", "evaluation", "intervals")
     confusion = pd.read_csv(metrics / "plots/confusion.csv")
     return Measured(
         **{name: json.loads((metrics / f"{name}.json").read_text()) for name in files},
+        teachers=read_teacher_metrics(load_parameters(dataset, ROOT / "params.yaml")),
         robustness=pd.read_csv(metrics / "plots/robustness.csv"),
         labels=confusion["actual"].map(EMOTIONS.index).to_numpy(copy=True),
         predicted=confusion["predicted"].map(EMOTIONS.index).to_numpy(copy=True),
@@ -76,7 +78,12 @@ def test_confusion_counts_every_face():
 def test_a_missed_aim_says_by_how_much():
     parameters = load_parameters("sample", ROOT / "params.yaml")
     document = parameters.model_dump(by_alias=True)
-    document["evaluate"]["aims"] = {"accuracy": 0.9, "macro_f1": 0.75, "ece": 0.02, "min_recall": 1}
+    document["evaluate"]["targets"] = {
+        "accuracy": 0.9,
+        "macro_f1": 0.75,
+        "ece": 0.02,
+        "min_recall": 1,
+    }
     figures = measured("sample")
     reached = {"accuracy": 0.8124, "macro_f1": 0.8, "ece": 0.05, "min_recall": 1.0}
     figures.evaluation["PrivateTest"] |= reached
@@ -91,30 +98,27 @@ def test_a_missed_aim_says_by_how_much():
     ]
 
 
-def test_a_committee_counts_all_its_networks():
+def test_an_ensemble_counts_the_parameters_of_all_networks():
     alone = load_parameters("sample", ROOT / "params.yaml")
     document = alone.model_dump(by_alias=True)
-    document["teach"] = [document["train"], document["train"]]
-    document["train"] = document["train"] | {"distillation": {"name": "teachers", "share": 0.5}}
+    first, second = ({"file": f"teachers/{name}.onnx", "sha256": "0" * 12} for name in "ab")
+    document["train"] |= {
+        "distillation": {"name": "teachers", "share": 0.5, "teachers": [first, second]}
+    }
     figures = measured("sample")
     figures.training["parameters"] = 1000
-    worth = {"accuracy": 0.6123, "macro_f1": 0.5}
-    figures.teach.update(
-        {"teacher 1": {"parameters": 200} | worth, "teacher 2": {"parameters": 30} | worth}
-    )
-    figures.teach["together"] = {"accuracy": 0.7001, "macro_f1": 0.6}
-    taught = model_card("sample", type(alone).model_validate(document), figures)
+    metrics = {"accuracy": 0.6123, "macro_f1": 0.5}
+    figures.teachers["teachers/a.onnx"] = {"parameters": 200} | metrics
+    figures.teachers["teachers/b.onnx"] = {"parameters": 30} | metrics
+    distilled = model_card("sample", type(alone).model_validate(document), figures)
     document["train"]["distillation"] = None
-    document["export"]["committee"] = [2]
-    committee = model_card("sample", type(alone).model_validate(document), figures)
-    assert ", 1,000 parameters. In: " in taught
-    assert ", 1,030 parameters in 2 networks, which look at the face side by side" in committee
-    assert "The same network in 32 bits, " in taught
-    assert "The same network in 32 bits beside the same others, " in committee
-    assert "50% of each target is what the teachers say" in taught
-    assert "of each target" not in committee
-    for card, served in ((taught, ""), (committee, "yes")):
+    document["export"]["ensemble"] = [second]
+    ensemble = model_card("sample", type(alone).model_validate(document), figures)
+    assert ", 1,000 parameters. In: " in distilled
+    assert ", 1,030 parameters in an ensemble of 2 networks" in ensemble
+    assert "50% of each target are the mean probabilities of teachers" in distilled
+    assert "of each target" not in ensemble
+    for card, served in ((distilled, ""), (ensemble, "yes")):
         rows = [re.split(r" *\| *", line)[1:-1] for line in card.splitlines()]
-        assert ["teacher 1", "200", "0.612", "0.500", ""] in rows
-        assert ["teacher 2", "30", "0.612", "0.500", served] in rows
-        assert ["together", "", "0.700", "0.600", ""] in rows
+        assert ["a", "200", "0.612", "0.500", ""] in rows
+        assert ["b", "30", "0.612", "0.500", served] in rows

@@ -7,9 +7,10 @@ import pytest
 from onnx.numpy_helper import from_array, to_array
 
 from stages import parameters
-from stages.onnx_graph.conversion import convert, quantize, served_model
-from stages.onnx_graph.graph_optimization import fused
+from stages.onnx_graph.conversion import convert, served_model
+from stages.onnx_graph.graph_optimization import optimized
 from stages.onnx_graph.logits import predict_logits
+from stages.onnx_graph.quantization import quantize
 from stages.training.networks import build_network
 
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 48, 48), dtype=np.uint8)
@@ -99,7 +100,7 @@ def pooled(scale: list[float]) -> onnx.ModelProto:
 
 def test_scales_above_0_go_into_the_convolution():
     model = pooled([0.5, 2.0])
-    quick = fused(model)
+    quick = optimized(model)
     kinds = operations(quick)
     assert kinds[2:5] == ["Conv", "Relu", "MaxPool"]
     assert not {"Mul", "Add"} & set(kinds)
@@ -120,7 +121,7 @@ def test_scales_above_0_go_into_the_convolution():
 def test_other_scales_stay_where_they_are(scale):
     """The largest value times a negative scale is the smallest."""
     model = pooled(scale)
-    left = fused(model)
+    left = optimized(model)
     assert operations(left) == operations(model)
     assert np.array_equal(predict_logits(left, FACES), predict_logits(model, FACES))
 
@@ -128,6 +129,6 @@ def test_other_scales_stay_where_they_are(scale):
 def test_what_is_read_twice_stays_as_it_is():
     model = pooled([0.5, 2.0])
     model.graph.node[7].input[0] = "scaled"
-    assert operations(fused(model)) == operations(model)
-    (kernel,) = (c for c in fused(model).graph.initializer if c.name == "kernel")
+    assert operations(optimized(model)) == operations(model)
+    (kernel,) = (c for c in optimized(model).graph.initializer if c.name == "kernel")
     assert np.array_equal(to_array(kernel), to_array(model.graph.initializer[0]))

@@ -27,16 +27,16 @@ def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
     )
 
 
-@given(variables=arrays, average=arrays, best=arrays, beliefs=arrays)
-def test_a_state_comes_back_as_it_was(tmp_path_factory, variables, average, best, beliefs):
+@given(variables=arrays, average=arrays, best=arrays, own=arrays)
+def test_a_state_comes_back_as_it_was(tmp_path_factory, variables, average, best, own):
     path = tmp_path_factory.getbasetemp() / ".resume.npz"
-    checkpoint.save(path, "key", State(HISTORY, variables, average, best, beliefs))
+    checkpoint.save(path, "key", State(HISTORY, variables, average, best, own))
     state = checkpoint.load(path, "key")
     assert state.history == HISTORY
     assert same(state.variables, variables)
     assert same(state.average, average)
     assert same(state.best, best)
-    assert same(state.beliefs, beliefs)
+    assert same(state.own_soft_labels, own)
 
 
 def test_arrays_keep_their_order_beyond_ten(tmp_path):

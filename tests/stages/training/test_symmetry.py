@@ -1,4 +1,4 @@
-"""A tied network says the same of a face and its mirror image, and so does what is written out."""
+"""Mirror-equivariant networks: a face and its mirror image get the same logits."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from keras import layers
 from stages import parameters
 from stages.training.networks import build_network
 from stages.training.normalization import FusedBatchNormalization
-from stages.training.symmetry import TiedNormalization, tied, untied
+from stages.training.symmetry import MirrorBatchNormalization, mirror_equivariant, ordinary_weights
 
 NETWORK = parameters.SymmetricResidual(
     name="symmetric_residual", widths=[4, 8, 12], blocks=2, dropout=0.3
@@ -45,7 +45,7 @@ def mirrored(faces: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("size", [16, 32, 40])
 @pytest.mark.parametrize("settings", [NETWORK, LATE], ids=lambda settings: settings.name)
 def test_the_face_and_its_mirror_image_get_the_same_answer(settings, size):
-    network = weighted(tied(build_network(settings, size, 7)))
+    network = weighted(mirror_equivariant(build_network(settings, size, 7)))
     faces = FACES[:, :size, :size]
     said = network.predict_on_batch(faces)
     assert said == pytest.approx(network.predict_on_batch(mirrored(faces)), abs=1e-4)
@@ -57,9 +57,9 @@ def test_the_face_and_its_mirror_image_get_the_same_answer(settings, size):
 @pytest.mark.parametrize("settings", [NETWORK, LATE], ids=lambda settings: settings.name)
 def test_the_ordinary_network_with_the_weights_written_out_says_the_same(settings):
     ordinary = build_network(settings, 40, 7)
-    network = weighted(tied(ordinary))
+    network = weighted(mirror_equivariant(ordinary))
     said = network.predict_on_batch(FACES)
-    ordinary.set_weights(untied(network.get_weights(), ordinary))
+    ordinary.set_weights(ordinary_weights(network.get_weights(), ordinary))
     assert ordinary.predict_on_batch(FACES) == pytest.approx(said, abs=1e-4)
     biases = 7
     assert 2 * (network.count_params() - biases) == ordinary.count_params() - biases
@@ -70,13 +70,13 @@ def test_the_ordinary_network_with_the_weights_written_out_says_the_same(setting
 def test_weights_of_an_ordinary_network_stay_as_they_are():
     ordinary = build_network(NETWORK, 40, 7)
     weights = ordinary.get_weights()
-    assert all(map(np.array_equal, untied(weights, ordinary), weights))
+    assert all(map(np.array_equal, ordinary_weights(weights, ordinary), weights))
 
 
 @pytest.mark.parametrize("kind", [layers.BatchNormalization, FusedBatchNormalization])
 def test_a_channel_and_its_twin_are_normalised_as_one(kind):
     inputs = np.random.default_rng(0).normal(3, 2, (8, 5, 4, 6)).astype(np.float32)
-    layer = TiedNormalization(kind(momentum=0))
+    layer = MirrorBatchNormalization(kind(momentum=0))
     outputs = keras.ops.convert_to_numpy(layer(inputs, training=True))
     both = np.stack([inputs[..., :3], inputs[..., 3:]])
     mean, variance = both.mean(axis=(0, 1, 2, 3)), both.var(axis=(0, 1, 2, 3))
