@@ -16,7 +16,7 @@ terminal.py     as a table, csv_table.py as a CSV that can be resumed
 drawing.py      boxes, labels and bars; annotate.py, annotate_video.py draw copies
 lettering.py    the labels' text, in the font of fonts/
 timeline.py     the plot of a video
-destination.py  where results go; atomic.py writes them whole
+destination.py  where results go; atomic_file.py writes them whole
 errors.py       the errors that a caller can cause
 version.py      the version of the package
 """

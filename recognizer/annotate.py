@@ -5,7 +5,7 @@ from pathlib import Path
 
 import cv2
 
-from recognizer.atomic import replaced_atomically, writing
+from recognizer.atomic_file import write_atomically
 from recognizer.drawing import draw
 from recognizer.errors import OutputError
 from recognizer.image import MAX_PIXELS, decode
@@ -49,5 +49,4 @@ def annotate_photo(
             f"{path}: OpenCV cannot write {width}×{height} pixels as {path.suffix}; name a file"
             " that ends in .png"
         )
-    with replaced_atomically(path) as temporary, writing(path):
-        temporary.write_bytes(file)
+    write_atomically(path, file.tobytes())

@@ -1,6 +1,5 @@
 """Copies of videos with what was found in them."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recognizer.atomic import replaced_atomically, writing
+from recognizer.atomic_file import written_atomically
 from recognizer.drawing import draw
 from recognizer.errors import VideoError
 from recognizer.video.reader import Video
@@ -47,7 +46,7 @@ def annotated_video(
     VideoError
         The source is no video that can be decoded.
     """
-    with Video(source) as video, replaced_atomically(path) as temporary:
+    with Video(source) as video, written_atomically(path) as temporary:
         frames = video.frames()
         blank = np.zeros((video.height, video.width, 3), np.uint8)
         height, width = draw(blank, []).shape[:2]
@@ -60,6 +59,3 @@ def annotated_video(
                         writer.write(draw(frame.image, faces), frame.seconds)
 
             yield write
-        # A file system over a network may report a full disk only now.
-        with writing(path), temporary.open("rb") as file:
-            os.fsync(file.fileno())

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from recognizer.atomic import writing
+from recognizer.atomic_file import output_errors
 from recognizer.errors import OutputError
 from recognizer.recognizer import RecognizedFace
 from recognizer.video.tracking import TrackedFace
@@ -55,7 +55,7 @@ class CsvTable:
         self._head = head.getvalue()
         self.done: set[str] = set()
         self.errors = 0
-        with writing(path):
+        with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_file():
                 with path.open("r+b") as file:
@@ -70,7 +70,7 @@ class CsvTable:
         return self
 
     def __exit__(self, *_) -> None:
-        with writing(self.path):
+        with output_errors(self.path):
             self._file.close()
 
     def write(self, answer: Answer) -> None:
@@ -83,7 +83,7 @@ class CsvTable:
         """
         rows = [self._row(answer, face) for face in answer.faces or [None]]
         self.errors += bool(answer.error)
-        with writing(self.path):
+        with output_errors(self.path):
             self._writer.writerows(rows)
             self._file.flush()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recognizer.atomic import replaced_atomically, writing
+from recognizer.atomic_file import write_atomically
 from recognizer.drawing import COLOURS
 from recognizer.errors import OutputError
 from recognizer.video.tracking import MAX_GAP, TrackedFace
@@ -99,8 +99,7 @@ class Timeline:
         # Into memory first: after a failed write, the PDF writer raises an AttributeError.
         picture = BytesIO()
         figure.savefig(picture, format=path.suffix.lstrip(".").lower())
-        with replaced_atomically(path) as temporary, writing(path):
-            temporary.write_bytes(picture.getvalue())
+        write_atomically(path, picture.getvalue())
 
     def _draw(self, axis, strip: _Strip) -> None:
         times, frames = np.array(strip.times), np.array(strip.frames)
