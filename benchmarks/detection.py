@@ -38,8 +38,10 @@ from tqdm import tqdm
 
 from experiments.scenes import HEIGHT, WIDTH, paste
 from recognizer.classifier import Classifier
+from recognizer.detectors.base import Box, Face, Square
+from recognizer.detectors.registry import build_detector
+from recognizer.detectors.whole import WholeImage
 from recognizer.detectors.yunet import MODEL, YuNetDetector
-from recognizer.faces import Box, Face, Square, WholeImage, build_detector
 from recognizer.image import Image, decode
 from recognizer.recognizer import Recognizer
 from recognizer.video.tracking import overlap

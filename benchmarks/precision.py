@@ -17,7 +17,7 @@ from benchmarks.stages import describe_machine
 from stages.dataset.faces import EMOTIONS
 from stages.parameters import Train, load_parameters
 from stages.training import losses, optimizers
-from stages.training.trainer import make_repeatable
+from stages.training.trainer import build_for_training, make_repeatable
 
 DATASETS = ("fer2013", "fer2013-small")
 PRECISIONS = ("float32", "mixed_bfloat16", "fused_bfloat16")

@@ -28,7 +28,7 @@ from joblib import Parallel, cpu_count, delayed
 from sklearn.linear_model import Ridge
 
 from experiments.scenes import paste
-from recognizer.cropping import SIZE
+from recognizer.classifier import SIZE
 from recognizer.detectors.base import Square
 from recognizer.detectors.yunet import (
     LARGE,

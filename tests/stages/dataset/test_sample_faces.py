@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recognizer.faces import build_detector
+from recognizer.detectors.registry import build_detector
 from stages.dataset.sample_faces import CLASS_ROWS, render_face, render_sample
 
 ROWS = (350, 100, 50)

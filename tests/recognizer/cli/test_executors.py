@@ -1,4 +1,4 @@
-"""Executors: the same answers in the same order, bounded memory, lost workers replaced."""
+"""Executors: the same results in the same order, bounded memory, lost workers replaced."""
 
 import gc
 import json
@@ -21,12 +21,18 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from recognizer import workers as workers_module
-from recognizer.answers import Run
+from recognizer.cli import executors
+from recognizer.cli.executors import (
+    CHUNK,
+    CHUNKS_AHEAD,
+    BoundedExecutor,
+    dask_cluster,
+    local_processes,
+)
+from recognizer.cli.inputs import Input, find_inputs
+from recognizer.cli.job import FrameResult, Job, load
+from recognizer.cli.run import Run
 from recognizer.errors import ModelError, WorkersError
-from recognizer.inputs import Input, find_inputs
-from recognizer.work import Job, load
-from recognizer.workers import CHUNK, CHUNKS_AHEAD, Workers, dask_cluster, local_processes
 from tests.model_fixture import LABELS
 from tests.recognizer.video_fixture import write_video
 
@@ -51,59 +57,59 @@ def job(model_path):
     return Job(
         folder=Path.cwd(),
         model=model_path,
-        faces="whole",
+        detector="whole",
         align=True,
         min_confidence=0.0,
     )
 
 
-def answers(job, workers, inputs):
-    return Run(job, workers, LABELS, every=3, time_constant=0.5).answers(inputs)
+def results(job, executor, inputs):
+    return Run(job, executor, LABELS, every=3, time_constant=0.5).results(inputs)
 
 
 @pytest.fixture(scope="module")
 def expected(job, folder):
-    found = list(answers(job, Workers(None), find_inputs([str(folder)])))
+    found = list(results(job, BoundedExecutor(None), find_inputs([str(folder)])))
     assert len(found) == PHOTOS + 7
-    assert [answer.path.name for answer in found if answer.error] == ["13.png"]
+    assert [result.path.name for result in found if result.error] == ["13.png"]
     return found
 
 
 @pytest.fixture(scope="module")
 def processes():
-    with local_processes(2) as workers:
-        yield workers
+    with local_processes(2) as executor:
+        yield executor
 
 
-def test_local_processes_answer_the_same_in_the_same_order(job, folder, expected, processes):
-    assert list(answers(job, processes, find_inputs([str(folder)]))) == expected
+def test_local_processes_give_the_same_results_in_the_same_order(job, folder, expected, processes):
+    assert list(results(job, processes, find_inputs([str(folder)]))) == expected
 
 
 # ---------------------------------------------------------------- memory
 
 
 @pytest.mark.parametrize(
-    ("workers", "held"), [("here", 1), ("processes", 2 * CHUNKS_AHEAD * CHUNK)]
+    ("executor", "held"), [("here", 1), ("processes", 2 * CHUNKS_AHEAD * CHUNK)]
 )
-def test_inputs_are_taken_only_as_answers_are(job, workers, held, request):
-    workers = Workers(None) if workers == "here" else request.getfixturevalue(workers)
+def test_inputs_are_taken_only_as_results_are_consumed(job, executor, held, request):
+    executor = BoundedExecutor(None) if executor == "here" else request.getfixturevalue(executor)
     taken = 0
 
     def endless():
         nonlocal taken
         while True:
             taken += 1
-            yield Input(Path(f"{taken}.jpg"), "not there")
+            yield Input(Path(f"{taken}.jpg"), "missing")
 
-    for count, answer in enumerate(answers(job, workers, endless()), start=1):
-        assert answer.path.name == f"{count}.jpg"
+    for count, result in enumerate(results(job, executor, endless()), start=1):
+        assert result.path.name == f"{count}.jpg"
         # One more has been taken to see whether a video follows.
         assert taken <= count + held + 1
         if count == 500:
             return
 
 
-def test_answers_and_frames_are_let_go(job, tmp_path):
+def test_results_and_frames_are_freed(job, tmp_path):
     video = write_video(tmp_path / "a.mp4", frames=40)
     alive, most = 0, 0
 
@@ -111,11 +117,11 @@ def test_answers_and_frames_are_let_go(job, tmp_path):
         nonlocal alive
         alive -= 1
 
-    for answer in answers(job, Workers(None), [Input(video)] * 3):
+    for result in results(job, BoundedExecutor(None), [Input(video)] * 3):
         alive += 1
-        weakref.finalize(answer, dies)
+        weakref.finalize(result, dies)
         most = max(most, alive)
-    del answer
+    del result
     gc.collect()
     assert most <= 2
     assert alive == 0
@@ -125,7 +131,7 @@ def test_answers_and_frames_are_let_go(job, tmp_path):
 
 
 def loaded(job, items):
-    """For each item, the process that looks at it and the recognizer it uses."""
+    """For each item, the process that gets it and the recognizer of that process."""
     return [(os.getpid(), id(load(job))) for _ in items]
 
 
@@ -141,11 +147,11 @@ def test_each_process_loads_the_model_once(job, processes):
 def test_threads_share_one_model(job):
     job, found, barrier = replace(job, min_confidence=0.125), [], threading.Barrier(8)
 
-    def look():
+    def find():
         barrier.wait()
         found.append(load(job))
 
-    threads = [threading.Thread(target=look) for _ in range(8)]
+    threads = [threading.Thread(target=find) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -156,7 +162,7 @@ def test_threads_share_one_model(job):
 def test_another_model_in_a_worker_is_an_error(job, folder, processes):
     other = replace(job, version="cd" * 32)
     with pytest.raises(ModelError, match=r"in a worker's file system, but cdcdcdcdcdcd here"):
-        list(answers(other, processes, find_inputs([str(folder)])))
+        list(results(other, processes, find_inputs([str(folder)])))
 
 
 # ---------------------------------------------------------------- lost workers
@@ -166,12 +172,12 @@ def die(items):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_killed_local_process_is_one_sentence():
+def test_a_killed_local_process_is_an_error_of_one_sentence():
     with (
         pytest.raises(WorkersError, match="a worker process was killed"),
-        local_processes(2) as workers,
+        local_processes(2) as executor,
     ):
-        list(workers.map(die, range(10)))
+        list(executor.map(die, range(10)))
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +204,9 @@ def reader(path: Path, cluster: LocalCluster, besides: int | None = None) -> int
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
-def test_a_killed_dask_worker_loses_and_doubles_nothing(job, folder, expected, cluster, tmp_path):
+def test_a_killed_dask_worker_loses_and_repeats_no_result(job, folder, expected, cluster, tmp_path):
     # A pipe holds the worker that reads it in the middle of its chunk until it is killed.
-    photos = [Input(answer.path) for answer in expected if answer.frame is None]
+    photos = [Input(result.path) for result in expected if not isinstance(result, FrameResult)]
     pipe = tmp_path / "pipe.png"
     os.mkfifo(pipe)
     held = PHOTOS // 2
@@ -217,27 +223,27 @@ def test_a_killed_dask_worker_loses_and_doubles_nothing(job, folder, expected, c
 
     killer = threading.Thread(target=kill_then_feed, daemon=True)
     killer.start()
-    with dask_cluster(cluster.scheduler_address) as workers:
-        found = list(answers(job, workers, photos))
+    with dask_cluster(cluster.scheduler_address) as executor:
+        found = list(results(job, executor, photos))
     killer.join()
     assert len(killed) == 1
-    alone = [answer for answer in expected if answer.frame is None]
+    alone = [result for result in expected if not isinstance(result, FrameResult)]
     assert found[held] == replace(alone[held], path=pipe)
     found[held] = alone[held]
     assert found == alone
 
 
-def test_dask_answers_the_same_in_the_same_order(job, folder, expected, cluster):
-    with dask_cluster(cluster.scheduler_address) as workers:
-        assert list(answers(job, workers, find_inputs([str(folder)]))) == expected
+def test_dask_gives_the_same_results_in_the_same_order(job, folder, expected, cluster):
+    with dask_cluster(cluster.scheduler_address) as executor:
+        assert list(results(job, executor, find_inputs([str(folder)]))) == expected
 
 
-def test_chunks_that_kill_every_dask_worker_are_one_sentence(cluster):
+def test_chunks_that_kill_every_dask_worker_are_an_error_of_one_sentence(cluster):
     with (
         pytest.raises(WorkersError, match="the same inputs were lost with several workers"),
-        dask_cluster(cluster.scheduler_address) as workers,
+        dask_cluster(cluster.scheduler_address) as executor,
     ):
-        list(workers.map(die, range(1)))
+        list(executor.map(die, range(1)))
 
 
 @pytest.mark.parametrize(
@@ -247,13 +253,13 @@ def test_chunks_that_kill_every_dask_worker_are_one_sentence(cluster):
         ("nonsense", "expected an address, as tcp://HOST:PORT"),
     ],
 )
-def test_a_scheduler_that_is_not_there_is_one_sentence(monkeypatch, address, reason):
-    monkeypatch.setattr(workers_module, "CONNECT_SECONDS", 0.5)
+def test_a_missing_scheduler_is_an_error_of_one_sentence(monkeypatch, address, reason):
+    monkeypatch.setattr(executors, "CONNECT_SECONDS", 0.5)
     with pytest.raises(WorkersError, match=f"^--dask {address}: {reason}$"), dask_cluster(address):
         pass
 
 
-def test_a_cluster_without_this_project_is_one_sentence(tmp_path):
+def test_a_cluster_without_this_project_is_an_error_of_one_sentence(tmp_path):
     file = tmp_path / "scheduler.json"
     options = ["--no-dashboard", "--port", "0", "--scheduler-file", str(file)]
     scheduler = subprocess.Popen(
@@ -274,7 +280,7 @@ def test_a_cluster_without_this_project_is_one_sentence(tmp_path):
         scheduler.wait()
 
 
-def test_dask_that_is_not_installed_is_one_sentence(monkeypatch):
+def test_missing_dask_is_an_error_of_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with (
         pytest.raises(WorkersError, match=r"needs dask\.distributed: pip install"),

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from recognizer.faces import Box
-from recognizer.lettering import text_width, write
+from recognizer.cli.lettering import text_width, write
+from recognizer.detectors.base import Box
 from recognizer.recognizer import RecognizedFace
 from recognizer.video.tracking import TrackedFace
 

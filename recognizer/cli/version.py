@@ -5,20 +5,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 NAME = "facial-expression-recognition"
-PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 def package_version() -> str:
-    """The version in pyproject.toml beside a checkout, else that of the installed package.
+    """Return the version in the pyproject.toml of a checkout, else of the installed package.
 
-    "unknown" if there is neither, as where the folder `recognizer` alone was copied.
+    "unknown" if there is neither, as where only the folder `recognizer` was copied.
     """
     try:
         project = tomllib.loads(PROJECT.read_text(encoding="utf-8")).get("project", {})
     except FileNotFoundError:
         project = {}
     if project.get("name") == NAME:
-        return project["version"]
+        return str(project["version"])
     try:
         return version(NAME)
     except PackageNotFoundError:

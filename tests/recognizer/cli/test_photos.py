@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 from pillow_heif import register_heif_opener
 
-from recognizer.__main__ import main
+from recognizer.cli.main import main
 from recognizer.image import decode
 from tests.portrait_fixture import portrait
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PHONE_FOLDER = ROOT.parent / "shared/inputs/phone_folder"
 
 register_heif_opener()  # The photos are written with it.
@@ -185,7 +185,7 @@ def test_a_full_disk_leaves_the_old_copy_as_it_was(tmp_path, model_path):
     (tmp_path / "b.png").write_bytes(b"the old one")
     limited = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (9999, 9999));"
-        "from recognizer.__main__ import main; sys.exit(main())"
+        "from recognizer.cli.main import main; sys.exit(main())"
     )
     done = subprocess.run(
         [sys.executable, "-c", limited, "--model", model_path, "a.png", "--annotate", "b.png"],

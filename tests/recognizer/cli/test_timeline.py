@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recognizer.drawing import COLOURS
+from recognizer.cli.drawing import COLOURS
+from recognizer.cli.timeline import MOST_PERSONS, MOST_TICKS, Timeline, clock, tick_step
+from recognizer.cropping import box_square
+from recognizer.detectors.base import Box
 from recognizer.errors import OutputError
-from recognizer.faces import Box, box_square
-from recognizer.timeline import MOST_PERSONS, MOST_TICKS, Timeline, clock, tick_step
 from recognizer.video.tracking import TrackedFace
 
 LABELS = tuple(COLOURS)

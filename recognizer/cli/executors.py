@@ -4,7 +4,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -16,45 +16,46 @@ from joblib.externals.loky import ProcessPoolExecutor
 
 from recognizer.errors import WorkersError
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+T = TypeVar("T")
+R = TypeVar("R")
 
 CHUNK = 8
-"""Items in a chunk; it should outlast its way to another process."""
+"""Items in a chunk; processing them should take longer than sending them to a process."""
 
 CHUNKS_AHEAD = 2
-"""Chunks under way for each processor, so that none waits for the next."""
+"""Submitted chunks for each processor, so that no processor waits for the next chunk."""
 
 CONNECT_SECONDS = 10
-"""How long a Dask scheduler may take to answer."""
+"""Time that a Dask scheduler has to answer."""
 
 
 @dataclass(frozen=True)
-class Workers:
-    """Runs a function over chunks of items.
+class BoundedExecutor:
+    """Applies a function to chunks of items, with a bounded number of submitted chunks.
 
-    joblib.Parallel would take items as fast as its processes finish, however slowly the
-    results are used. Here, items are taken only as results are, so a run of any length
-    holds no more than the chunks under way.
+    joblib.Parallel takes items as fast as its processes finish, however slowly the results are
+    consumed. This class takes items only as results are consumed, so the memory does not grow
+    with the length of the run.
     """
 
     executor: Executor | None
-    """None is this process."""
+    """None: this process."""
     chunks: int = 1
-    """How many are under way at most."""
+    """The most submitted chunks."""
 
     def map(
         self,
-        function: Callable[[Sequence[Item]], list[Result]],
-        items: Iterable[Item],
+        function: Callable[[Sequence[T]], list[R]],
+        items: Iterable[T],
         chunk: int = CHUNK,
-    ) -> Iterator[Result]:
-        """Apply a function to chunks of items; the results come one by one, in order.
+    ) -> Iterator[R]:
+        """Apply a function to chunks of items; yield the results one by one, in order.
 
         Parameters
         ----------
         function : callable
-            It takes a sequence of items and returns a list with a result for each. It may
-            be run again on the same chunk if a process is lost.
+            Takes a sequence of items and returns a list with a result for each. It may run
+            again on the same chunk after a process is lost.
         items : iterable
         chunk : int
             The most items in one chunk. This process takes one at a time.
@@ -63,7 +64,7 @@ class Workers:
             for item in items:
                 yield from function([item])
             return
-        pending = deque()
+        pending: deque[Future[list[R]]] = deque()
         for part in _chunks(items, chunk):
             pending.append(self.executor.submit(function, part))
             if len(pending) == self.chunks:
@@ -72,14 +73,14 @@ class Workers:
             yield from pending.popleft().result()
 
 
-def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     items = iter(items)
     while part := list(islice(items, size)):
         yield part
 
 
 @contextmanager
-def local_processes(number: int) -> Iterator[Workers]:
+def local_processes(number: int) -> Iterator[BoundedExecutor]:
     """Start processes on this machine.
 
     Raises
@@ -88,10 +89,10 @@ def local_processes(number: int) -> Iterator[Workers]:
         A process was lost.
     """
     executor = ProcessPoolExecutor(
-        number, timeout=None, initializer=_end_with, initargs=(os.getpid(),)
+        number, timeout=None, initializer=_exit_with_parent, initargs=(os.getpid(),)
     )
     try:
-        yield Workers(executor, CHUNKS_AHEAD * number)
+        yield BoundedExecutor(executor, CHUNKS_AHEAD * number)
     except BrokenExecutor as error:
         raise WorkersError(
             "a worker process was killed, perhaps because memory ran out; try fewer --workers"
@@ -100,8 +101,8 @@ def local_processes(number: int) -> Iterator[Workers]:
         executor.shutdown(kill_workers=True)
 
 
-def _end_with(parent: int) -> None:
-    """End this process soon after its parent, which may be killed and tell nobody."""
+def _exit_with_parent(parent: int) -> None:
+    """Exit this process within a second after its parent, which may be killed."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -112,10 +113,10 @@ def _end_with(parent: int) -> None:
 
 
 @contextmanager
-def dask_cluster(address: str) -> Iterator[Workers]:
+def dask_cluster(address: str) -> Iterator[BoundedExecutor]:
     """Use the workers of a Dask cluster, which see the same files and can import `recognizer`.
 
-    The cluster does a lost worker's chunks again.
+    The cluster repeats the chunks of a lost worker.
 
     Raises
     ------
@@ -140,7 +141,7 @@ def dask_cluster(address: str) -> Iterator[Workers]:
         if not client.nthreads():
             print(f"{address} has no workers yet; waiting for them", file=sys.stderr)
         try:
-            client.submit(_arrive, pure=False).result()
+            client.submit(_check_import, pure=False).result()
         except (ImportError, RuntimeError) as error:
             raise WorkersError(
                 f"--dask {address}: the cluster cannot import `recognizer`; install this project"
@@ -148,7 +149,7 @@ def dask_cluster(address: str) -> Iterator[Workers]:
             ) from error
         processors = max(1, sum(client.nthreads().values()))
         try:
-            yield Workers(client.get_executor(pure=False), CHUNKS_AHEAD * processors)
+            yield BoundedExecutor(client.get_executor(pure=False), CHUNKS_AHEAD * processors)
         except KilledWorker as error:
             raise WorkersError(
                 f"--dask {address}: the same inputs were lost with several workers, perhaps"
@@ -158,5 +159,5 @@ def dask_cluster(address: str) -> Iterator[Workers]:
             raise WorkersError(f"--dask {address}: the scheduler is lost") from error
 
 
-def _arrive() -> None:
-    """Does nothing. The call fails in a process that cannot import this module."""
+def _check_import() -> None:
+    """Do nothing. The call fails in a process that cannot import this module."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from recognizer.lettering import FONTS, drawable, text_width, write
+from recognizer.cli.lettering import FONTS, drawable, text_width, write
 
 
 @pytest.mark.parametrize(

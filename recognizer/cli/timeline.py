@@ -1,25 +1,31 @@
-"""What each person in a video shows over time, as a picture."""
+"""A plot of the emotion probabilities of each person in a video over time."""
 
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from io import BytesIO
 from math import ceil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recognizer.atomic import replaced_atomically, writing
-from recognizer.drawing import COLOURS
+from recognizer.atomic_file import write_atomically
+from recognizer.cli.drawing import COLOURS
 from recognizer.errors import OutputError
 from recognizer.video.tracking import MAX_GAP, TrackedFace
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TIMELINES = (".png", ".svg", ".pdf")
+"""Suffixes of the formats that a plot is written in; the first for all others."""
+
 MOST_PERSONS = 8
-"""Those in the most frames get a strip each; more would be too small to read."""
+"""The most strips: one for each of the persons in the most frames."""
 
 OTHER_COLOURS = "#0b5a63", "#9b2c12", "#5c584f"
-"""In turn, for emotions that are none of FER-2013's."""
+"""Used in turn for emotions that FER-2013 does not have."""
 
 INK, PALE = "#1d1b17", "#d5d1c6"
 
@@ -33,15 +39,17 @@ TICK_STEPS = (
 
 @dataclass
 class _Strip:
-    """One person's times, and the probabilities at each of them."""
+    """The frames with one person, and the probabilities in each of them."""
 
-    times: array = field(default_factory=lambda: array("d"))
-    frames: array = field(default_factory=lambda: array("L"))
-    probabilities: array = field(default_factory=lambda: array("f"))
+    times: "array[float]" = field(default_factory=lambda: array("d"))
+    """In seconds."""
+    frames: "array[int]" = field(default_factory=lambda: array("L"))
+    """Indices of `Timeline._times`."""
+    probabilities: "array[float]" = field(default_factory=lambda: array("f"))
 
 
 class Timeline:
-    """Collects the faces of one video and draws a strip for each person.
+    """Collects the faces of one video and plots a strip for each person.
 
     Parameters
     ----------
@@ -54,7 +62,7 @@ class Timeline:
         self._times = array("d")
 
     def add(self, seconds: float, faces: Sequence[TrackedFace]) -> None:
-        """Take in the faces of the next frame."""
+        """Add the faces of the next frame."""
         for face in faces:
             strip = self._strips.setdefault(face.person, _Strip())
             strip.times.append(seconds)
@@ -63,7 +71,7 @@ class Timeline:
         self._times.append(seconds)
 
     def write(self, path: Path) -> None:
-        """Draw the picture; its suffix says the format.
+        """Write the plot; the suffix of `path` is the format, one of `TIMELINES`.
 
         Raises
         ------
@@ -71,6 +79,7 @@ class Timeline:
             The file cannot be written.
         """
         from matplotlib.figure import Figure
+        from matplotlib.patches import Patch
         from matplotlib.ticker import MultipleLocator
 
         persons = sorted(self._strips, key=lambda n: (-len(self._strips[n].times), n))
@@ -91,23 +100,26 @@ class Timeline:
         axes[-1].xaxis.set_major_locator(MultipleLocator(step))
         axes[-1].xaxis.set_major_formatter(lambda x, _: clock(x, step))
         figure.legend(
-            *self._key(), loc="outside upper center", ncols=len(self._labels), frameon=False
+            [Patch(color=colour) for colour in self._colours()],
+            self._labels,
+            loc="outside upper center",
+            ncols=len(self._labels),
+            frameon=False,
         )
         if others or not persons:
-            text = f"and {others} people in fewer frames" if others else "no face in this video"
+            text = f"and {others} persons in fewer frames" if others else "no face in this video"
             axes[-1].set_xlabel(text, color=INK)
-        # Into memory first: after a failed write, the PDF writer raises an AttributeError.
+        # In memory first, because the PDF writer raises an AttributeError after a failed write.
         picture = BytesIO()
         figure.savefig(picture, format=path.suffix.lstrip(".").lower())
-        with replaced_atomically(path) as temporary, writing(path):
-            temporary.write_bytes(picture.getvalue())
+        write_atomically(path, picture.getvalue())
 
-    def _draw(self, axis, strip: _Strip) -> None:
+    def _draw(self, axis: "Axes", strip: _Strip) -> None:
         times, frames = np.array(strip.times), np.array(strip.frames)
         rows = np.array(strip.probabilities).reshape(len(times), -1)
         gaps = (np.diff(times) > MAX_GAP) & (np.diff(frames) > 1)
         for part in np.split(np.arange(len(times)), np.flatnonzero(gaps) + 1):
-            # What was seen holds until the next frame that was looked at.
+            # The probabilities hold until the next processed frame.
             following = frames[part[-1]] + 1
             end = self._times[following] if following < len(self._times) else self._end()
             x = np.append(times[part], end)
@@ -115,7 +127,7 @@ class Timeline:
             axis.stackplot(x, y, colors=self._colours(), step="post", linewidth=0)
 
     def _end(self) -> float:
-        """The last frame lasts as long as the one before it."""
+        """The end of the last frame in seconds; it lasts as long as the frame before it."""
         if len(self._times) < 2:
             return self._times[-1] + MAX_GAP if self._times else MAX_GAP
         return 2 * self._times[-1] - self._times[-2]
@@ -124,14 +136,9 @@ class Timeline:
         others = len(OTHER_COLOURS)
         return [COLOURS.get(name, OTHER_COLOURS[k % others]) for k, name in enumerate(self._labels)]
 
-    def _key(self):
-        from matplotlib.patches import Patch
-
-        return [Patch(color=colour) for colour in self._colours()], self._labels
-
 
 def need_matplotlib() -> None:
-    """Fail before the work, not after it.
+    """Check for matplotlib before the run, which may be long.
 
     Raises
     ------
@@ -145,14 +152,14 @@ def need_matplotlib() -> None:
 
 
 def tick_step(seconds: float) -> float:
-    """The shortest step of a clock that divides a time into `MOST_TICKS` parts at most."""
+    """Return the shortest step, in seconds, with which an axis has at most `MOST_TICKS` parts."""
     hours = max(1, ceil(seconds / 3600 / MOST_TICKS))
     return next((step for step in TICK_STEPS if seconds / step <= MOST_TICKS), 3600.0 * hours)
 
 
 def clock(seconds: float, step: float) -> str:
-    """A multiple of a step of the clock, exactly: 0:07, 0:02.5 or 1:00:30."""
-    decimals = max(0, -Decimal(str(step)).normalize().as_tuple().exponent)
+    """Format a multiple of a tick step, with the decimals of the step: 0:07, 0:02.5, 1:00:30."""
+    decimals = len(f"{step:.3f}".rstrip("0").partition(".")[2])
     minutes, rest = divmod(round(seconds, 3), 60)
     text = f"{rest:0{2 if decimals == 0 else 3 + decimals}.{decimals}f}"
     hours, minutes = divmod(int(minutes), 60)

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recognizer.annotate import annotate_photo
-from recognizer.drawing import COLOURS, SHORTEST, draw, place_labels
+from recognizer.cli.annotate import annotate_photo
+from recognizer.cli.drawing import COLOURS, SHORTEST, draw, place_labels
+from recognizer.cropping import box_square
+from recognizer.detectors.base import Box
 from recognizer.errors import OutputError
-from recognizer.faces import Box, box_square
 from recognizer.recognizer import RecognizedFace
 
 LABELS = tuple(COLOURS)

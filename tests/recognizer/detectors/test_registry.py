@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from recognizer.detectors.base import Box
+from recognizer.detectors.registry import DETECTORS, build_detector
+from recognizer.detectors.whole import WholeImage
 from recognizer.detectors.yunet import YuNetDetector
 from recognizer.errors import DetectorError
-from recognizer.faces import DETECTORS, Box, WholeImage, build_detector
 
 
 def test_whole_is_one_face_with_full_confidence():

@@ -1,10 +1,10 @@
-"""One file for one input, a folder for many, and never an input overwritten."""
+"""One file for one input, a folder for many; no input is overwritten."""
 
 from pathlib import Path
 
 import pytest
 
-from recognizer.destination import choose_destination
+from recognizer.cli.output_paths import choose_output_paths
 from recognizer.errors import OutputError
 
 SUFFIXES = (".png", ".jpg")
@@ -22,7 +22,7 @@ def tree(tmp_path, monkeypatch):
 
 
 def place(out, arguments, source, suffixes=SUFFIXES):
-    return choose_destination("--annotate", Path(out), arguments, suffixes).path(
+    return choose_output_paths("--annotate", Path(out), arguments, suffixes).path(
         Path(source), suffixes
     )
 
@@ -31,11 +31,11 @@ def test_one_file_goes_to_one_file(tree):
     assert place("new/out.png", ["a.jpg"], "a.jpg") == tree / "new/out.png"
 
 
-def test_an_input_that_is_not_there_is_told_later(tree):
+def test_a_missing_input_is_no_error_yet(tree):
     assert place("a.jpg", ["absent.jpg"], "absent.jpg") == tree / "a.jpg"
 
 
-def test_one_file_goes_into_a_folder_that_is_there(tree):
+def test_one_file_goes_into_an_existing_folder(tree):
     assert place("there", ["a.jpg"], "a.jpg") == tree / "there/a.jpg"
 
 
@@ -65,11 +65,11 @@ def test_other_suffixes_are_kept_apart(tree):
         ("in/../a.jpg", ["a.jpg"], "is the input itself"),
         ("out.gif", ["a.jpg"], "expected a name that ends in .png, .jpg"),
         ("a.jpg", ["in"], "is a file, but many inputs need a folder"),
-        ("in", ["in"], "holds the input in;"),
-        (".", ["in"], "holds the input in;"),
-        ("in", ["in/*.jpg"], "holds the input in/"),
-        ("in", ["a.jpg", "in/deep/c.jpg"], "holds the input in/deep/c.jpg;"),
-        (".", ["a.jpg"], "holds the input a.jpg;"),
+        ("in", ["in"], "contains the input in;"),
+        (".", ["in"], "contains the input in;"),
+        ("in", ["in/*.jpg"], "contains the input in/"),
+        ("in", ["a.jpg", "in/deep/c.jpg"], "contains the input in/deep/c.jpg;"),
+        (".", ["a.jpg"], "contains the input a.jpg;"),
     ],
 )
 def test_no_input_is_overwritten(out, arguments, problem):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recognizer.inputs import (
+from recognizer.cli.inputs import (
     CAMERA_RAW,
     OTHER_PICTURES,
     PHOTO_SUFFIXES,

@@ -1,23 +1,9 @@
-"""The faces in an image: detectors by name, and what they return."""
+"""The detectors by name."""
 
-from recognizer.cropping import SIZE, box_square, crop
-from recognizer.detectors.base import Box, Detector, Face, Square
+from recognizer.detectors.base import Detector
 from recognizer.detectors.whole import WholeImage
 from recognizer.detectors.yunet import YuNetDetector
 from recognizer.errors import DetectorError
-
-__all__ = [
-    "DETECTORS",
-    "SIZE",
-    "Box",
-    "Detector",
-    "Face",
-    "Square",
-    "WholeImage",
-    "box_square",
-    "build_detector",
-    "crop",
-]
 
 DETECTORS: dict[str, type[Detector]] = {"yunet": YuNetDetector, "whole": WholeImage}
 
@@ -33,7 +19,7 @@ def build_detector(name: str) -> Detector:
     Raises
     ------
     DetectorError
-        Another name, or the file of the model is missing or not the expected one.
+        The name is unknown, or the detector's model file is missing or not the expected one.
     """
     if name not in DETECTORS:
         raise DetectorError(f"there is no detector {name!r}: expected {', '.join(DETECTORS)}")

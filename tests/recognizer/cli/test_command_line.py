@@ -23,13 +23,14 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from recognizer.__main__ import MODEL, main
+from recognizer.cli.arguments import MODEL
+from recognizer.cli.main import main
 from recognizer.video.reader import Video
 from tests.model_fixture import LABELS, write_tiny_model
 from tests.portrait_fixture import portrait
 from tests.recognizer.video_fixture import cut, trim, write_frames, write_video
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_a_table_for_people(photos, recognize):
     status, out, err = recognize("face.jpg", "grey.png")
     assert (status, err) == (0, "")
     head, face, none = out.splitlines()
-    assert head.split() == ["emotion", *LABELS, "size", "and", "place", "sure", "where"]
+    assert head.split() == ["emotion", *LABELS, "size", "and", "place", "conf", "file"]
     emotion, share, *numbers = face.split()
     assert emotion in LABELS
     percents = [int(number) for number in numbers[: len(LABELS)]]
@@ -101,7 +102,7 @@ def test_a_table_for_people(photos, recognize):
     assert LABELS[percents.index(max(percents))] == emotion
     assert sum(percents) == pytest.approx(100, abs=4)
     for line, path in ((face, "face.jpg"), (none, "grey.png")):
-        assert line.index(path) == head.index("where")
+        assert line.index(path) == head.index("file")
     assert none.startswith("no face ")
 
 
@@ -255,7 +256,7 @@ def test_a_trimmed_video_with_longer_sound_is_no_error(recognize, tmp_path):
 def test_a_csv_has_a_row_per_face_and_per_error_and_nothing_is_printed(photos, recognize):
     status, out, err = recognize(".", "absent.jpg", "--csv", "out.csv")
     assert (status, out) == (1, "")
-    assert err.splitlines()[-1] == "cannot be read: 2; out.csv says why"
+    assert err.splitlines()[-1] == "cannot be read: 2 inputs; see out.csv"
     table = {row["path"]: row for row in rows(photos / "out.csv")}
     assert list(table) == ["cut.png", "face.jpg", "grey.png", "absent.jpg"]
     assert table["face.jpg"]["emotion"] in LABELS
@@ -273,8 +274,8 @@ def test_a_finished_csv_still_tells_of_its_errors(photos, recognize):
     assert (photos / "out.csv").read_bytes() == before
     assert status == 1
     assert err.splitlines() == [
-        "out.csv: going on after 2 inputs",
-        "cannot be read: 1; out.csv says why",
+        "out.csv: resuming after 2 inputs",
+        "cannot be read: 1 inputs; see out.csv",
     ]
 
 
@@ -302,7 +303,7 @@ def test_a_killed_run_goes_on_where_its_csv_stops(photos, recognize, model_path,
     (photos / names[20]).write_bytes((photos / "grey.png").read_bytes())
     status, _, err = recognize(*arguments[:-2])
     assert status == 0
-    assert "out.csv: going on after " in err
+    assert "out.csv: resuming after " in err
     assert (photos / "out.csv").read_bytes() == (photos / "whole.csv").read_bytes()
 
 
@@ -336,7 +337,10 @@ def test_plots_of_one_and_of_many(photos, recognize):
     assert recognize("a.mp4", "grey.png", "--plot", "many")[0] == 0
     assert [path.name for path in Path("many").iterdir()] == ["a.mp4.png"]
     status, _, err = recognize("grey.png", "--plot", "none.png")
-    assert (status, err) == (1, "error: --plot: there was no video to draw a timeline of\n")
+    assert (status, err) == (
+        1,
+        "error: --plot: there is no video among the inputs; name one or omit --plot\n",
+    )
 
 
 @pytest.mark.parametrize(
