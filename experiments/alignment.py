@@ -28,6 +28,7 @@ from joblib import Parallel, cpu_count, delayed
 from sklearn.linear_model import Ridge
 
 from experiments.scenes import paste
+from recognizer.atomic_file import written_atomically
 from recognizer.classifier import SIZE
 from recognizer.detectors.base import Square
 from recognizer.detectors.yunet import (
@@ -40,7 +41,7 @@ from recognizer.detectors.yunet import (
     features,
     relative,
 )
-from stages.artifacts import Artifacts, written_atomically
+from stages.artifacts import Artifacts
 from stages.dataset.faces import SPLITS, Faces
 
 RESULT = Path(__file__).with_suffix(".json")

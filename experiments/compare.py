@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from experiments.settings import RESULTS, load_experiments
-from stages.artifacts import written_atomically
+from recognizer.atomic_file import written_atomically
 from stages.dataset.faces import EMOTIONS
 from stages.errors import UserError
 

@@ -16,7 +16,8 @@ import onnx
 from sklearn.metrics import accuracy_score, f1_score
 
 from experiments.settings import load_experiments
-from stages.artifacts import Artifacts, write_metrics, written_atomically
+from recognizer.atomic_file import written_atomically
+from stages.artifacts import Artifacts, write_metrics
 from stages.dataset.faces import Faces
 from stages.errors import UserError
 from stages.onnx_graph.conversion import convert, served_model

@@ -8,7 +8,8 @@ import logging
 
 from joblib import parallel_config
 
-from stages.artifacts import Artifacts, write_metrics, written_atomically
+from recognizer.atomic_file import written_atomically
+from stages.artifacts import Artifacts, write_metrics
 from stages.command_line import run
 from stages.dataset.balance_report import balance_chart, balance_metrics
 from stages.dataset.balancing import balance, counts_per_emotion

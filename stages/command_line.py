@@ -1,10 +1,11 @@
-"""The shell around every stage: `python -m stages.NAME DATASET`."""
+"""The command line of every stage: `python -m stages.NAME DATASET`."""
 
 import argparse
 import logging
 import sys
 from collections.abc import Callable
 
+from recognizer.errors import OutputError
 from stages.errors import UserError
 from stages.parameters import Parameters, load_parameters
 
@@ -12,7 +13,7 @@ from stages.parameters import Parameters, load_parameters
 def run(main: Callable[[str, Parameters], None], description: str) -> None:
     """Read the dataset's name and parameters, call `main` with both, and exit.
 
-    A `UserError` becomes one line on standard error and exit status 1.
+    A `UserError` or `OutputError` becomes one line on standard error and exit status 1.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("dataset", help="a block of params.yaml, for instance sample or fer2013")
@@ -23,5 +24,5 @@ def run(main: Callable[[str, Parameters], None], description: str) -> None:
         logging.getLogger(name).setLevel(logging.INFO)
     try:
         main(dataset, load_parameters(dataset))
-    except UserError as error:
+    except (UserError, OutputError) as error:
         sys.exit(f"error: {error}")

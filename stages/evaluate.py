@@ -20,9 +20,10 @@ import pandas as pd
 from scipy.special import softmax
 from tqdm import tqdm
 
+from recognizer.atomic_file import written_atomically
 from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
-from stages.artifacts import Artifacts, write_metrics, written_atomically
+from stages.artifacts import Artifacts, write_metrics
 from stages.command_line import run
 from stages.dataset.faces import EMOTIONS, Faces
 from stages.errors import UserError

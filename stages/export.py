@@ -16,8 +16,9 @@ import onnx
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
+from recognizer.atomic_file import written_atomically
 from recognizer.classifier import FORMAT, Classifier
-from stages.artifacts import Artifacts, written_atomically
+from stages.artifacts import Artifacts
 from stages.command_line import run
 from stages.dataset.faces import EMOTIONS, Faces
 from stages.errors import UserError

@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stages.artifacts import Artifacts, written_atomically
+from recognizer.atomic_file import written_atomically
+from stages.artifacts import Artifacts
 from stages.command_line import run
 from stages.dataset.faces import SPLITS
 from stages.dataset.sources import SOURCES

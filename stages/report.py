@@ -17,7 +17,8 @@ import pandas as pd
 import yaml
 from tabulate import tabulate
 
-from stages.artifacts import Artifacts, written_atomically
+from recognizer.atomic_file import written_atomically
+from stages.artifacts import Artifacts
 from stages.dataset.faces import EMOTIONS
 from stages.errors import UserError
 from stages.evaluation.model_card import served_parameters

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.artifacts import Artifacts, write_metrics, written_atomically
+from recognizer.atomic_file import written_atomically
+from stages.artifacts import Artifacts, write_metrics
 from stages.command_line import run
 from stages.parameters import Parameters
 from stages.training.data import read_training_data

@@ -7,7 +7,8 @@ an expectation, the stage writes all but faces.npz, and fails.
 
 import logging
 
-from stages.artifacts import Artifacts, write_metrics, written_atomically
+from recognizer.atomic_file import written_atomically
+from stages.artifacts import Artifacts, write_metrics
 from stages.command_line import run
 from stages.dataset.fer_csv import read_faces
 from stages.dataset.row_checks import CHECKS, check_rows, count_rows, kept_faces

@@ -6,7 +6,8 @@ from typing import Self
 
 import numpy as np
 
-from stages.artifacts import write_arrays, written_atomically
+from recognizer.atomic_file import written_atomically
+from stages.artifacts import write_arrays
 from stages.errors import UserError
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.artifacts import written_atomically
+from recognizer.atomic_file import written_atomically
 
 
 @dataclass

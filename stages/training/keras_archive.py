@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from stages.artifacts import written_atomically
+from recognizer.atomic_file import written_atomically
 
 
 def save_network(network: keras.Model, path: Path) -> None:
