@@ -43,7 +43,7 @@ def measure(settings: Settings, faces: Faces, resume: Path) -> dict:
     -------
     dict
         `accuracy`, `accuracy_deduplicated` (images without an exact copy in Training),
-        `accuracy_duplicates` (images with one, if there are any), `macro_f1`, `min_recall`, `recall`
+        `accuracy_duplicates` (images with one, if any), `macro_f1`, `min_recall`, `recall`
         by emotion, `parameters`, `images` it was trained on, and the `minutes` of the training,
         loading and balancing left out.
     """
