@@ -72,7 +72,7 @@ def find_inputs(arguments: Sequence[str], ignored: Collection[Path] = ()) -> Ite
     arguments : sequence of str
         Paths of files or folders, or patterns as in the shell; `**` matches any depth.
     ignored : collection of Path
-        Folders whose files are left out, except those that an argument names.
+        Folders; the files in them are left out, unless an argument names them.
     """
     ignored_folders = frozenset(folder.resolve() for folder in ignored)
     for argument in arguments:

@@ -29,11 +29,12 @@ ALIGNMENT = Path(__file__).with_name("yunet_alignment.json")
 `dvc --cd experiments repro alignment`."""
 
 MIN_EYE_DISTANCE = 0.15
-"""Divided by the side of the square. In a profile the eyes are closer, and their line does not show
-the tilt."""
+"""Least distance of the eyes divided by the side of the square. Closer eyes are those of a profile,
+and their line does not show the tilt."""
 
 MAX_CORRECTION = 0.8
-"""Of the centre divided by the side, of the logarithm of the side, and of the angle in radians."""
+"""Largest correction of the centre divided by the side, of the logarithm of the side, and of the
+angle in radians."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ class CropSize:
 
 
 SMALL = CropSize("small", 128, 1.6)
-"""Has a twentieth of the pixels of a 640×480 image, and aligns upright faces as well as `LARGE`."""
+"""It has a twentieth of the pixels of a 640×480 image and aligns upright faces as well as LARGE."""
 
 LARGE = CropSize("large", 416, 1.8)
-"""Has half the pixels of a 640×480 image, and measures the tilt more precisely than `SMALL`."""
+"""It has half the pixels of a 640×480 image and measures the tilt more precisely than SMALL."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,13 @@ class YuNetDetector:
     """Least confidence of a proposal if the first pass finds no certain face."""
 
     CERTAIN = 0.8
-    """Confidence of a face that needs no further search."""
+    """Least confidence of a face that needs no further search."""
 
     CERTAINLY_UPRIGHT = 0.9
-    """Least confidence of a face that is rotated by less than 90°.
+    """Least confidence with which the detected orientation of a face is reliable.
 
-    YuNet also detects rotated faces and gives them upright landmarks: an upside-down face has a
-    confidence of 0.8 … 0.9.
+    YuNet also detects faces rotated by 90° or 180°, but with upright landmarks: an upside-down
+    face has a confidence of 0.8 … 0.9.
     """
 
     MIN_CONFIDENCE = 0.7

@@ -32,7 +32,8 @@ class TrackedFace(RecognizedFace):
 class _Track:
     person: int
     box: Box
-    seen: float
+    seconds: float
+    """Time of its last frame."""
     probabilities: np.ndarray
 
 
@@ -77,7 +78,7 @@ class Tracker:
         self._tracks = [
             track
             for track in self._tracks
-            if track.seen == before or seconds - track.seen <= MAX_GAP
+            if track.seconds == before or seconds - track.seconds <= MAX_GAP
         ]
         known = self._match(faces)
         return [self._follow(face, known.get(index)) for index, face in enumerate(faces)]
@@ -105,8 +106,8 @@ class Tracker:
             track = _Track(self._persons, face.box, self._now, latest)
             self._tracks.append(track)
         else:
-            track.probabilities += self._weight(track.seen) * (latest - track.probabilities)
-            track.box, track.seen = face.box, self._now
+            track.probabilities += self._weight(track.seconds) * (latest - track.probabilities)
+            track.box, track.seconds = face.box, self._now
         labels = list(face.probabilities)
         smoothed = [round(float(p), DECIMALS) for p in track.probabilities]
         return TrackedFace(
@@ -118,10 +119,10 @@ class Tracker:
             }
         )
 
-    def _weight(self, seen: float) -> float:
+    def _weight(self, last: float) -> float:
         if not self.time_constant:
             return 1.0
-        return 1 - exp(-(self._now - seen) / self.time_constant)
+        return 1 - exp(-(self._now - last) / self.time_constant)
 
 
 def overlap(a: Box, b: Box) -> float:
