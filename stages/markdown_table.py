@@ -21,4 +21,4 @@ def markdown_table(
     """
     cells = [[str(cell).replace("|", r"\|") for cell in row] for row in rows]
     alignment = ["left" if column < text_columns else "right" for column in range(len(headers))]
-    return tabulate(cells, headers, tablefmt="pipe", disable_numparse=True, colalign=alignment)
+    return str(tabulate(cells, headers, tablefmt="pipe", disable_numparse=True, colalign=alignment))
