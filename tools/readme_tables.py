@@ -30,6 +30,7 @@ from stages.teachers import read_teacher_metrics
 COMPARISON = Path("benchmarks/comparison.csv")
 DETECTION = Path("benchmarks/detection.csv")
 EXPERIMENTS = Path("experiments/comparison.csv")
+END = "<!-- end -->"
 METRICS = {
     "images": "images",
     "accuracy": "accuracy",
@@ -190,14 +191,26 @@ def _cell(metrics: dict, key: str) -> str:
 
 
 def with_fresh_tables(text: str) -> str:
-    """Replace each table between a mark and `<!-- end -->` in a Markdown text."""
+    """Replace each table between a mark and `<!-- end -->` in a Markdown text.
+
+    Raises
+    ------
+    UserError
+        An `<!-- end -->` follows no known mark, or results are missing.
+    """
 
     def fresh(match: re.Match[str]) -> str:
         mark, kind, arguments = match.groups()
-        return f"{mark}\n{TABLES[kind](arguments.split())}\n\n"
+        return f"{mark}\n{TABLES[kind](arguments.split())}\n\n{END}"
 
-    marks = rf"(<!-- ({'|'.join(TABLES)})((?: [\w-]+)*) -->\n).*?(?=<!-- end -->)"
-    return re.sub(marks, fresh, text, flags=re.DOTALL)
+    marks = rf"(<!-- ({'|'.join(TABLES)})((?: [\w-]+)*) -->\n)(?:(?!<!-- ).)*?{END}"
+    replaced, count = re.subn(marks, fresh, text, flags=re.DOTALL)
+    if count != text.count(END):
+        raise UserError(
+            f"{text.count(END)} times {END}, but {count} marks before one;"
+            f" expected one of: {', '.join(TABLES)}"
+        )
+    return replaced
 
 
 def main() -> None:
@@ -207,7 +220,7 @@ def main() -> None:
         try:
             fresh = with_fresh_tables(text)
         except UserError as error:
-            sys.exit(f"error: {error}")
+            sys.exit(f"error: {page}: {error}")
         if fresh != text:
             with written_atomically(page) as temporary:
                 temporary.write_text(fresh)
