@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.report import with_fresh_tables
 from tests.pipeline.conftest import ran
+from tools.readme_tables import with_fresh_tables
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
