@@ -22,6 +22,7 @@ Writes `benchmarks/detection.csv`, one row per condition and way, and the page
 
 import argparse
 import csv
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -38,7 +39,6 @@ from benchmarks.detection_scenes import (
     MAIN_CONDITIONS,
     OTHER_CONDITIONS,
     SETTINGS,
-    TRAINING,
     WAYS,
     Change,
     Row,
@@ -56,6 +56,7 @@ from recognizer.detectors.yunet import MODEL, YuNetDetector
 from recognizer.image import decode
 from recognizer.recognizer import Recognizer
 from recognizer.video.tracking import overlap
+from stages.errors import UserError
 from stages.markdown_table import markdown_table
 
 FACES_OF_SETTINGS = 200
@@ -296,12 +297,15 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, metavar="DIR", help="photos with DIR/faces.csv")
     arguments = parser.parse_args()
 
+    try:
+        numbers, images, _ = sample("Training", FACES_OF_SETTINGS)
+    except UserError as error:
+        sys.exit(f"error: {error}")
     model, source = FER2013.models / "model.onnx", here("fer2013")
     costs = [measure_cost(640, 480, 60), measure_cost(4000, 3000, 30)]
     photos = measure_photos(arguments.photos) if arguments.photos else None
     rows = measure_all(arguments.faces, MAIN_CONDITIONS, model)
     rows += measure_all(arguments.other_faces, OTHER_CONDITIONS, model)
-    numbers, images, _ = sample(TRAINING, FACES_OF_SETTINGS)
     changes = Parallel(n_jobs=cpu_count())(
         delayed(try_setting)(setting, numbers, images) for setting in SETTINGS
     )

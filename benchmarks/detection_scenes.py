@@ -27,7 +27,6 @@ from stages.artifacts import Artifacts
 from stages.dataset.faces import Faces
 
 FER2013 = Artifacts("fer2013")
-TRAINING, PUBLIC_TEST = 0, 1
 FACES_PER_TASK = 20
 
 MAIN_CONDITIONS = (
@@ -186,18 +185,23 @@ def standard_error(values: np.ndarray) -> float:
     return values.std() / len(values) ** 0.5 if len(values) else np.nan
 
 
-def sample(split: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers in the split, images and labels of some of its faces, always the same ones."""
-    faces = Faces.read(FER2013.data / "faces.npz")
-    of_split = faces.take(faces.split == split)
-    count = min(count, len(of_split.labels))
-    numbers = np.random.default_rng(0).choice(len(of_split.labels), count, replace=False)
-    return numbers, of_split.images[numbers], of_split.labels[numbers]
+def sample(split: str, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Choose faces of a split, always the same ones.
+
+    Returns
+    -------
+    int [N], uint8 [N, 48, 48], uint8 [N]
+        Their numbers in the split, images and labels.
+    """
+    faces = Faces.read(FER2013.data / "faces.npz").of_split(split)
+    count = min(count, len(faces.labels))
+    numbers = np.random.default_rng(0).choice(len(faces.labels), count, replace=False)
+    return numbers, faces.images[numbers], faces.labels[numbers]
 
 
 def measure_all(count: int, conditions: tuple, model: Path) -> list[Row]:
-    """Measure on all cores."""
-    numbers, images, labels = sample(PUBLIC_TEST, count)
+    """Detect and classify faces of PublicTest on all cores."""
+    numbers, images, labels = sample("PublicTest", count)
     right = Classifier(model).predict(images).argmax(axis=1) == labels
     chunks = np.array_split(np.arange(len(numbers)), max(1, len(numbers) // FACES_PER_TASK))
     tasks = (delayed(measure)(numbers[k], images[k], labels[k], conditions, model) for k in chunks)
