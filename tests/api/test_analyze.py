@@ -93,7 +93,7 @@ def test_without_a_detector_the_whole_image_is_the_face(server, model_path, back
 
 def test_no_face_is_an_error_unless_that_is_not_wanted(server):
     assert error(server.post("/analyze", json={"img": encoded(BLANK)})).startswith(
-        "img: no face was found"
+        "img: no face was detected"
     )
     file = {"img": ("blank.png", BLANK, "image/png")}
     for enforce in ("true", "True", "1"):
@@ -122,9 +122,9 @@ def test_no_face_is_an_error_unless_that_is_not_wanted(server):
             "detector_backend: input should be 'opencv', 'yunet', 'skip' or 'whole'",
         ),
         ({"enforce_detection": "perhaps"}, "enforce_detection: input should be a valid boolean"),
-        ({"anti_spoofing": True}, "anti_spoofing: not served, expected false"),
-        ({"img": 5}, "img: expected a text, the file in base64"),
-        ({"img": None}, "img: expected a text, the file in base64"),
+        ({"anti_spoofing": True}, "anti_spoofing: not supported, expected false"),
+        ({"img": 5}, "img: expected a string, the file in base64"),
+        ({"img": None}, "img: expected a string, the file in base64"),
         ({"silent": True}, "silent: unknown: "),
         ({"faces": "whole"}, "faces: unknown: "),
     ],
@@ -153,7 +153,7 @@ def test_addresses_and_paths_are_never_opened(server, img):
         ("form", server.post("/analyze", data={"img": img})),
     ):
         assert error(answer).startswith(f"{way} field img: expected the file in base64")
-        assert error(answer).endswith("; addresses and paths are never opened")
+        assert error(answer).endswith("; URLs and paths are never opened")
 
 
 def test_a_path_that_is_base64_is_no_image(server):

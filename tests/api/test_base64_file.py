@@ -23,12 +23,12 @@ def test_every_way_to_write_gives_the_bytes(data, url_safe, padded, between):
     [
         ("!", "character 1 is '!'"),
         ("AAAA\nAA*A", "character 8 is '*'"),
-        ("AA==AA", "character 5 is 'A', behind the padding"),
-        ("===", "character 3 is '=', behind the padding"),
+        ("AA==AA", "character 5 is 'A', after the padding"),
+        ("===", "character 3 is '=', after the padding"),
         ("data:;base64,AA\0A", "character 16 is '\\x00'"),
         ("data:;base64,data:;base64,AAAA", "character 18 is ':'"),
-        ("AAAAA\n", "it breaks off after character 5"),
-        ("A", "it breaks off after character 1"),
+        ("AAAAA\n", "it is incomplete after character 5"),
+        ("A", "it is incomplete after character 1"),
         ("%2B", "character 1 is '%'"),
     ],
 )

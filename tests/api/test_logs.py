@@ -33,7 +33,7 @@ def test_one_line_for_one_request(logging, photo):
     assert 0 < line.pop("milliseconds") < 60_000
     assert line == {
         "level": "info",
-        "logger": "api.logs",
+        "logger": "api.middleware.request_log",
         "message": "request",
         "request_id": answer.headers["x-request-id"],
         "method": "POST",

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.app import create_app
-from api.schemas import CONFIDENCE_BINS
+from api.models.evaluation import CONFIDENCE_BINS
 from api.settings import Settings
 from recognizer.classifier import Classifier
 

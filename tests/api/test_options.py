@@ -79,7 +79,7 @@ def test_the_least_confidence_in_a_body(ask, path, way):
 def test_analyze_takes_the_least_confidence(ask, way, place):
     assert faces_in(ask("/analyze", way, **{place: {"min_confidence": "0.5"}})) != []
     answer = ask("/analyze", way, **{place: {"min_confidence": "1"}})
-    assert answer.status_code == 400 and "no face was found" in answer.json()["error"]
+    assert answer.status_code == 400 and "no face was detected" in answer.json()["error"]
 
 
 def sentence(answer):

@@ -16,7 +16,7 @@ def talk(model_path, conversation, **limits):
     """
     app = create_app(Settings(model_path=model_path, max_concurrency=1, **limits))
     gate = threading.Event()
-    model = app.state.models.default
+    model = app.state.server.models.default
     recognize = model.recognize
 
     def wait_and_recognize(*arguments):
@@ -52,7 +52,7 @@ def test_who_finds_the_queue_full_is_refused_and_the_others_get_the_serial_answe
 ):
     async def conversation(app, client, gate):
         crowd = [asyncio.create_task(client.post("/predict", content=photo)) for _ in range(12)]
-        await until(lambda: app.state.slots.waiting == 3)
+        await until(lambda: app.state.server.slots.waiting == 3)
         await until(lambda: sum(request.done() for request in crowd) == 8)
         assert (await client.get("/livez")).status_code == 200
         assert (await client.get("/readyz")).status_code == 200
@@ -76,13 +76,13 @@ def test_who_finds_the_queue_full_is_refused_and_the_others_get_the_serial_answe
 def test_who_waits_too_long_is_refused(model_path, photo):
     async def conversation(app, client, gate):
         first = asyncio.create_task(client.post("/predict", content=photo))
-        await until(lambda: app.state.slots.running == 1)
+        await until(lambda: app.state.server.slots.running == 1)
         second = await client.post("/predict", content=photo)
         assert not first.done()
         gate.set()
         assert (await first).status_code == 200
         assert second.status_code == 429 and second.headers["retry-after"] == "1"
-        assert app.state.slots.waiting == 0
+        assert app.state.server.slots.waiting == 0
         assert (await client.post("/predict", content=photo)).status_code == 200
 
     talk(model_path, conversation, queue_seconds=0.05)
@@ -107,24 +107,24 @@ def test_a_request_past_its_deadline_is_given_up_but_keeps_its_slot(model_path, 
         busy = await client.post("/predict?faces=whole", content=photo)
         assert busy.status_code == 429
         gate.set()
-        await until(lambda: app.state.slots.running == 0)
+        await until(lambda: app.state.server.slots.running == 0)
         async with asyncio.timeout(60):  # the deadline is short for a busy machine
             while (await client.post("/predict?faces=whole", content=photo)).status_code != 200:
-                await until(lambda: app.state.slots.running == 0)
+                await until(lambda: app.state.server.slots.running == 0)
 
     talk(model_path, conversation, max_queue=0, deadline_seconds=0.5)
 
 
 def test_a_request_that_is_given_up_while_it_waits_never_runs(model_path, photo):
     async def conversation(app, client, gate):
-        model, runs = app.state.models.default, []
+        model, runs = app.state.server.models.default, []
         recognize = model.recognize
         model.recognize = lambda *arguments: runs.append(1) or recognize(*arguments)
         pair = await asyncio.gather(*(client.post("/predict", content=photo) for _ in range(2)))
         assert [answer.status_code for answer in pair] == [504, 504]
-        assert (app.state.slots.running, app.state.slots.waiting) == (1, 0)
+        assert (app.state.server.slots.running, app.state.server.slots.waiting) == (1, 0)
         gate.set()
-        await until(lambda: app.state.slots.running == 0)
+        await until(lambda: app.state.server.slots.running == 0)
         assert len(runs) == 1
 
     talk(model_path, conversation, deadline_seconds=0.5, queue_seconds=60)
@@ -146,7 +146,7 @@ def test_a_body_that_does_not_arrive_is_given_up(model_path):
 def test_metrics_tell_who_waits_and_who_was_refused(model_path, photo):
     async def conversation(app, client, gate):
         pair = [asyncio.create_task(client.post("/predict", content=photo)) for _ in range(2)]
-        await until(lambda: app.state.slots.waiting == 1)
+        await until(lambda: app.state.server.slots.waiting == 1)
         assert (await client.post("/predict", content=photo)).status_code == 429
         metrics = (await client.get("/metrics")).text.splitlines()
         gate.set()

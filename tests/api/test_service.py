@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api.app import create_app
-from api.schemas import CONFIDENCE_BINS
+from api.models.evaluation import CONFIDENCE_BINS
 from api.settings import Settings
 from recognizer.classifier import Classifier
 from recognizer.faces import DETECTORS
@@ -161,7 +161,7 @@ def ask(app, path, method="GET", *, started=True, **request):
             if not started:
                 return await client.request(method, path, **request)
             async with app.router.lifespan_context(app):
-                while "loading" in (app.state.models.problem or ""):
+                while "loading" in (app.state.server.models.problem or ""):
                     await asyncio.sleep(0.01)
                 return await client.request(method, path, **request)
 
@@ -199,7 +199,7 @@ def crashing(path, whole):
     [
         (truncated, "not an ONNX model, or a damaged one"),
         (foreign, "metadata format is 'other/3', expected 'fer-onnx/2'"),
-        (unfit, "the warm-up inference gave no probabilities"),
+        (unfit, "the outputs of the warm-up inference are no probabilities"),
         (crashing, "the warm-up inference failed"),
     ],
 )
@@ -255,7 +255,7 @@ def test_a_bug_is_a_plain_500(model_path, photo):
     def fail(*arguments):
         raise RuntimeError("secret")
 
-    app.state.models.default.recognize = fail
+    app.state.server.models.default.recognize = fail
     answer = ask(app, "/predict", method="POST", content=photo, headers={"X-Request-ID": "the-one"})
     assert answer.status_code == 500
     assert answer.json() == {"detail": "internal server error"}

@@ -74,7 +74,7 @@ def test_a_bad_frame_is_an_answer_and_the_stream_goes_on(server, photo):
                 (photo[:2000], 422, "damaged"),
                 (large, 413, "too many pixels"),
                 (bytes(300_001), 413, "larger than 300,000 bytes"),
-                ("text", 415, "a binary message"),
+                ("text", 415, "expected a binary message"),
             ],
             1,
         ):
@@ -101,7 +101,7 @@ def gated(model_path):
     def start(**limits):
         app = create_app(Settings(model_path=model_path, max_concurrency=1, **limits))
         gate = threading.Semaphore(0)
-        model = app.state.models.default
+        model = app.state.server.models.default
         recognize = model.recognize
 
         def wait_and_recognize(*arguments):
@@ -125,7 +125,7 @@ def test_frames_that_a_newer_one_replaced_are_dropped_and_counted(gated, serve_a
     app, gate = gated()
     with serve_app(app) as client, open_stream(client, "?faces=whole") as stream:
         stream.send(photo)
-        until(lambda: app.state.slots.running == 1)
+        until(lambda: app.state.server.slots.running == 1)
         for frame in (b"stale", b"stale", b"stale", FACE):
             stream.send(frame)
         # A ping is answered in its place, so all of them have arrived.
@@ -149,25 +149,25 @@ def test_streams_take_turns_with_each_other_and_with_requests(gated, serve_app, 
     app, gate = gated()
     with serve_app(app) as client, open_stream(client) as greedy, open_stream(client) as modest:
         greedy.send(photo)
-        until(lambda: app.state.slots.running == 1)
+        until(lambda: app.state.server.slots.running == 1)
         for _ in range(49):
             greedy.send(photo)
         assert greedy.ping().wait(60)
         modest.send(photo)
-        until(lambda: app.state.slots.waiting == 1)
+        until(lambda: app.state.server.slots.waiting == 1)
         answers = []
         request = threading.Thread(
             target=lambda: answers.append(client.post("/predict", content=photo))
         )
         request.start()
-        until(lambda: app.state.slots.waiting == 2)
+        until(lambda: app.state.server.slots.waiting == 2)
         gate.release(3)
         assert json.loads(greedy.recv(timeout=60))["frame"] == 1
         assert json.loads(modest.recv(timeout=60))["frame"] == 1
         request.join(60)
         assert answers[0].status_code == 200
         # The greedy one is behind them again, with its newest frame only.
-        until(lambda: app.state.slots.running == 1)
+        until(lambda: app.state.server.slots.running == 1)
         gate.release()
         assert json.loads(greedy.recv(timeout=60))["frame"] == 50
 
@@ -188,13 +188,13 @@ def test_a_full_queue_refuses_the_frame_and_not_the_stream(gated, serve_app, pho
     app, gate = gated(max_queue=0)
     with serve_app(app) as client, open_stream(client) as first, open_stream(client) as second:
         first.send(photo)
-        until(lambda: app.state.slots.running == 1)
+        until(lambda: app.state.server.slots.running == 1)
         refusal = answer_to(second, photo)
         assert (refusal["frame"], refusal["status"]) == (1, 429)
         assert refusal["error"].startswith("the server is busy")
         gate.release(2)
         assert json.loads(first.recv(timeout=60))["frame"] == 1
-        until(lambda: app.state.slots.running == 0)
+        until(lambda: app.state.server.slots.running == 0)
         assert len(answer_to(second, photo)["faces"]) == 1
         metrics = client.get("/metrics").text
         assert 'fer_stream_frames_total{result="refused"} 1.0' in metrics
@@ -208,7 +208,7 @@ def test_a_frame_past_its_deadline_is_given_up(gated, serve_app):
         assert (late["status"], late["frame"]) == (504, 1)
         assert late["error"] == "the frame was not answered within 0.3 seconds"
         gate.release(100_000)
-        until(lambda: app.state.slots.running == 0)
+        until(lambda: app.state.server.slots.running == 0)
         until(lambda: "faces" in answer_to(stream, FACE))  # the machine may be busy
 
 
@@ -302,7 +302,7 @@ def test_there_are_only_so_many_streams(serve_app, model_path):
             with open_stream(client) as third:
                 status, error, code = ending(third)
             assert (status, code) == (429, 1013) and "too many streams" in error
-        until(lambda: app.state.streams.value == 1)
+        until(lambda: app.state.server.streams.value == 1)
         with open_stream(client, "?faces=whole") as fourth:
             assert answer_to(fourth, FACE)["frame"] == 1
         assert answer_to(first, b"x")["status"] == 422
@@ -312,8 +312,8 @@ def test_a_stream_without_frames_is_closed(serve_app, model_path):
     app = create_app(Settings(model_path=model_path, stream_idle_seconds=0.2))
     with serve_app(app) as client:
         with open_stream(client) as stream:
-            assert ending(stream) == (408, "no frame came for 0.2 seconds", 1008)
-        until(lambda: app.state.streams.value == 16)
+            assert ending(stream) == (408, "no frame arrived for 0.2 seconds", 1008)
+        until(lambda: app.state.server.streams.value == 16)
 
 
 def test_a_client_that_vanishes_leaves_nothing_behind(gated, serve_app, photo):
@@ -322,13 +322,13 @@ def test_a_client_that_vanishes_leaves_nothing_behind(gated, serve_app, photo):
         for _ in range(3):
             with open_stream(client) as stream:
                 stream.send(photo)
-                until(lambda: app.state.slots.running == 1)
+                until(lambda: app.state.server.slots.running == 1)
                 stream.send(photo)
                 stream.socket.shutdown(socket.SHUT_RDWR)
-                until(lambda: app.state.streams.value == 16)
+                until(lambda: app.state.server.streams.value == 16)
             gate.release()
-            until(lambda: app.state.slots.running == 0)
-        assert app.state.slots.waiting == 0
+            until(lambda: app.state.server.slots.running == 0)
+        assert app.state.server.slots.waiting == 0
 
 
 # ---------------------------------------------------------------- and besides
