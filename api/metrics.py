@@ -60,14 +60,29 @@ class Metrics:
         running: Callable[[], int],
         streams: Callable[[], int],
     ) -> None:
-        self.registry = registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
+        self.in_flight = 0
+        ProcessCollector(registry=self.registry)
         self.build = Info(
             "fer_build",
             "Versions of the server, its libraries and the default model.",
-            registry=registry,
+            registry=self.registry,
         )
+        for name, description, count in (
+            ("fer_requests_in_flight", "Requests in progress.", lambda: self.in_flight),
+            ("fer_requests_waiting", "Requests and frames that wait for a slot.", waiting),
+            ("fer_inferences_running", "Inference slots that are taken.", running),
+            ("fer_inference_slots", "Limit of concurrent inferences.", lambda: slots),
+            ("fer_streams_open", "Open connections to /stream.", streams),
+        ):
+            Gauge(name, description, registry=self.registry).set_function(count)
+        self._add_requests()
+        self._add_predictions()
+
+    def _add_requests(self) -> None:
+        registry = self.registry
         self.requests = Counter(
-            "fer_requests", "Requests answered.", ("route", "status"), registry=registry
+            "fer_requests", "Completed requests.", ("route", "status"), registry=registry
         )
         self.latency = Histogram(
             "fer_request_seconds",
@@ -79,23 +94,15 @@ class Metrics:
         self.rejected = Counter(
             "fer_rejected_requests", "Requests and frames rejected.", ("reason",), registry=registry
         )
-        self.in_flight = 0
-        for name, description, count in (
-            ("fer_requests_in_flight", "Requests in progress.", lambda: self.in_flight),
-            ("fer_requests_waiting", "Requests and frames that wait for a slot.", waiting),
-            ("fer_inferences_running", "Inference slots that are taken.", running),
-            ("fer_streams_open", "Open connections to /stream.", streams),
-        ):
-            Gauge(name, description, registry=registry).set_function(count)
-        Gauge("fer_inference_slots", "Limit of concurrent inferences.", registry=registry).set(
-            slots
-        )
         self.frames = Counter(
             "fer_stream_frames",
             "Frames of streams: answered, refused, or dropped in favour of a newer one.",
             ("result",),
             registry=registry,
         )
+
+    def _add_predictions(self) -> None:
+        registry = self.registry
         self.steps = Histogram(
             "fer_step_seconds",
             "Time of each step with one image or tensor: decode, detect, classify.",
@@ -125,7 +132,6 @@ class Metrics:
             registry=registry,
             buckets=CONFIDENCE_BINS,
         )
-        ProcessCollector(registry=registry)
 
     def observe(self, recognition: Recognition, version: str) -> None:
         """Count one image and its faces."""

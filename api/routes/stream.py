@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from time import perf_counter
 
 import anyio
@@ -48,7 +49,7 @@ async def stream(socket: WebSocket, server: Server) -> None:
         model, options = _admit(socket, server)
         _enter(server.streams)
         try:
-            await _communicate(socket, server, model, options, frames)
+            await Session(socket, server, model, options, frames).run()
         finally:
             server.streams.release()
     except HTTPException as refusal:
@@ -96,114 +97,105 @@ async def _refuse(socket: WebSocket, refusal: HTTPException) -> None:
         await socket.close(CLOSE_CODES.get(refusal.status_code, POLICY_VIOLATION), reason)
 
 
-async def _communicate(
-    socket: WebSocket,
-    server: ServerState,
-    model: ServedModel,
-    options: Options,
-    frames: NewestFrame,
-) -> None:
-    """Receive and respond concurrently: a slow reader gets fewer messages, not older ones."""
-    idle_seconds = server.settings.stream_idle_seconds
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_respond, socket, server, model, options, frames)
-        code = await _receive(socket, frames, idle_seconds)
+@dataclass(frozen=True)
+class Session:
+    """An admitted stream."""
+
+    socket: WebSocket
+    server: ServerState
+    model: ServedModel
+    options: Options
+    frames: NewestFrame
+
+    async def run(self) -> None:
+        """Receive and respond concurrently: a slow reader gets fewer messages, not older ones."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._respond)
+            code = await self._receive()
+            if code == SERVICE_RESTART:
+                self.frames.end()
+            else:
+                tasks.cancel_scope.cancel()
         if code == SERVICE_RESTART:
-            frames.end()
-        else:
-            tasks.cancel_scope.cancel()
-    if code == SERVICE_RESTART:
-        with suppress(WebSocketDisconnect):  # the client has disconnected already
-            await socket.close(1001, "the server is stopping")
-    if code == IDLE:
-        raise HTTPException(408, f"no frame arrived for {idle_seconds:g} seconds")
+            with suppress(WebSocketDisconnect):  # the client has disconnected already
+                await self.socket.close(1001, "the server is stopping")
+        if code == IDLE:
+            seconds = self.server.settings.stream_idle_seconds
+            raise HTTPException(408, f"no frame arrived for {seconds:g} seconds")
 
+    async def _receive(self) -> int:
+        """Receive frames until none arrives for too long, the client disconnects, or a shutdown.
 
-async def _receive(socket: WebSocket, frames: NewestFrame, idle_seconds: float) -> int:
-    """Receive frames until none arrives for too long, the client disconnects, or a shutdown.
+        Returns IDLE, or the code of the disconnection.
+        """
+        while True:
+            with anyio.move_on_after(self.server.settings.stream_idle_seconds) as idle:
+                message = await self.socket.receive()
+            if idle.cancelled_caught:
+                return IDLE
+            if message["type"] == "websocket.disconnect":
+                return int(message["code"])
+            self.frames.put(message.get("bytes"))
 
-    Returns IDLE, or the code of the disconnection.
-    """
-    while True:
-        with anyio.move_on_after(idle_seconds) as idle:
-            message = await socket.receive()
-        if idle.cancelled_caught:
-            return IDLE
-        if message["type"] == "websocket.disconnect":
-            return int(message["code"])
-        frames.put(message.get("bytes"))
+    async def _respond(self) -> None:
+        """Send a message for each processed frame, until there are no more frames."""
+        latest = 0
+        while pending := await self.frames.pending():
+            result = await self._recognize_newest(pending)
+            number = pending.frame.number
+            message = self._message(number, number - latest - 1, result)
+            latest = number
+            try:
+                await self.socket.send_text(message.model_dump_json())
+            except WebSocketDisconnect:  # `_receive` gets it as well
+                return
 
+    async def _recognize_newest(self, pending: PendingFrame) -> Recognition | HTTPException:
+        """Wait for a slot as requests do; its thread takes the newest frame when it starts."""
+        seconds = self.server.settings.deadline_seconds
+        try:
+            with anyio.fail_after(seconds):
+                return await self.server.slots.run(self._recognize, pending)
+        except TimeoutError:
+            return HTTPException(504, f"the frame was not answered within {seconds:g} seconds")
+        except HTTPException as refusal:
+            return refusal
 
-async def _respond(
-    socket: WebSocket,
-    server: ServerState,
-    model: ServedModel,
-    options: Options,
-    frames: NewestFrame,
-) -> None:
-    """Send a message for each frame that is processed, until the end of the frames."""
-    metrics = server.metrics
-    latest = 0
-    while pending := await frames.pending():
-        result = await _recognize_newest(server, model, options, pending)
-        number = pending.frame.number
-        dropped = number - latest - 1
-        latest = number
+    def _recognize(self, pending: PendingFrame) -> Recognition:
+        data, max_bytes = pending.frame.data, self.server.settings.max_bytes
+        if data is None:
+            raise HTTPException(415, "expected a binary message with an image file, found text")
+        if len(data) > max_bytes:
+            raise HTTPException(413, f"the frame is larger than {max_bytes:,} bytes")
+        try:
+            return self.model.recognize(data, self.options)
+        except (ImageError, DetectorError) as error:
+            raise HTTPException(status_of(error), str(error)) from error
+
+    def _message(
+        self, number: int, dropped: int, result: Recognition | HTTPException
+    ) -> StreamFaces | StreamError:
+        """The message for a frame; the metrics count it."""
+        metrics = self.server.metrics
         metrics.frames.labels("dropped").inc(dropped)
-        message: StreamError | StreamFaces
         if isinstance(result, HTTPException):
             metrics.frames.labels("refused").inc()
             metrics.count_rejection(result.status_code)
-            message = StreamError(
+            return StreamError(
                 frame=number, dropped=dropped, status=result.status_code, error=result.detail
             )
-        else:
-            metrics.frames.labels("answered").inc()
-            metrics.observe(result, model.version)
-            times = {step: round(1000 * seconds, 2) for step, seconds in result.seconds.items()}
-            message = StreamFaces(
-                frame=number,
-                dropped=dropped,
-                image=result.image,
-                faces=result.faces,
-                truncated=result.truncated,
-                model=model.identity,
-                milliseconds=StreamTimes(**times),
-            )
-        try:
-            await socket.send_text(message.model_dump_json())
-        except WebSocketDisconnect:  # `_receive` gets it as well
-            return
-
-
-async def _recognize_newest(
-    server: ServerState, model: ServedModel, options: Options, pending: PendingFrame
-) -> Recognition | HTTPException:
-    """Wait for a slot as every request does; its thread takes the newest frame when it starts."""
-    seconds = server.settings.deadline_seconds
-    try:
-        with anyio.fail_after(seconds):
-            return await server.slots.run(
-                _recognize, model, options, pending, server.settings.max_bytes
-            )
-    except TimeoutError:
-        return HTTPException(504, f"the frame was not answered within {seconds:g} seconds")
-    except HTTPException as refusal:
-        return refusal
-
-
-def _recognize(
-    model: ServedModel, options: Options, pending: PendingFrame, max_bytes: int
-) -> Recognition:
-    data = pending.frame.data
-    if data is None:
-        raise HTTPException(415, "expected a binary message with an image file, found text")
-    if len(data) > max_bytes:
-        raise HTTPException(413, f"the frame is larger than {max_bytes:,} bytes")
-    try:
-        return model.recognize(data, options)
-    except (ImageError, DetectorError) as error:
-        raise HTTPException(status_of(error), str(error)) from error
+        metrics.frames.labels("answered").inc()
+        metrics.observe(result, self.model.version)
+        times = {step: round(1000 * seconds, 2) for step, seconds in result.seconds.items()}
+        return StreamFaces(
+            frame=number,
+            dropped=dropped,
+            image=result.image,
+            faces=result.faces,
+            truncated=result.truncated,
+            model=self.model.identity,
+            milliseconds=StreamTimes(**times),
+        )
 
 
 # ---------------------------------------------------------------- documentation

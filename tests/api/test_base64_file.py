@@ -1,4 +1,4 @@
-"""Files in base64: both alphabets, padding or none, and the place of an error."""
+"""Files in base64: both alphabets, with and without padding, and the position of an error."""
 
 from base64 import b64encode, urlsafe_b64encode
 
@@ -10,7 +10,7 @@ from api.base64_file import file_from_base64
 
 
 @given(st.binary(max_size=50), st.booleans(), st.booleans(), st.sampled_from(["", "\n", "\r\n "]))
-def test_every_way_to_write_gives_the_bytes(data, url_safe, padded, between):
+def test_all_notations_are_decoded(data, url_safe, padded, between):
     text = (urlsafe_b64encode if url_safe else b64encode)(data).decode()
     text = text if padded else text.rstrip("=")
     text = between.join(text[k : k + 4] for k in range(0, len(text), 4)) + between
@@ -32,7 +32,7 @@ def test_every_way_to_write_gives_the_bytes(data, url_safe, padded, between):
         ("%2B", "character 1 is '%'"),
     ],
 )
-def test_the_wrong_character_is_told(text, found):
+def test_the_error_names_the_invalid_character(text, found):
     with pytest.raises(ValueError, match="expected the file in base64") as error:
         file_from_base64(text)
     assert f", but {found};" in str(error.value)

@@ -1,13 +1,13 @@
-"""/docs in a real browser, whose requests are recorded."""
+"""/docs in a real browser that records its requests."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
-from selenium import webdriver
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.browser_fixture import chromium
 
 ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut.jpg"
 PATIENCE = 60
@@ -15,40 +15,21 @@ PATIENCE = 60
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """Chromium, headless, that records its requests."""
-    if not shutil.which("chromium"):
-        pytest.skip("chromium is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=1200,1600",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    with webdriver.Chrome(options, service) as driver:
+    """A headless Chromium that records its requests."""
+    with chromium(tmp_path_factory.mktemp("profile"), "window-size=1200,1600") as driver:
         yield driver
 
 
 def requested(driver):
-    """The addresses of hosts that were requested since the last call."""
+    """The URLs that were requested since the last call."""
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     sent = [message for message in messages if message["method"] == "Network.requestWillBeSent"]
     addresses = [message["params"]["request"]["url"] for message in sent]
-    # The browser's own first page is of chrome://, and drawings in CSS are of data:.
+    # The browser's first page is chrome://, icons in CSS are data: URLs.
     return [address for address in addresses if address.startswith(("http", "ws"))]
 
 
-def test_the_documentation_is_drawn_without_another_host(server, browser):
+def test_the_documentation_requests_no_other_host(server, browser):
     schema = server.get("/openapi.json").json()
     operations = sum(len(methods) for methods in schema["paths"].values())
     requested(browser)
@@ -60,11 +41,11 @@ def test_the_documentation_is_drawn_without_another_host(server, browser):
     addresses = requested(browser)
     assert f"{server.base_url}/openapi.json" in addresses
     assert [address for address in addresses if not address.startswith(str(server.base_url))] == []
-    # Where the policy refuses a file or a script, the console says so.
+    # Violations of the policy appear on the console.
     assert browser.get_log("browser") == []
 
 
-def test_its_policy_names_no_other_host(server):
+def test_the_policy_allows_no_other_host(server):
     policy = server.get("/docs").headers["content-security-policy"]
     assert "default-src 'self'" in policy and "script-src 'self' 'sha256-" in policy
     assert "unsafe-eval" not in policy and "http" not in policy and "*" not in policy
@@ -77,7 +58,7 @@ def test_redoc_is_not_served(server):
 @pytest.mark.parametrize(
     ("operation", "chosen"), [("prediction-predict", None), ("DeepFace-analyze", "multipart")]
 )
-def test_a_photo_can_be_tried_in_the_documentation(server, browser, operation, chosen):
+def test_the_documentation_can_send_a_photo(server, browser, operation, chosen):
     browser.get(f"{server.base_url}/docs")
     wait = WebDriverWait(browser, PATIENCE)
 

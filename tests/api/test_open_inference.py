@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2: with its public client against a live server, and by hand."""
+"""The Open Inference Protocol v2 of a live server: with Triton's client, and with plain HTTP."""
 
 import json
 from base64 import b64encode
@@ -37,13 +37,13 @@ def version(model_path):
 
 
 def tensor(values, binary):
-    """An input of the public client."""
+    """An input of Triton's client."""
     datatype = "UINT8" if values.dtype == np.uint8 else "BYTES"
     made = triton.InferInput("faces", list(values.shape), datatype)
     return made.set_data_from_numpy(values, binary_data=binary)
 
 
-# ---------------------------------------------------------------- the public client
+# ---------------------------------------------------------------- Triton's client
 
 
 def test_health_and_metadata(client, server, version):
@@ -81,7 +81,7 @@ def test_pixels(client, expected, version, binary_in, binary_out):
     assert (answer["model_name"], answer["model_version"]) == ("emotion", version)
     assert answer["id"] == "the-one"
     assert answer["parameters"] == {"faces": "whole"}
-    # Where no outputs are requested, all are answered, and this client asks for bytes.
+    # Without requested outputs, all are returned; this client requests binary data.
     assert len(answer["outputs"]) == (3 if binary_out is None else 1)
     for output in answer["outputs"]:
         assert ("data" in output) == (binary_out is False)
@@ -90,7 +90,7 @@ def test_pixels(client, expected, version, binary_in, binary_out):
         assert result.as_numpy("confidence").tolist() == [1, 1, 1]
 
 
-def test_a_version_and_no_faces_at_all(client, expected, version):
+def test_a_version_and_an_empty_tensor(client, expected, version):
     result = client.infer("emotion", [tensor(FACES, True)], model_version=version[:8])
     np.testing.assert_allclose(result.as_numpy("probabilities"), expected, atol=1e-5)
     for binary in (True, False):
@@ -100,13 +100,13 @@ def test_a_version_and_no_faces_at_all(client, expected, version):
 
 
 def photos(*files, binary=True):
-    """An input of the public client with image files."""
+    """An input of Triton's client with image files."""
     contents = files if binary else [b64encode(data) for data in files]
     return tensor(np.array(contents, object), binary)
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_image_files_are_photos_and_their_largest_face_is_classified(client, server, photo, binary):
+def test_the_largest_face_of_each_photo_is_classified(client, server, photo, binary):
     crowd = cv2.imread(str(ASTRONAUT))
     crowd = cv2.copyMakeBorder(crowd, 0, 0, 0, 300, cv2.BORDER_CONSTANT)
     crowd[:250, 550:800] = cv2.resize(crowd[:500, :500], (250, 250))
@@ -130,7 +130,7 @@ def test_image_files_are_photos_and_their_largest_face_is_classified(client, ser
 
 
 @pytest.mark.parametrize("place", ["request", "input"])
-def test_whole_takes_an_image_file_as_one_face(client, server, place):
+def test_whole_takes_each_image_as_one_face(client, server, place):
     colour = cv2.merge([FACES[1], FACES[2], FACES[0]])
     files = [
         cv2.imencode(".png", FACES[0])[1].tobytes(),
@@ -151,8 +151,8 @@ def test_whole_takes_an_image_file_as_one_face(client, server, place):
     assert result.as_numpy("boxes").tolist() == [[0, 0, 48, 48], [0, 0, 100, 90]]
 
 
-def test_the_committed_model_reads_the_portrait_of_the_readme_as_happy(serve):
-    """The same values through every address, with the model that is served by default."""
+def test_the_committed_model_predicts_happy_for_the_portrait_of_the_readme(serve):
+    """The default model, through all protocols."""
     with serve() as client, triton.InferenceServerClient(client.base_url.netloc.decode()) as public:
         portrait = ASTRONAUT.read_bytes()
         labels = client.get("/model").json()["labels"]
@@ -163,7 +163,7 @@ def test_the_committed_model_reads_the_portrait_of_the_readme_as_happy(serve):
         assert analysis["results"][0]["dominant_emotion"] == "happy"
 
 
-def test_other_options_of_the_detection(client, photo):
+def test_detection_options(client, photo):
     def infer(**parameters):
         return client.infer("emotion", [photos(photo)], parameters=parameters)
 
@@ -177,15 +177,17 @@ def test_other_options_of_the_detection(client, photo):
     assert "faces[0]: no face was detected" in refusal.value.message()
 
 
-def test_a_photo_without_a_face_is_named(client, photo):
+def test_the_error_names_the_photo_without_a_face(client, photo):
     blank = cv2.imencode(".png", np.full((100, 100), 128, np.uint8))[1].tobytes()
     with pytest.raises(triton.InferenceServerException) as refusal:
         client.infer("emotion", [photos(photo, blank)])
     assert refusal.value.status() == "400"
-    assert refusal.value.message().startswith("faces[1]: no face was detected; send a clearer photo")
+    assert refusal.value.message().startswith(
+        "faces[1]: no face was detected; send a clearer photo"
+    )
 
 
-def test_the_client_is_told_what_is_wrong(client, version):
+def test_errors_reach_the_client(client, version):
     wrong = [
         (("other", [tensor(FACES, True)]), {}, "404", "no model 'other' is served"),
         (("emotion", [tensor(FACES, True)]), {"model_version": "2"}, "404", "no version '2'"),
@@ -203,7 +205,7 @@ def test_the_client_is_told_what_is_wrong(client, version):
         assert sentence in refusal.value.message()
 
 
-# ---------------------------------------------------------------- by hand
+# ---------------------------------------------------------------- plain HTTP
 
 
 def request(**changes):
@@ -214,14 +216,14 @@ def request(**changes):
 
 
 def error(answer, status):
-    """The sentence of an error, after checking that the answer is a proper one."""
+    """The sentence of an error, after a check of the shape of the response."""
     assert answer.status_code == status, answer.text
     assert list(answer.json()) == ["error"]
     assert "\n" not in answer.json()["error"]
     return answer.json()["error"]
 
 
-def test_data_may_be_nested_and_the_answer_is_json(server, expected, version):
+def test_flat_and_nested_data_with_a_json_response(server, expected, version):
     nested = request(data=FACES[:1].tolist())
     bare = {**nested, "id": "7", "outputs": [], "parameters": None}
     kserve = {**nested, "id": "8", "model_name": "emotion", "parameters": {"faces": "whole"}}
@@ -284,8 +286,14 @@ NO_PIXELS = [-1, 256, 1.5, "1", None, [1, 2], 2**70]
         (request(shape=[-1, 48, 48]), "inputs.0.shape.0: input should be greater"),
         (request(data=[]), "found 0"),
         (request(data="AAAA"), "inputs.0.data: input should be a valid array"),
-        (request(parameters={"binary_data_size": 4}), "expected data or binary_data_size, found both"),
-        *((request(data=[value] * 2304), "expected integers from 0 to 255") for value in NO_PIXELS[:5]),
+        (
+            request(parameters={"binary_data_size": 4}),
+            "expected data or binary_data_size, found both",
+        ),
+        *(
+            (request(data=[value] * 2304), "expected integers from 0 to 255")
+            for value in NO_PIXELS[:5]
+        ),
         (request(data=[[[[0]]]]), "expected integers from 0 to 255"),
         (request(data=[[0], 0]), "data mixes lists and values"),
         (request(datatype="BYTES"), "expected the shape [N] for BYTES"),
@@ -296,7 +304,7 @@ NO_PIXELS = [-1, 256, 1.5, "1", None, [1, 2], 2**70]
         (request(datatype="BYTES", shape=[1], data=["AAAA"]), "faces[0]: not an image of a known"),
     ],
 )
-def test_what_does_not_fit(server, body, sentence):
+def test_invalid_requests(server, body, sentence):
     assert sentence in error(server.post(INFER, json=body), 400)
 
 
@@ -317,7 +325,7 @@ def test_what_does_not_fit(server, body, sentence):
         (None, bytes(2304), 2304, "JSON: invalid JSON"),
     ],
 )
-def test_binary_data_that_does_not_fit(server, header, tail, size, sentence):
+def test_invalid_binary_data(server, header, tail, size, sentence):
     body = request(parameters={"binary_data_size": size}, data=0)
     del body["inputs"][0]["data"]
     text = json.dumps(body).encode()
@@ -351,14 +359,14 @@ def test_limits(server):
     assert "larger than 300,000 bytes" in error(server.post(INFER, content=bytes(300_001)), 413)
 
 
-def test_other_addresses_of_the_protocol_answer_in_its_shape(server):
+def test_other_errors_have_the_shape_of_the_protocol(server):
     assert error(server.get("/v2/nothing"), 404)
     assert error(server.get(INFER), 405)
     assert error(server.get("/v2/models/other"), 404)
     assert error(server.get("/v2/models/emotion/versions/1/ready"), 404)
 
 
-def test_the_key_is_asked_for_but_not_by_probes(serve, model_path):
+def test_the_key_is_required_except_by_probes(serve, model_path):
     with serve(MODEL_PATH=str(model_path), API_KEY="secret") as client:
         assert client.get("/v2/health/live").status_code == 200
         assert client.get("/v2/health/ready").status_code == 200
@@ -418,7 +426,7 @@ ANY_JSON = st.recursive(
     st.binary(max_size=20),
 )
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
-def test_no_request_is_the_servers_fault(server, fields, header, tail):
+def test_generated_requests_cause_no_server_error(server, fields, header, tail):
     body = json.dumps({"inputs": [fields]}).encode() + tail
     headers = {} if header is None else {"Inference-Header-Content-Length": header.strip()}
     answer = server.post(INFER, content=body, headers=headers)

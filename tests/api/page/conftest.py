@@ -1,14 +1,13 @@
 import base64
 import json
-import shutil
 from pathlib import Path
 
 import cv2
 import pytest
 from PIL import Image
-from selenium import webdriver
 
 from recognizer.classifier import Classifier
+from tests.browser_fixture import chromium
 from tests.page_fixture import (
     DARK,
     HAPPY,
@@ -27,7 +26,7 @@ MODEL = ROOT / "models" / "sample" / "model.onnx"
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory):
-    """Files to choose, by name."""
+    """Files for the page, by name."""
     folder = tmp_path_factory.mktemp("files")
     portrait = scene((HAPPY, (200, 120), 240), shape=(480, 640))
     for name in ("happy.jpg", "happy.tiff"):
@@ -48,9 +47,9 @@ def files(tmp_path_factory):
     first, second = Image.fromarray(LEFT), Image.fromarray(RIGHT)
     first.save(folder / "jumps.gif", append_images=[second], save_all=True, duration=100, loop=0)
     assert cv2.imwrite(str(folder / "blank.png"), scene())
-    (folder / "words.txt").write_text("no image")
+    (folder / "text.txt").write_text("no image")
     (folder / "broken.mp4").write_text("no video")
-    # A hard cut from one person to another in the same place, then nobody.
+    # A hard cut from one person to another in the same place, then an empty scene.
     happy, surprise = (
         scene((emotion, (40, 40), 160), ground=ground)
         for emotion, ground in ((HAPPY, DARK), (SURPRISE, LIGHT))
@@ -73,9 +72,9 @@ def camera(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def site(serve, tmp_path_factory):
-    """A client of a live server with the sample's model and metrics that belong to it."""
+    """A client of a live server with the model of the sample and metrics of this model."""
     if not MODEL.is_file():
-        pytest.skip("models/sample/model.onnx is not there: make repro builds it")
+        pytest.skip("models/sample/model.onnx is absent: make repro builds it")
     metrics = tmp_path_factory.mktemp("metrics")
     (metrics / "sample").mkdir()
     evaluation = {
@@ -84,61 +83,49 @@ def site(serve, tmp_path_factory):
     }
     (metrics / "sample" / "evaluation.json").write_text(json.dumps(evaluation))
     with serve(MODEL_PATH=str(MODEL), METRICS_DIR=str(metrics)) as client:
-        # What the policy forbids, Chromium reports on its console.
+        # Chromium reports violations of the policy on its console.
         assert "default-src 'self'" in client.get("/").headers["content-security-policy"]
         yield client
 
 
 @pytest.fixture(scope="session")
-def chromium(camera, tmp_path_factory):
-    """A Chromium without a window that can reach this machine only."""
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not program or not driver:
-        pytest.skip("chromium or chromedriver is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "disable-dev-shm-usage",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
+def browser(camera, tmp_path_factory):
+    """A headless Chromium that can reach this machine only, with `camera` as its webcam."""
+    driver = chromium(
+        tmp_path_factory.mktemp("profile"),
         "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         "use-fake-device-for-media-stream",
         "use-fake-ui-for-media-stream",
         f"use-file-for-fake-video-capture={camera}",
-        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
         "window-size=1280,900",
-    ):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
+    )
+    yield driver
+    driver.quit()
 
 
 @pytest.fixture
-def page(chromium, site):
-    """The page, freshly opened. Afterwards: no complaint, and no request elsewhere."""
+def page(browser, site):
+    """The page, just opened. At the end: no console message, and no request to another host."""
     address = str(site.base_url)
-    page = Page(chromium, address)
-    page.complaints = []
-    chromium.get_log("performance")  # what came before is not of this page
+    page = Page(browser, address)
+    page.expected_messages = []
+    browser.get_log("performance")  # entries of former pages
     page.open()
     yield page
     requests = [
         event["params"]["request"]["url"]
-        for entry in chromium.get_log("performance")
+        for entry in browser.get_log("performance")
         if (event := json.loads(entry["message"])["message"])["method"]
         == "Network.requestWillBeSent"
     ]
-    chromium.get("about:blank")
+    browser.get("about:blank")
     assert any(url.startswith(address) for url in requests)
-    at_home = (address, "blob:", "data:")
-    assert [url for url in requests if not url.startswith(at_home)] == []
-    said = [entry["message"] for entry in chromium.get_log("browser")]
-    assert [words for words in said if not any(c in words for c in page.complaints)] == []
+    own = (address, "blob:", "data:")
+    assert [url for url in requests if not url.startswith(own)] == []
+    messages = [entry["message"] for entry in browser.get_log("browser")]
+    unexpected = [
+        message
+        for message in messages
+        if not any(expected in message for expected in page.expected_messages)
+    ]
+    assert unexpected == []
