@@ -19,7 +19,7 @@ from api.models.evaluation import CONFIDENCE_BINS
 from api.models.served_model import Recognition
 
 # Each counter has a further sample with its creation time, which would double the output.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+disable_created_metrics()
 
 REASONS = {
     400: "malformed",

@@ -16,7 +16,7 @@ from starlette.requests import HTTPConnection
 from api.errors import UNKNOWN_NAME, validation_message
 
 DetectorName = Literal["yunet", "whole"]
-"""The keys of `DETECTORS` in recognizer/faces.py."""
+"""The keys of `DETECTORS` in recognizer/detectors/registry.py."""
 
 Align = Annotated[bool, Field(description="Rotate each face upright before it is classified.")]
 MinConfidence = Annotated[

@@ -13,9 +13,9 @@ from api.models.evaluation import read_confidence, read_evaluation
 from api.models.model_source import FileSource, RevisionSource
 from api.options import FaceOptions
 from api.schemas import ConfidenceBin, Face, ImageSize, ModelIdentity
-from recognizer.classifier import Classifier
+from recognizer.classifier import SIZE, Classifier
+from recognizer.detectors.base import Detector
 from recognizer.errors import ImageError, ModelError
-from recognizer.faces import SIZE, Detector
 from recognizer.image import Image, decode
 from recognizer.recognizer import Recognizer
 

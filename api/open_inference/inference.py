@@ -12,9 +12,8 @@ from api.open_inference.schemas import BOX_SIDES, BOXES, CONFIDENCE
 from api.open_inference.tensors import Output, TensorError, read_request, write_response
 from api.options import FaceOptions
 from api.settings import Settings
-from recognizer.classifier import INPUT, OUTPUT
+from recognizer.classifier import INPUT, OUTPUT, SIZE
 from recognizer.errors import ImageError
-from recognizer.faces import SIZE
 
 
 def infer(

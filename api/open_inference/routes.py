@@ -27,9 +27,8 @@ from api.openapi import BINARY, OVERLOAD, error_responses, json_schema, request_
 from api.options import NoQuery
 from api.schemas import ProtocolProblem
 from api.state import Server, ServerState
-from recognizer.classifier import INPUT, OUTPUT
+from recognizer.classifier import INPUT, OUTPUT, SIZE
 from recognizer.errors import ImageError
-from recognizer.faces import SIZE
 
 
 async def no_query(query: NoQuery) -> None:

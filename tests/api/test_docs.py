@@ -7,7 +7,7 @@ import pytest
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.browser_fixture import chromium
+from tests.chromium_fixture import open_chromium
 
 ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut.jpg"
 PATIENCE = 60
@@ -16,7 +16,9 @@ PATIENCE = 60
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """A headless Chromium that records its requests."""
-    with chromium(tmp_path_factory.mktemp("profile"), "window-size=1200,1600") as driver:
+    profile = tmp_path_factory.mktemp("profile")
+    flag, logs = "window-size=1200,1600", ("browser", "performance")
+    with open_chromium(profile, flag, logs=logs) as driver:
         yield driver
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from api.deepface.schemas import BACKENDS, Backend
 from api.options import DetectorName
-from recognizer.faces import DETECTORS
+from recognizer.detectors.registry import DETECTORS
 
 ASTRONAUT = (Path(__file__).parents[2] / "docs" / "astronaut.jpg").read_bytes()
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from recognizer.classifier import Classifier
-from tests.browser_fixture import chromium
+from tests.chromium_fixture import open_chromium
 from tests.page_fixture import (
     DARK,
     HAPPY,
@@ -91,16 +91,15 @@ def site(serve, tmp_path_factory):
 @pytest.fixture(scope="session")
 def browser(camera, tmp_path_factory):
     """A headless Chromium that can reach this machine only, with `camera` as its webcam."""
-    driver = chromium(
-        tmp_path_factory.mktemp("profile"),
-        "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    flags = (
         "use-fake-device-for-media-stream",
         "use-fake-ui-for-media-stream",
         f"use-file-for-fake-video-capture={camera}",
         "window-size=1280,900",
     )
-    yield driver
-    driver.quit()
+    profile = tmp_path_factory.mktemp("profile")
+    with open_chromium(profile, *flags, logs=("browser", "performance")) as driver:
+        yield driver
 
 
 @pytest.fixture
