@@ -58,7 +58,7 @@ def test_every_relative_link_leads_somewhere(page):
 def test_every_file_that_a_page_names_exists(page):
     rooms = "api|benchmarks|docs|experiments|recognizer|requirements|stages|tests|tools"
     for name in re.findall(rf"`((?:{rooms})/[\w./*-]*)`", without_code(page.read_text())):
-        if "_D." not in name:  # benchmarks/stages_D.csv: D stands for a dataset
+        if "_D." not in name:  # benchmarks/stage_costs_D.csv: D stands for a dataset
             assert list(ROOT.glob(name)), f"{name_of(page)} names {name}"
 
 

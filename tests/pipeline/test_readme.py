@@ -53,7 +53,7 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     """The fenced blocks of a page, in order."""
-    fenced = r"^(?:<!-- (.*) -->\n)?```(\w*)\n(.*?)^```"
+    fenced = r"^(?:<!-- ([^\n]*) -->\n)?```(\w*)\n(.*?)^```"
     found = re.findall(fenced, page.read_text(), flags=re.MULTILINE | re.DOTALL)
     return [Block(*groups) for groups in found]
 
