@@ -112,21 +112,20 @@ def test_the_licences_of_other_files_are_installed():
     assert files >= {ROOT / "LICENSE", ROOT / "NOTICE", *(ROOT / "recognizer").rglob("LICENSE*")}
 
 
-def test_the_hooks_of_pre_commit_are_those_of_make_lint():
-    assert_ran("pre-commit", "validate-config")
-    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+def test_the_hooks_of_pre_commit_are_locked_programs_and_those_of_make_lint():
+    command = ["pre-commit", "validate-config"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    programs = [hook["entry"].split()[0].removeprefix(".venv/bin/") for hook in local["hooks"]]
+    assert [name for name in programs if not (Path(sys.prefix) / "bin" / name).exists()] == []
     lint = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
-    for hook in hooks:
-        assert hook["name"] in lint
+    for command in ("ruff check", "ruff format", "mypy"):
+        assert command in lint
+        assert any(hook["entry"].startswith(f".venv/bin/{command}") for hook in local["hooks"])
 
 
 def test_the_github_workflow_runs_what_ci_runs():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     steps = workflow["jobs"]["ci"]["steps"]
     assert [step["run"] for step in steps if "run" in step] == [".ci/run"]
-
-
-def assert_ran(*command: str) -> None:
-    """Run a command in the repository; show what it prints where it fails."""
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
