@@ -1,15 +1,15 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-avx2 serve lint lock
+.PHONY: help repro test test-avx2 serve lint check-pages lock
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: .venv/pipeline  ## Build every dataset listed in params.yaml, from raw data to measured model
 	dvc repro
-	@python -m stages.report
+	@python -m tools.report
 
 test: .venv/development  ## Run the whole test suite
 	pytest -n 2
@@ -27,6 +27,9 @@ serve: .venv/serving  ## Serve the FER-2013 model on http://127.0.0.1:8000
 lint: .venv/development  ## Check style and formatting
 	ruff check .
 	ruff format --check .
+
+check-pages: .venv/development  ## Check that the benchmark pages are about the released models
+	python -m benchmarks.check_pages
 
 lock: .venv/development  ## Resolve requirements/*.in anew into the locked files
 	cd requirements && uv pip compile -q --upgrade --python-version 3.11 --generate-hashes \

@@ -1,11 +1,13 @@
-"""Ask ten other people: compare FER-2013's labels and the model with the votes of FER+.
+"""Compare FER-2013's labels and the released model with the votes of FER+.
 
     python -m benchmarks.ferplus fer2013new.csv
 
-The file is FER+'s (Barsoum et al., Training Deep Networks for Facial Expression Recognition
-with Crowd-Sourced Label Distribution, 2016; the repository FERPlus of Microsoft on GitHub): one
-row per row of FER-2013's CSV, in its order, with the votes of ten people on the same images.
-Nothing is trained with them but the linear reader below, and PrivateTest stays closed.
+The file is that of FER+ (Barsoum et al., Training Deep Networks for Facial Expression Recognition
+with Crowd-Sourced Label Distribution, 2016; the repository FERPlus of Microsoft on GitHub): one row
+per row of FER-2013's CSV, in the same order, with the votes of ten people on the image.
+
+A logistic regression from the votes to FER-2013's labels, fitted on Training, estimates how well
+the labels can be predicted from what ten people see. PrivateTest is not opened.
 
 Writes `benchmarks/ferplus.md`.
 """
@@ -18,30 +20,33 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
-from tabulate import tabulate
 
+from benchmarks.provenance import here, opening
 from recognizer.atomic_file import written_atomically
 from recognizer.classifier import Classifier
 from stages.artifacts import Artifacts
 from stages.dataset.faces import EMOTIONS, SPLITS
+from stages.markdown_table import markdown_table
 
-PAGE = Path(__file__).with_name("ferplus.md")
+PAGE = Path(__file__).with_suffix(".md")
 
 COLUMNS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 """FER+'s names of the seven emotions, in FER-2013's order."""
 
 OTHERS = ("contempt", "unknown", "NF")
-"""What else could be voted for; NF is `not a face`."""
+"""The other columns of votes; NF is `not a face`."""
 
 
 def read_votes(path: Path, faces: dict[str, np.ndarray]) -> np.ndarray:
-    """Read the votes of the faces that validation kept.
+    """Read the votes on the faces that validation kept.
 
     Returns
     -------
     float64 [N, 10]
         Votes for the seven emotions and the three others.
     """
+    if not path.exists():
+        sys.exit(f"error: {path}: not found; fer2013new.csv is in Microsoft's FERPlus repository")
     votes = pd.read_csv(path)
     expected = {*COLUMNS, *OTHERS, "Usage"}
     if missing := expected - set(votes.columns):
@@ -56,79 +61,82 @@ def read_votes(path: Path, faces: dict[str, np.ndarray]) -> np.ndarray:
     return votes[[*COLUMNS, *OTHERS]].to_numpy(float)[index]
 
 
-def agreement(faces: dict[str, np.ndarray], votes: np.ndarray, classifier: Classifier) -> str:
-    """Compare labels, votes and model on PublicTest, as Markdown."""
-    labels, training = faces["labels"], faces["split"] == SPLITS.index("Training")
-    public = faces["split"] == SPLITS.index("PublicTest")
+def predict_from_votes(votes: np.ndarray, labels: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """Predict all labels from the shares of the votes; fitted on the faces of Training."""
     shares = votes / votes.sum(axis=1, keepdims=True).clip(1)
-    # What the best reader of ten votes would say of the label.
-    reader = LogisticRegression(max_iter=2000).fit(shares[training], labels[training])
-    read = reader.predict(shares[public])
-    majority = votes[public, : len(EMOTIONS)].argmax(axis=1)
-    said = classifier.predict(faces["images"][public]).argmax(axis=1)
-    truth = labels[public]
-    without = votes[public, truth] == 0
+    regression = LogisticRegression(max_iter=2000).fit(shares[training], labels[training])
+    return regression.predict(shares)
+
+
+def agreement_table(
+    labels: np.ndarray, votes: np.ndarray, from_votes: np.ndarray, predicted: np.ndarray
+) -> str:
+    """Format how often labels, votes and the model agree; all arrays are of PublicTest."""
+    majority = votes[:, : len(EMOTIONS)].argmax(axis=1)
     rows = [
-        ["the emotion most voted for is the label", _percent(majority == truth)],
-        ["the label got not a single vote", _percent(without)],
-        ["the model is right by the label", _percent(said == truth)],
-        ["the model says the emotion most voted for", _percent(said == majority)],
-        ["… where the label is another", _percent((said == majority)[majority != truth])],
-        ["a linear reader of all ten votes finds the label", _percent(read == truth)],
+        ["the label has the most votes", majority == labels],
+        ["the label has no vote", votes[np.arange(len(labels)), labels] == 0],
+        ["the model predicts the label", predicted == labels],
+        ["the model predicts the emotion with the most votes", predicted == majority],
+        ["… where the label is another one", (predicted == majority)[majority != labels]],
+        ["the regression on all ten votes predicts the label", from_votes == labels],
     ]
-    figures = tabulate(rows, headers=["of PublicTest's faces", ""], tablefmt="github")
-    by_class = tabulate(
-        [
-            [
-                emotion,
-                _percent((majority == truth)[truth == k]),
-                _percent((read == truth)[truth == k]),
-                _percent((said == truth)[truth == k]),
-            ]
-            for k, emotion in enumerate(EMOTIONS)
-        ],
-        headers=["label", "most voted for", "linear reader", "the model"],
-        tablefmt="github",
-    )
-    macro = {
-        name: f1_score(truth, guesses, average="macro")
-        for name, guesses in (("the reader of votes", read), ("the model", said))
-    }
-    return "\n\n".join(
-        [
-            figures,
-            "How often each finds the label, by label:",
-            by_class,
-            f"Macro-F1 against the labels: {macro['the reader of votes']:.3f} for the reader of "
-            f"votes, {macro['the model']:.3f} for the model. The reader knows what ten people said "
-            f"of the very image; with accuracy {accuracy_score(truth, read):.3f} it shows how much "
-            "of the label is in the picture at all. What a model gains beyond it, it gains by "
-            "learning how FER-2013 was labelled, not by seeing more.",
-        ]
-    )
+    cells = [[what, f"{share.mean():.1%}"] for what, share in rows]
+    return markdown_table(["", "faces of PublicTest"], cells)
 
 
-def _percent(hits: np.ndarray) -> str:
-    return f"{100 * hits.mean():.1f} %"
+def recall_table(
+    labels: np.ndarray, votes: np.ndarray, from_votes: np.ndarray, predicted: np.ndarray
+) -> str:
+    """Format the recall of each label; all arrays are of PublicTest."""
+    majority = votes[:, : len(EMOTIONS)].argmax(axis=1)
+    predictions = majority, from_votes, predicted
+    cells = [
+        [emotion, *(f"{(found == labels)[labels == k].mean():.1%}" for found in predictions)]
+        for k, emotion in enumerate(EMOTIONS)
+    ]
+    return markdown_table(["recall of", "most votes", "regression on votes", "model"], cells)
+
+
+def page(
+    labels: np.ndarray, votes: np.ndarray, from_votes: np.ndarray, predicted: np.ndarray
+) -> str:
+    """Format the results; all arrays are of PublicTest."""
+    arrays = labels, votes, from_votes, predicted
+    regression, model = (f1_score(labels, found, average="macro") for found in arrays[2:])
+    parts = [
+        opening("Votes of FER+ on FER-2013's labels", [("fer2013", here("fer2013"))]),
+        "Made by `python -m benchmarks.ferplus fer2013new.csv` from the votes of FER+, ten people"
+        " per image.",
+        agreement_table(*arrays),
+        recall_table(*arrays),
+        f"Macro-F1 against the labels: {regression:.3f} for the regression, {model:.3f} for the"
+        " model. The regression knows the votes of ten people on the same image, and its accuracy"
+        f" is {accuracy_score(labels, from_votes):.3f}. A model with a higher accuracy has also"
+        " learnt how FER-2013 was labelled: its accuracy on FER-2013 overstates how often people"
+        " would agree with it.",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def main() -> None:
+    """Compare, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("votes", type=Path, help="FER+'s fer2013new.csv")
     path = parser.parse_args().votes
-    if not path.exists():
-        sys.exit(f"error: {path}: not found; fer2013new.csv is in Microsoft's FERPlus repository")
     files = Artifacts("fer2013")
     with np.load(files.data / "faces.npz") as arrays:
         faces = dict(arrays)
-    classifier = Classifier(files.models / "model.onnx", threads=2)
-    text = agreement(faces, read_votes(path, faces), classifier)
+    votes = read_votes(path, faces)
+    split = faces["split"]
+    from_votes = predict_from_votes(votes, faces["labels"], split == SPLITS.index("Training"))
+    public = split == SPLITS.index("PublicTest")
+    predicted = Classifier(files.models / "model.onnx").predict(faces["images"][public])
+    text = page(
+        faces["labels"][public], votes[public], from_votes[public], predicted.argmax(axis=1)
+    )
     with written_atomically(PAGE) as temporary:
-        temporary.write_text(
-            "# What ten other people say of FER-2013's labels\n\nMade by `python -m "
-            "benchmarks.ferplus fer2013new.csv` with the votes of FER+; `benchmarks/ferplus.py` "
-            f"says how. Model version `{classifier.version[:12]}`.\n\n{text}\n"
-        )
+        temporary.write_text(text)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Measure a training step in each precision: `python -m benchmarks.precision`.
 
-Takes the same steps with the network of fer2013 and that of fer2013-small in params.yaml, in every
-precision by turns, so that a machine that gets slower does so for all, and writes the medians to
-`benchmarks/precision.md`.
+Trains the networks of fer2013 and fer2013-small in params.yaml on noise, in all precisions
+alternately, so that other work on the machine slows all of them down. Writes the median times to
+`benchmarks/precision.md`. The result depends on the processor: float32 may be the fastest one on a
+processor without bfloat16 instructions.
 """
 
 import time
@@ -11,21 +12,24 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from tabulate import tabulate
 
-from benchmarks.stages import describe_machine
+from benchmarks.provenance import here, opening
+from recognizer.atomic_file import written_atomically
 from stages.dataset.faces import EMOTIONS
+from stages.markdown_table import markdown_table
 from stages.parameters import Train, load_parameters
 from stages.training import losses, optimizers
 from stages.training.trainer import build_for_training, make_repeatable
 
+PAGE = Path(__file__).with_suffix(".md")
 DATASETS = ("fer2013", "fer2013-small")
 PRECISIONS = ("float32", "mixed_bfloat16", "fused_bfloat16")
 ROUNDS, STEPS = 5, 6
+Step = Callable[[], None]
 
 
-def stepper(settings: Train, precision: str) -> Callable[[], None]:
-    """What takes one step at the size that is trained last, on noise."""
+def build_step(settings: Train, precision: str) -> Step:
+    """Build a training step on one batch of noise, with the resolution of the last epoch."""
     keras.utils.set_random_seed(0)
     size, batch = settings.resolutions[-1].size, settings.batch_size
     network = build_for_training(precision, settings.network, size, len(EMOTIONS))
@@ -39,43 +43,40 @@ def stepper(settings: Train, precision: str) -> Callable[[], None]:
     return lambda: network.train_on_batch(faces, targets)
 
 
-def milliseconds(steps: dict[str, Callable[[], None]]) -> dict[str, float]:
+def milliseconds(steps: dict[str, Step]) -> dict[str, float]:
     """Median time of a step in each precision."""
-    taken: dict[str, list[float]] = {name: [] for name in steps}
+    times: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
-        step()  # the first one builds the graph
+        step()  # The first step compiles the graph.
     for _ in range(ROUNDS):
         for name, step in steps.items():
             for _ in range(STEPS):
                 start = time.perf_counter()
                 step()
-                taken[name].append(1000 * (time.perf_counter() - start))
-    return {name: float(np.median(times)) for name, times in taken.items()}
+                times[name].append(1000 * (time.perf_counter() - start))
+    return {name: float(np.median(values)) for name, values in times.items()}
 
 
 def main() -> None:
-    """Measure and write the table."""
+    """Measure and write the page."""
     make_repeatable()
     rows = []
     for dataset in DATASETS:
         settings = load_parameters(dataset).train
-        taken = milliseconds({name: stepper(settings, name) for name in PRECISIONS})
-        for name, time_ in taken.items():
-            ratio = time_ / taken["mixed_bfloat16"]
-            rows.append([dataset, name, f"{time_:.0f}", f"{ratio:.2f}"])
-    table = tabulate(
-        rows,
-        headers=["network of", "precision", "ms a step", "of mixed_bfloat16"],
-        tablefmt="github",
-        disable_numparse=True,
-    )
-    Path(__file__).with_suffix(".md").write_text(
-        "# A training step in each precision\n\nMade by `python -m benchmarks.precision`: the"
-        f" median of {ROUNDS * STEPS} steps, taken by turns, at the size and batch of the last"
-        " epoch."
-        f"\n\nMachine: {describe_machine()}.\n\n{table}\n"
-    )
-    print(table)
+        times = milliseconds({name: build_step(settings, name) for name in PRECISIONS})
+        for name, median in times.items():
+            ratio = median / times["mixed_bfloat16"]
+            rows.append([dataset, name, f"{median:.0f}", f"{ratio:.2f}"])
+    headers = ["network of", "precision", "ms a step", "relative to mixed_bfloat16"]
+    parts = [
+        opening("Training step in each precision", [(name, here(name)) for name in DATASETS]),
+        f"Made by `python -m benchmarks.precision`: the median of {ROUNDS * STEPS} steps with the"
+        " batch size and the resolution of the last epoch.",
+        markdown_table(headers, rows, text_columns=2),
+    ]
+    with written_atomically(PAGE) as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n")
+    print(PAGE.read_text())
 
 
 if __name__ == "__main__":

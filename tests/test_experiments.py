@@ -12,10 +12,10 @@ import yaml
 from experiments import compare, settings
 from experiments.run import measure, with_duplicates
 from experiments.settings import load_experiments
-from stages import report
 from stages.artifacts import Artifacts
 from stages.dataset.faces import EMOTIONS, Faces
 from stages.errors import UserError
+from tools import readme_tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -206,7 +206,7 @@ def test_the_page_says_what_duplicates_change():
 def test_the_readme_takes_the_figures_of_balancing():
     write_results({"balance-oversample": 0.7})
     compare.main()
-    text = report.with_fresh_tables("<!-- balancing -->\nold\n<!-- end -->\n")
+    text = readme_tables.with_fresh_tables("<!-- balancing -->\nold\n<!-- end -->\n")
     rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")]
     assert rows[0] == "on PublicTest"
     assert rows[2:5] == ["no balancing", "weights_balanced", "weights_square_root"]
@@ -217,16 +217,16 @@ def test_the_readme_takes_the_figures_of_balancing():
 def test_the_readme_takes_the_figures_of_copies():
     write_results({})
     compare.main()
-    text = report.with_fresh_tables("<!-- copies -->\nold\n<!-- end -->\n")
+    text = readme_tables.with_fresh_tables("<!-- duplicates -->\nold\n<!-- end -->\n")
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]
         for line in text.splitlines()
         if line.startswith("|")
     ]
-    assert rows[0] == ["on PublicTest", "accuracy", "of the copies", "of the others"]
+    assert rows[0] == ["on PublicTest", "accuracy", "of the duplicates", "of the other images"]
     assert rows[2:] == [
-        ["copies left out", "0.590", "0.700", "0.590"],
-        ["copies kept", "0.590", "0.900", "0.590"],
+        ["duplicates removed", "0.590", "0.700", "0.590"],
+        ["duplicates kept", "0.590", "0.900", "0.590"],
     ]
 
 

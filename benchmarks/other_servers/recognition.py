@@ -1,4 +1,4 @@
-"""The recognizer without a server around it: no limits, no queue, no checks of the request."""
+"""The recognizer without a server: no limits, no queue, no checks of the request."""
 
 from base64 import b64decode
 from dataclasses import asdict
@@ -15,7 +15,7 @@ DEFAULT = "yunet"
 
 
 class Recognition:
-    """The model file in `MODEL_PATH` behind every detector, as `api` uses them."""
+    """The model file in `MODEL_PATH` with every detector, as `api` uses them."""
 
     def __init__(self):
         classifier = Classifier(Path(environ["MODEL_PATH"]))

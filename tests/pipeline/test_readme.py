@@ -303,12 +303,3 @@ def test_the_tables_of_a_page_are_those_of_the_committed_metrics(committed, monk
     monkeypatch.chdir(committed.folder)
     text = Path(name_of(page)).read_text()
     assert with_fresh_tables(text) == text
-
-
-def test_every_table_between_marks_is_written(committed, monkeypatch):
-    monkeypatch.chdir(committed.folder)
-    for page in PAGES:
-        text = Path(name_of(page)).read_text()
-        emptied = re.sub(r"(-->\n)\|.*?(?=<!-- end -->)", r"\1", text, flags=re.DOTALL)
-        assert with_fresh_tables(emptied) == text
-        assert emptied.count("-->\n<!-- end -->") == text.count("<!-- end -->")

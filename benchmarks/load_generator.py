@@ -1,12 +1,12 @@
-"""Ask a server the same things over and over from many connections, and note how long it takes.
+"""Send the same requests to a server over many connections and record the response times.
 
-    python -m benchmarks.load 127.0.0.1:8000 --clients 8 --seconds 5 request.http …
+    python -m benchmarks.load_generator 127.0.0.1:8000 --clients 8 --seconds 5 request.http …
 
-Each file holds one HTTP request, byte for byte; the clients send them by turns. A client sends its
-next request when it has the whole answer to the last one (a closed loop). Prints one line of JSON:
-`seconds` that it took and `answers`, a list of [status, seconds] in the order of their arrival. An
-answer that cannot be read ends the program with an error. Raw asyncio with uvloop, because a client
-with more comfort would take more of the machine than the server that it is there to measure.
+Each file holds one HTTP request, byte for byte; the clients send the files in turn. A client sends
+its next request when it has the whole response to the last one (a closed loop). Prints one line of
+JSON: `seconds`, the duration, and `answers`, a list of [status, seconds] in the order of arrival. A
+malformed response ends the program with an error. It uses asyncio streams with uvloop, because an
+HTTP client library would take more of the cores from the server.
 """
 
 import argparse
@@ -25,7 +25,7 @@ CLOSE = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)
 
 
 class Load:
-    """What all clients share: the requests, when to stop, and the answers so far."""
+    """State that all clients share: the requests, the end of the run, the responses so far."""
 
     def __init__(self, requests: list[bytes], limit: int | None, seconds: float | None):
         self.requests = requests
@@ -35,15 +35,15 @@ class Load:
         self._numbers = count()
 
     def next(self) -> bytes | None:
-        """The next request to send; None when enough have been sent."""
+        """Return the next request to send; None at the end of the run."""
         number = next(self._numbers)
         if perf_counter() >= self.end or (self.limit is not None and number >= self.limit):
             return None
         return self.requests[number % len(self.requests)]
 
 
-async def ask(load: Load, host: str, port: int) -> None:
-    """One client: one request after the other, on one connection as long as the server keeps it."""
+async def run_client(load: Load, host: str, port: int) -> None:
+    """Send one request after the other, on one connection until the server closes it."""
     connection = None
     while request := load.next():
         start = perf_counter()
@@ -62,14 +62,15 @@ async def ask(load: Load, host: str, port: int) -> None:
 
 
 async def run(load: Load, host: str, port: int, clients: int) -> float:
-    """Let all clients ask until it is enough; returns the seconds that it took."""
+    """Run all clients to the end; return the duration in seconds."""
     start = perf_counter()
-    await asyncio.gather(*(ask(load, host, port) for _ in range(clients)))
+    await asyncio.gather(*(run_client(load, host, port) for _ in range(clients)))
     return perf_counter() - start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Load a server and print its answers' times.")
+    """Run, and print the line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("address", help="HOST:PORT")
     parser.add_argument("files", nargs="+", type=Path, help="requests, byte for byte")
     parser.add_argument("--clients", type=int, default=1)
@@ -81,8 +82,8 @@ def main() -> None:
     load = Load(requests, arguments.requests, arguments.seconds)
     seconds = uvloop.run(run(load, host, int(port), arguments.clients))
     line = json.dumps({"seconds": seconds, "answers": load.answers}) + "\n"
-    # Unbuffered, as PYTHONUNBUFFERED makes it, print loses the rest of a long line when a signal
-    # interrupts the write into a full pipe.
+    # With PYTHONUNBUFFERED set, print loses the rest of a long line when a signal interrupts the
+    # write into a full pipe.
     with open(sys.stdout.fileno(), "wb", closefd=False) as out:
         out.write(line.encode())
 

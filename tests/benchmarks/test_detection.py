@@ -1,4 +1,4 @@
-"""The detection benchmark: its scenes, and what it counts as found, false and right."""
+"""The detection benchmark: its scenes, detected and false boxes, and the page."""
 
 import csv
 
@@ -10,6 +10,7 @@ from benchmarks.detection import (
     CONDITIONS,
     KNOWN,
     MAIN_CONDITIONS,
+    SETTINGS,
     WAYS,
     Change,
     Cost,
@@ -24,10 +25,12 @@ from benchmarks.detection import (
     summarize,
     try_setting,
 )
+from benchmarks.provenance import Provenance
 from experiments.scenes import HEIGHT, WIDTH, paste
 from recognizer.classifier import SIZE
 from recognizer.cropping import crop
 from recognizer.detectors.base import Box, Face, Square
+from recognizer.detectors.yunet import YuNetDetector
 from stages.dataset.sample_faces import render_face
 from tests.model_fixture import write_tiny_model
 
@@ -36,7 +39,7 @@ FACE = render_face(3, np.random.default_rng(0))
 
 @pytest.mark.parametrize("degrees", [0, 20, -20])
 @pytest.mark.parametrize("size", [48, 96, 192])
-def test_the_face_is_where_the_scene_says(size, degrees):
+def test_the_face_is_at_the_returned_place(size, degrees):
     scene, (x, y) = paste(FACE, size, degrees, "even", np.random.default_rng(1))
     assert scene.shape == (HEIGHT, WIDTH, 3) and scene.dtype == np.uint8
     face = crop(scene, Square(x, y, size, -np.radians(degrees)), SIZE)[..., 0]
@@ -60,7 +63,7 @@ def test_the_most_confident_box_near_the_centre_is_the_face():
     assert hit([], (100, 100), 48) == (None, 0)
 
 
-def test_a_missed_face_counts_as_wrong():
+def test_a_face_that_is_not_detected_counts_as_wrong():
     found = Outcome(found=True, false=0, eyes=True, right=True)
     missed = Outcome(found=False, false=2, eyes=False, right=False)
     raw = np.array([True, True])
@@ -74,7 +77,7 @@ def test_a_missed_face_counts_as_wrong():
         assert row.lost_error == pytest.approx(0.5 / 2**0.5, abs=1e-4)
 
 
-def test_a_box_finds_one_face_at_most():
+def test_a_box_matches_one_face_at_most():
     true = [Box(0, 0, 100, 100), Box(300, 0, 100, 100)]
     assert matched([Box(10, 0, 100, 100), Box(0, 10, 100, 100)], true) == 1
     assert matched([Box(10, 0, 100, 100), Box(310, 0, 100, 100)], true) == 2
@@ -110,8 +113,20 @@ def test_from_scenes_to_the_page(tmp_path):
 
     change = try_setting({"LONG_SIDE": 480}, numbers, images)
     assert isinstance(change, Change) and change.change == "LONG_SIDE 480"
-    text = page(rows, Photos(3, 5, 4, 1), [Cost("640×480", 3.0, 2.0)], [change], "0123456789abcdef")
-    assert "| 640×480 | 3.0 | 2.0 | 1.50 |" in text
-    assert "`0123456789ab`" in text and "4 of 5" in text
-    assert text.count("| 96 px, 0°, even |") == 2 and "| LONG_SIDE 480 |" in text
-    assert "Real photos" not in page(rows, None, [], [], "0123456789abcdef")
+    source = Provenance("fer2013 `0123456789ab`", "`0123abc`", "a machine")
+    text = page(rows, Photos(3, 5, 4, 1), [Cost("640×480", 3.0, 2.0)], [change], source)
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    assert ["640×480", "3.0", "2.0", "1.50"] in cells
+    assert "`0123456789ab`" in text and "4 of 5" in text and "--photos DIR" in text
+    first = [row[0] for row in cells if row]
+    assert first.count("96 px, 0°, even") == 2 and "LONG_SIDE 480" in first
+    assert "## Photos" in text and "## Photos" not in page(rows, None, [], [change], source)
+
+
+def test_a_setting_that_the_detector_does_not_have_is_an_error():
+    with pytest.raises(AttributeError, match="NO_SUCH_SETTING"):
+        try_setting({"NO_SUCH_SETTING": 1}, np.arange(1), FACE[np.newaxis])
+
+
+def test_every_measured_setting_is_one_of_the_detector():
+    assert {name for setting in SETTINGS for name in setting} <= set(dir(YuNetDetector))

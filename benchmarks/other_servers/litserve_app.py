@@ -1,4 +1,7 @@
-"""LitServe around the same recognition: `python -m benchmarks.other_servers.lit PORT WORKERS`."""
+"""The same recognizer behind LitServe.
+
+python -m benchmarks.other_servers.litserve_app PORT WORKERS
+"""
 
 import sys
 

@@ -1,11 +1,10 @@
-"""One contender of `benchmarks/peers.py`, measured in a process of its own.
+"""Measure one candidate of `benchmarks/comparison.py` in this process.
 
-    python -m benchmarks.contender recognizer models/fer2013/model.onnx faces.npy result.npz
+    python -m benchmarks.candidate recognizer models/fer2013/model.onnx faces.npy result.npz
 
-Runs with the Python of the contender's environment, where NumPy and OpenCV are all that is there
-besides the contender. The order matters: import, load, classify 100 faces one by one, and only
-then look at the peak of the memory; then the faces that are timed, one by one; then all faces, in
-batches.
+Runs with the Python of the candidate's environment, which has NumPy, OpenCV and the candidate. The
+order matters: import, load, classify 100 faces one by one, and only then read the peak of the
+memory; then time faces one by one; then classify all faces in batches.
 """
 
 import argparse
@@ -17,17 +16,17 @@ import cv2
 import numpy as np
 
 WARM_UP = 100
-"""Faces before the peak of the memory is read and the clock starts."""
+"""Faces that are classified before the peak of the memory is read and the timing starts."""
 
 BATCH = 64
-"""Faces of one call where no single face is timed."""
+"""Faces per call where calls are not timed."""
 
 Classify = Callable[[np.ndarray], np.ndarray]
 """Faces uint8 [N, 48, 48] to probabilities [N, C]."""
 
 
 def load_recognizer(model: str) -> tuple[list[str], Path, Classify]:
-    """Load a model.onnx of this project; returns its labels, its file and how to ask it."""
+    """Load a model.onnx of this project; return its labels, its file and its classifier."""
     from recognizer.classifier import Classifier
 
     classifier = Classifier(Path(model), threads=1)
@@ -37,9 +36,9 @@ def load_recognizer(model: str) -> tuple[list[str], Path, Classify]:
 def load_fer(model: str) -> tuple[list[str], Path, Classify]:
     """Load one of the two networks of the package `fer`, by the name of its file.
 
-    A face is resized and scaled as `FER.detect_emotions` does once it has cut it out, and goes to
-    the same classifier. Left out are what belongs to photos (detector, border of grey) and the
-    rounding of the scores to two digits.
+    A face is resized and scaled as `FER.detect_emotions` does with a crop, and goes to the same
+    classifier. The detector, its grey border around photos and the rounding of the scores to two
+    digits are left out.
     """
     import fer.fer
     import tensorflow as tf
@@ -61,13 +60,14 @@ LOADERS = {"recognizer": load_recognizer, "fer": load_fer}
 
 
 def peak_bytes() -> int:
-    """The largest resident memory that this process ever had."""
+    """Largest resident memory of this process since its start."""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure one contender in this process.")
+    """Measure, and write the .npz file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("package", choices=LOADERS)
     parser.add_argument("model", help="a file, or the name of one in the package")
     parser.add_argument("faces", type=Path, help="uint8 [N, 48, 48] in a .npy file")
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--timed", type=int, default=1000, help="faces that are timed")
     arguments = parser.parse_args()
 
-    # Faces are read from the disk as they are used, so that those to come take no memory yet.
+    # mmap_mode reads faces from the disk as they are used; unread ones take no memory.
     faces = np.load(arguments.faces, mmap_mode="r")
     labels, file, classify = LOADERS[arguments.package](arguments.model)
     for index in range(WARM_UP):

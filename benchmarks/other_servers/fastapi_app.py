@@ -1,4 +1,7 @@
-"""FastAPI around the recognition and nothing else: `uvicorn benchmarks.other_servers.bare:app`."""
+"""The recognizer behind a minimal FastAPI handler.
+
+uvicorn benchmarks.other_servers.fastapi_app:app
+"""
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -15,5 +18,5 @@ class Body(BaseModel):
 
 
 @app.post("/predict")
-def predict(body: Body):
+def predict(body: Body) -> dict[str, list[dict]]:
     return {"faces": recognize(body.image, body.faces)}

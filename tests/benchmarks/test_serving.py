@@ -1,6 +1,5 @@
 """The serving benchmark: its load, its servers, and the page made from its measurements."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -10,30 +9,32 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.provenance import Provenance
 from benchmarks.serving import (
     BARE,
     CLIENTS,
-    CROWD,
     OURS,
     OURS_WITH_WORKERS,
+    OVERLOAD_CLIENTS,
     PHOTO,
     REVISION,
     SMALL,
     Row,
+    check_same_results,
     checked_out,
-    compare_answers,
+    page,
     servers,
-    write,
     write_requests,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
+SOURCE = Provenance("fer2013 `0123456789ab`", "`0123abc`", "a machine")
 BODY = b'{"faces": []}'
 
 
-class Answering(BaseHTTPRequestHandler):
-    """Keeps every second connection open, answers 429 to `faces=whole`, counts connections."""
+class Handler(BaseHTTPRequestHandler):
+    """Closes every second connection, responds 429 to `faces=whole`, counts connections."""
 
     protocol_version = "HTTP/1.1"
     connections = 0
@@ -58,73 +59,75 @@ class Answering(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def address():
-    Answering.connections = 0
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+    Handler.connections = 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"127.0.0.1:{server.server_port}"
         server.shutdown()
 
 
-def load(address, *arguments):
-    command = [sys.executable, "-m", "benchmarks.load", address, *map(str, arguments)]
+def generate_load(address, *arguments):
+    command = [sys.executable, "-m", "benchmarks.load_generator", address, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     return json.loads(done.stdout)
 
 
-def test_every_request_is_sent_once_and_its_answer_is_noted(address, tmp_path):
+def test_every_request_is_sent_once_and_its_response_is_recorded(address, tmp_path):
     files = write_requests(tmp_path)
-    result = load(address, files[PHOTO], files[SMALL], "--clients=4", "--requests=40")
+    result = generate_load(address, files[PHOTO], files[SMALL], "--clients=4", "--requests=40")
     statuses = [status for status, _ in result["answers"]]
     assert sorted(statuses) == [200] * 20 + [429] * 20
     assert all(0 < seconds < result["seconds"] for _, seconds in result["answers"])
     # A client whose connection is closed opens another one.
-    assert Answering.connections > 4
+    assert Handler.connections > 4
 
 
-def test_the_time_is_enough(address, tmp_path):
-    result = load(address, write_requests(tmp_path)[PHOTO], "--clients=2", "--seconds=0.2")
+def test_the_load_lasts_as_long_as_asked(address, tmp_path):
+    result = generate_load(address, write_requests(tmp_path)[PHOTO], "--clients=2", "--seconds=0.2")
     assert result["seconds"] >= 0.2 and result["answers"]
 
 
 def rows(server, speed):
     for name in (SMALL, PHOTO):
-        for clients in (*CLIENTS, CROWD):
+        for clients in (*CLIENTS, OVERLOAD_CLIENTS):
             yield Row(server, name, clients, "requests/s", speed)
             for p in (50, 95, 99):
                 yield Row(server, name, clients, f"p{p} ms", 1000 / speed)
-    yield Row(server, PHOTO, CROWD, "refused/s", 3.0)
+    yield Row(server, PHOTO, OVERLOAD_CLIENTS, "refused/s", 3.0)
     for measure, value in (("before", 100), ("after", 104), ("at the peak", 120)):
         yield Row(server, "both", 8, f"MiB {measure}", value)
     for measure, value in (("seconds to ready", 1.2), ("first ms", 30), ("median ms", 20)):
         yield Row(server, PHOTO, 1, measure, value)
 
 
-def test_the_page_says_which_goals_are_met(tmp_path):
-    write([*rows(OURS, 50.0), *rows(BARE, 100.0)], tmp_path / "serving.csv")
-    page = (tmp_path / "serving.md").read_text()
-    assert "as fast as bare FastAPI: 0.50 … 0.50 times its requests per second, **not met**" in page
-    assert "no growth beyond 5 % between both looks: +4.0%, met" in page
-    assert "peak memory under 300 MB: 126 MB, met" in page
-    assert "| 640×480, 32 clients, bare FastAPI | 100 | 10.0 | 10.0 | 10.0 |" in page
-    with (tmp_path / "serving.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == len([*rows(OURS, 1.0)]) * 2
+def cells(text):
+    """Rows of all tables of a page."""
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
 
 
-def test_the_page_compares_an_older_revision_at_640_x_480(tmp_path):
+def test_the_page_says_which_goals_are_met():
+    measured = [*rows(OURS, 50.0), *rows(BARE, 100.0)]
+    text = page(measured, SOURCE, "python …")
+    assert "as fast as bare FastAPI: 0.50 … 0.50 times its requests per second, **not met**" in text
+    assert "memory grows by 5 % at the most: +4.0%, met" in text
+    assert "peak memory under 300 MB: 126 MB, met" in text
+    assert ["640×480", "32", "bare FastAPI", "100", "10.0", "10.0", "10.0"] in cells(text)
+
+
+def test_the_page_compares_an_older_revision_at_640_x_480():
     old = f"{REVISION}0123abc"
     for speed, expected in (
         (3.2, "3.20 … 3.20 times, met"),
         (2.0, "2.00 … 2.00 times, **not met**"),
     ):
         written = [*rows(OURS, 50 * speed), *rows(BARE, 100.0), *rows(old, 50.0)]
-        write(written, tmp_path / "serving.csv")
-        page = (tmp_path / "serving.md").read_text()
+        text = page(written, SOURCE, "python …")
         goal = f"640×480: at least 3 times the requests per second of {old}: {expected}"
-        assert goal in page
-        assert f"| 640×480, 8 clients, {old} | 50 |" in page
+        assert goal in text
+        assert ["640×480", "8", old, "50"] in [row[:4] for row in cells(text)]
 
 
-def test_all_servers_give_the_same_answers(tmp_path):
+def test_all_servers_give_the_same_results(tmp_path):
     """The servers that need no other environment, with the committed model."""
     with checked_out("HEAD", tmp_path / "head") as name:
         head = subprocess.run(
@@ -141,7 +144,7 @@ def test_all_servers_give_the_same_answers(tmp_path):
             if server.name != OURS_WITH_WORKERS
         ]
         assert {server.folder for server in compared} == {ROOT, tmp_path / "head"}
-        compare_answers(compared, write_requests(tmp_path))
+        check_same_results(compared, write_requests(tmp_path))
     assert not (tmp_path / "head").exists()
 
 

@@ -1,0 +1,232 @@
+"""Write the tables of README.md and docs/ from the committed results.
+
+    python -m tools.readme_tables
+
+A table stands between a mark and `<!-- end -->`. The marks:
+
+- `<!-- metrics DATASET -->`: all metrics of one model, from metrics/DATASET/evaluation.json
+- `<!-- models DATASET DATASET … -->`: one row per model, from the same files
+- `<!-- comparison -->`: our models and the package `fer`, from benchmarks/comparison.csv
+- `<!-- detection -->`: accuracy after detection, from benchmarks/detection.csv
+- `<!-- balancing -->`, `<!-- duplicates -->`: runs of experiments/, from experiments/comparison.csv
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recognizer.atomic_file import written_atomically
+from stages.artifacts import Artifacts
+from stages.errors import UserError
+from stages.evaluation.model_card import served_parameters
+from stages.markdown_table import markdown_table
+from stages.parameters import load_parameters
+from stages.teachers import read_teacher_metrics
+
+COMPARISON = Path("benchmarks/comparison.csv")
+DETECTION = Path("benchmarks/detection.csv")
+EXPERIMENTS = Path("experiments/comparison.csv")
+END = "<!-- end -->"
+METRICS = {
+    "images": "images",
+    "accuracy": "accuracy",
+    "accuracy_deduplicated": "accuracy without train–test duplicates",
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "min_recall": "lowest recall of a class",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "ece": "expected calibration error",
+}
+
+
+def metrics_table(dataset: str) -> str:
+    """Format one dataset's evaluation.json.
+
+    Raises
+    ------
+    UserError
+        The dataset has not been evaluated.
+    """
+    evaluation = _read(Artifacts(dataset).metrics / "evaluation.json")
+    splits = [evaluation["PublicTest"], evaluation["PrivateTest"]]
+    rows = [[name, *(_cell(split, key) for split in splits)] for key, name in METRICS.items()]
+    rows += [
+        [f"recall of {label}", *(f"{split['recall'][label]:.3f}" for split in splits)]
+        for label in splits[0]["recall"]
+    ]
+    return markdown_table([f"on {dataset}", "PublicTest", "PrivateTest"], rows)
+
+
+def models_table(datasets: list[str]) -> str:
+    """Format the metrics of several models on PrivateTest, one row per model.
+
+    Raises
+    ------
+    UserError
+        One of them has not been evaluated.
+    """
+    rows = []
+    for dataset in datasets:
+        files = Artifacts(dataset)
+        evaluation = _read(files.metrics / "evaluation.json")
+        private, model = evaluation["PrivateTest"], evaluation["model"]
+        training, parameters = _read(files.metrics / "training.json"), load_parameters(dataset)
+        teachers = read_teacher_metrics(parameters)
+        rows.append(
+            [
+                dataset,
+                *(_cell(private, key) for key in ("accuracy", "macro_f1", "min_recall", "ece")),
+                f"{served_parameters(parameters, training, teachers):,}",
+                f"{model['bytes'] / 1e6:.2f} MB",
+            ]
+        )
+    headers = ["on PrivateTest", "accuracy", "macro-F1", "lowest recall", "ECE"]
+    return markdown_table([*headers, "parameters", "file"], rows)
+
+
+def comparison_table() -> str:
+    """Format our models and the package `fer`, one row per model."""
+    rows = [
+        [
+            model["name"],
+            _cell(model, "accuracy"),
+            _cell(model, "macro_f1"),
+            f"{model['median_ms']:.2f}",
+            "–" if pd.isna(model["times_fer"]) else f"{model['times_fer']:.2f}",
+            f"{model['peak_mib']:.0f} MiB",
+            f"{model['import_seconds']:.1f} s",
+        ]
+        for model in pd.read_csv(COMPARISON).to_dict("records")
+    ]
+    headers = ["on PrivateTest", "accuracy", "macro-F1", "ms a face", "relative to fer's"]
+    return markdown_table([*headers, "peak memory", "import"], rows)
+
+
+def detection_table() -> str:
+    """Format the accuracy after detection, one row per size and tilt of the face."""
+    table = pd.read_csv(DETECTION).sort_values(["size", "rotation"])
+    table = table.query(
+        "size in (96, 192) and lighting == 'even' and detector == 'yunet' and align"
+    )
+    rows = [
+        [
+            f"{row['size']} px, {row['rotation']}°",
+            row["faces"],
+            f"{row['recall']:.1%}",
+            f"{row['accuracy_raw']:.3f}",
+            f"{row['accuracy']:.3f}",
+            f"{100 * (row['accuracy_raw'] - row['accuracy']):.1f} ± {100 * row['lost_error']:.1f}",
+        ]
+        for row in table.to_dict("records")
+        if row["size"] in (96, 192)
+    ]
+    headers = ["on PublicTest: size, tilt", "faces", "detected", "accuracy of the original crops"]
+    return markdown_table([*headers, "accuracy after detection", "points lost"], rows)
+
+
+def balancing_table() -> str:
+    """Format the experiments' runs that differ in the balancing strategy."""
+    runs = pd.read_csv(EXPERIMENTS)
+    names = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
+    names |= {
+        column: column.removeprefix("recall.") for column in runs if column.startswith("recall.")
+    }
+    rows = [
+        [
+            "no balancing" if run["run"] == "base" else run["run"].removeprefix("balance-"),
+            *(f"{run[column]:.3f}" for column in names),
+        ]
+        for run in runs.to_dict("records")
+        if run["run"] == "base" or run["run"].startswith("balance-")
+    ]
+    return markdown_table(["on PublicTest", *names.values()], rows)
+
+
+def duplicates_table() -> str:
+    """Format the two runs that keep and remove train–test duplicates."""
+    runs = pd.read_csv(EXPERIMENTS, index_col="run")
+    columns = {
+        "accuracy": "accuracy",
+        "accuracy_duplicates": "of the duplicates",
+        "accuracy_deduplicated": "of the other images",
+    }
+    rows = [
+        [f"duplicates {kind}", *(f"{runs.loc[run, column]:.3f}" for column in columns)]
+        for run, kind in (("duplicates-removed", "removed"), ("duplicates-kept", "kept"))
+    ]
+    return markdown_table(["on PublicTest", *columns.values()], rows)
+
+
+TABLES: dict[str, Callable[[list[str]], str]] = {
+    "metrics": lambda datasets: metrics_table(*datasets),
+    "models": models_table,
+    "comparison": lambda _: comparison_table(),
+    "detection": lambda _: detection_table(),
+    "balancing": lambda _: balancing_table(),
+    "duplicates": lambda _: duplicates_table(),
+}
+"""By the first word of a mark; the other words of the mark are the arguments."""
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        dataset = path.parent.name
+        raise UserError(f"{path}: not found; run dvc repro with {dataset} in datasets first")
+    metrics: dict[str, Any] = json.loads(path.read_text())
+    return metrics
+
+
+def _cell(metrics: dict[str, Any], key: str) -> str:
+    """A count, or a metric with its 95 % interval where it has one."""
+    value = metrics[key]
+    if isinstance(value, int):
+        return str(value)
+    if f"{key}_low" in metrics:
+        return f"{value:.3f} ({metrics[f'{key}_low']:.3f} – {metrics[f'{key}_high']:.3f})"
+    return f"{value:.3f}"
+
+
+def with_fresh_tables(text: str) -> str:
+    """Replace each table between a mark and `<!-- end -->` in a Markdown text.
+
+    Raises
+    ------
+    UserError
+        An `<!-- end -->` follows no known mark, or results are missing.
+    """
+
+    def fresh(match: re.Match[str]) -> str:
+        mark, kind, arguments = match.groups()
+        return f"{mark}\n{TABLES[kind](arguments.split())}\n\n{END}"
+
+    marks = rf"(<!-- ({'|'.join(TABLES)})((?: [\w-]+)*) -->\n)(?:(?!<!-- ).)*?{END}"
+    replaced, count = re.subn(marks, fresh, text, flags=re.DOTALL)
+    if count != text.count(END):
+        raise UserError(
+            f"{text.count(END)} times {END}, but {count} marks before one;"
+            f" expected one of: {', '.join(TABLES)}"
+        )
+    return replaced
+
+
+def main() -> None:
+    """Rewrite README.md and the files of docs/."""
+    for page in [Path("README.md"), *sorted(Path("docs").glob("*.md"))]:
+        text = page.read_text()
+        try:
+            fresh = with_fresh_tables(text)
+        except UserError as error:
+            sys.exit(f"error: {page}: {error}")
+        if fresh != text:
+            with written_atomically(page) as temporary:
+                temporary.write_text(fresh)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Print the metrics of the datasets in params.yaml, as `make repro` does at its end.
+
+python -m tools.report
+"""
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from stages.artifacts import Artifacts
+from stages.errors import UserError
+from tools.readme_tables import metrics_table
+
+
+def main() -> None:
+    """Print a table per dataset, and what to do next."""
+    for dataset in yaml.safe_load(Path("params.yaml").read_text())["datasets"]:
+        try:
+            print(f"\n{metrics_table(dataset)}\n\nmodel: {Artifacts(dataset).models}/model.onnx")
+        except UserError as error:
+            sys.exit(f"error: {error}")
+    print("next:  `make serve` serves a model; change params.yaml, `dvc repro`, `dvc metrics diff`")
+
+
+if __name__ == "__main__":
+    main()
