@@ -33,12 +33,11 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import pandas as pd
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from benchmarks.candidate import WARM_UP
 from benchmarks.provenance import Provenance, here, opening
-from recognizer.atomic_file import written_atomically
+from benchmarks.result_files import write_results
 from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
 from stages.artifacts import Artifacts
@@ -297,14 +296,6 @@ def page(rows: list[Row], timed: int, sources: dict[str, Provenance]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write(rows: list[Row], timed: int, sources: dict[str, Provenance], result: Path) -> None:
-    """Write the CSV file and the page beside it."""
-    with written_atomically(result) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
-    with written_atomically(result.with_suffix(".md")) as temporary:
-        temporary.write_text(page(rows, timed, sources))
-
-
 def main() -> None:
     """Measure all candidates and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -329,7 +320,7 @@ def main() -> None:
         if not arguments.without_fer:
             candidates += install_fer(folder / "fer")
         rows = compare(candidates, images, labels, arguments.timed, folder)
-    write(rows, arguments.timed, sources, arguments.result)
+    write_results(arguments.result, rows, page(rows, arguments.timed, sources))
     print(arguments.result.with_suffix(".md").read_text())
 
 

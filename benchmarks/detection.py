@@ -32,13 +32,12 @@ from time import process_time
 
 import cv2
 import numpy as np
-import pandas as pd
 from joblib import Parallel, cpu_count, delayed
 from tqdm import tqdm
 
 from benchmarks.provenance import Provenance, here, opening
+from benchmarks.result_files import write_results
 from experiments.scenes import HEIGHT, WIDTH, paste
-from recognizer.atomic_file import written_atomically
 from recognizer.classifier import Classifier
 from recognizer.detectors.base import Box, Face, Square
 from recognizer.detectors.registry import build_detector
@@ -55,7 +54,7 @@ FER2013 = Artifacts("fer2013")
 TRAINING, PUBLIC_TEST = 0, 1
 FACES_OF_SETTINGS = 200
 FACES_PER_TASK = 20
-RESULT = Path(__file__)
+RESULT = Path(__file__).with_suffix(".csv")
 PORTRAIT = Path("docs/astronaut.jpg")
 MIN_IOU = 0.4
 
@@ -545,10 +544,7 @@ def main() -> None:
     changes = Parallel(n_jobs=cpu_count())(
         delayed(try_setting)(setting, numbers, images) for setting in SETTINGS
     )
-    with written_atomically(RESULT.with_suffix(".csv")) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")
-    with written_atomically(RESULT.with_suffix(".md")) as temporary:
-        temporary.write_text(page(rows, photos, costs, changes, source))
+    write_results(RESULT, rows, page(rows, photos, costs, changes, source))
 
 
 if __name__ == "__main__":

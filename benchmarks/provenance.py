@@ -71,8 +71,8 @@ def describe_code() -> str:
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", "-C", ROOT, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def describe_machine() -> str:

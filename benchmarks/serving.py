@@ -47,12 +47,11 @@ from urllib.parse import urlencode
 
 import cv2
 import numpy as np
-import pandas as pd
 import psutil
 
 from benchmarks.provenance import Provenance, here, opening
+from benchmarks.result_files import write_results
 from benchmarks.stage_costs import resident_bytes
-from recognizer.atomic_file import written_atomically
 from stages.markdown_table import markdown_table
 
 ROOT = Path(__file__).parents[1]
@@ -481,14 +480,6 @@ def goal(wanted: str, measured: str, met: bool) -> str:
     return f"- {wanted}: {measured}, {'met' if met else '**not met**'}"
 
 
-def write(rows: list[Row], source: Provenance, command: str, result: Path) -> None:
-    """Write the CSV file and the page beside it."""
-    with written_atomically(result) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
-    with written_atomically(result.with_suffix(".md")) as temporary:
-        temporary.write_text(page(rows, source, command))
-
-
 def main() -> None:
     """Measure all servers and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -518,7 +509,7 @@ def main() -> None:
         alone = [server for server in compared if server.name != OURS_WITH_WORKERS]
         rows += measure_memory(alone, files, arguments.requests)
     command = shlex.join(["python", "-m", "benchmarks.serving", *sys.argv[1:]])
-    write(rows, source, command, arguments.result)
+    write_results(arguments.result, rows, page(rows, source, command))
     print(arguments.result.with_suffix(".md").read_text())
 
 

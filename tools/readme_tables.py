@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -79,7 +80,7 @@ def models_table(datasets: list[str]) -> str:
         teachers = read_teacher_metrics(parameters)
         rows.append(
             [
-                f"[{dataset}]({files.models}/README.md)",
+                dataset,
                 *(_cell(private, key) for key in ("accuracy", "macro_f1", "min_recall", "ece")),
                 f"{served_parameters(parameters, training, teachers):,}",
                 f"{model['bytes'] / 1e6:.2f} MB",
@@ -173,14 +174,15 @@ TABLES: dict[str, Callable[[list[str]], str]] = {
 """By the first word of a mark; the other words of the mark are the arguments."""
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         dataset = path.parent.name
         raise UserError(f"{path}: not found; run dvc repro with {dataset} in datasets first")
-    return json.loads(path.read_text())
+    metrics: dict[str, Any] = json.loads(path.read_text())
+    return metrics
 
 
-def _cell(metrics: dict, key: str) -> str:
+def _cell(metrics: dict[str, Any], key: str) -> str:
     """A count, or a metric with its 95 % interval where it has one."""
     value = metrics[key]
     if isinstance(value, int):

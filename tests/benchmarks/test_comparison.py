@@ -16,11 +16,12 @@ from benchmarks.comparison import (
     compare,
     measure,
     our_models,
+    page,
     quality,
     relative_to_fer,
-    write,
 )
 from benchmarks.provenance import Provenance
+from benchmarks.result_files import write_results
 from recognizer.classifier import Classifier
 from stages.dataset.faces import EMOTIONS
 from tests.model_fixture import LABELS, write_tiny_model
@@ -63,15 +64,15 @@ def test_the_csv_file_and_the_page_have_the_measured_values(tmp_path):
     (row,) = compare([candidate(model)], IMAGES, TRUTH, 20, tmp_path)
     assert row.accuracy == np.mean(Classifier(model).predict(IMAGES).argmax(axis=1) == TRUTH)
     assert row.import_seconds > 0
-    write([row], 20, {"tiny": SOURCE}, tmp_path / "comparison.csv")
+    write_results(tmp_path / "comparison.csv", [row], page([row], 20, {"tiny": SOURCE}))
     with (tmp_path / "comparison.csv").open(newline="") as file:
         (found,) = csv.DictReader(file)
     assert float(found["accuracy"]) == pytest.approx(row.accuracy, abs=1e-4)
     assert float(found["peak_mib"]) == pytest.approx(row.peak_mib, rel=1e-3)
-    page = (tmp_path / "comparison.md").read_text()
-    assert "`python -m benchmarks.comparison tiny`" in page
-    assert "95th percentile of 20 faces" in page
-    line = next(line for line in page.splitlines() if "| `0123` " in line)
+    text = (tmp_path / "comparison.md").read_text()
+    assert "`python -m benchmarks.comparison tiny`" in text
+    assert "95th percentile of 20 faces" in text
+    line = next(line for line in text.splitlines() if "| `0123` " in line)
     assert (
         line.startswith("| tiny")
         and f"{row.accuracy:.4f} (" in line
@@ -88,7 +89,8 @@ def test_times_are_divided_by_those_of_fer(tmp_path):
         for name, milliseconds in (("ours", 1.0), (FER_DEFAULT, 0.5), ("`fer`, slow", 20.0))
     ]
     assert [found.times_fer for found in relative_to_fer(rows)] == [2, 1, 40]
-    write(relative_to_fer(rows), 20, {"ours": SOURCE}, tmp_path / "comparison.csv")
+    text = page(relative_to_fer(rows), 20, {"ours": SOURCE})
+    write_results(tmp_path / "comparison.csv", relative_to_fer(rows), text)
     ours, *_ = csv.DictReader((tmp_path / "comparison.csv").read_text().splitlines())
     assert float(ours["times_fer"]) == 2
     assert "| relative to fer |" in re.sub(" +", " ", (tmp_path / "comparison.md").read_text())
