@@ -137,7 +137,7 @@ def test_duplicates_can_be_kept_in_training(tmp_path):
 def write_results(recall_of_fear: dict[str, float]) -> None:
     for name in load_experiments().runs:
         recall = dict.fromkeys(EMOTIONS, 0.5) | {"fear": recall_of_fear.get(name, 0.5)}
-        figures = {
+        metrics = {
             "accuracy": 0.6,
             "accuracy_deduplicated": 0.59,
             "accuracy_duplicates": 0.9 if name == "duplicates-kept" else 0.7,
@@ -148,9 +148,9 @@ def write_results(recall_of_fear: dict[str, float]) -> None:
             "images": 28005,
             "minutes": 3.25,
         }
-        worse = figures | {"accuracy": 0.58}
+        worse = metrics | {"accuracy": 0.58}
         (compare.RESULTS / f"{name}.json").write_text(
-            json.dumps({"seed 0": figures, "seed 1": worse})
+            json.dumps({"seed 0": metrics, "seed 1": worse})
         )
 
 

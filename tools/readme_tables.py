@@ -80,7 +80,7 @@ def models_table(datasets: list[str]) -> str:
         teachers = read_teacher_metrics(parameters)
         rows.append(
             [
-                f"[{dataset}]({files.models}/README.md)",
+                dataset,
                 *(_cell(private, key) for key in ("accuracy", "macro_f1", "min_recall", "ece")),
                 f"{served_parameters(parameters, training, teachers):,}",
                 f"{model['bytes'] / 1e6:.2f} MB",

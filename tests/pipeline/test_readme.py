@@ -1,54 +1,108 @@
-"""The commands of README.md, run in order in a copy of the repository, and its tables."""
+"""The commands of README and of the other pages, run in order in a copy of the repository.
+
+A comment before a block, which a reader does not see, says what to do with it:
+`<!-- not run: REASON -->` or `<!-- append to FILE -->`.
+"""
 
 import dataclasses
+import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
+import sys
+import textwrap
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import yaml
 
-from tests.pipeline.conftest import ran
+from stages.dataset.fer_csv import EMOTIONS
+from tests.pipeline.conftest import ROOT, Repository, ran
 from tools.readme_tables import with_fresh_tables
 
+FER2013_ROWS = {"Training": 280, "PublicTest": 140, "PrivateTest": 140}
+FOLDER_FACES = {"train": 12, "val": 5, "test": 5}
+"""Faces of each emotion."""
 
-def blocks(text: str) -> list[tuple[str, str]]:
-    """Language and text of each fenced block, in order."""
-    return re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    note: str
+    """The comment directly before it, or nothing."""
+    language: str
+    text: str
+
+    @property
+    def is_run(self) -> bool:
+        return self.language == "sh" and not self.note.startswith("not run: ")
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page, in order."""
+    fenced = r"^(?:<!-- ([^\n]*) -->\n)?```(\w*)\n(.*?)^```"
+    found = re.findall(fenced, page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return [Block(*groups) for groups in found]
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+OTHERS = [page for page in PAGES[1:] if any(block.is_run for block in blocks(page))]
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+# ---------------------------------------------------------------- the reader's repository
 
 
 @pytest.fixture
-def newcomer(built, tmp_path):
-    """A copy of what is built, in which fer2013 has few rows and a tiny network for one epoch."""
+def clone(built, tmp_path) -> Repository:
+    """A copy of what is built, where FER-2013 is small and trains a tiny network for one epoch.
+
+    Beside it lie faces in folders, in its home folder lies a fer2013.csv.
+    """
     folder = tmp_path / "copy"
     shutil.copytree(built.folder, folder, symlinks=True)
     repository = dataclasses.replace(built, folder=folder, home=tmp_path / "home")
     repository.home.mkdir()
-    rows = {"Training": 280, "PublicTest": 140, "PrivateTest": 140}
-    (repository.home / "fer2013.csv").write_text(first_rows(folder / "data/sample/raw.csv", rows))
+    sample = folder / "data/sample/raw.csv"
+    (repository.home / "fer2013.csv").write_text(first_rows(sample, FER2013_ROWS))
+    write_faces(sample, tmp_path / "faces")
 
-    parameters = (folder / "params.yaml").read_text()
-    head, _, _ = parameters.partition("\nfer2013:")
-    document = yaml.safe_load(parameters)
-    small = document["fer2013"]
-    small["fetch"]["rows"] = rows
-    small["validate"] |= {"min_split_rows": 100, "max_class_share": 0.5, "min_class_share": 0.0}
-    small["train"] |= {"epochs": 1, "distillation": None}
-    small["train"]["network"]["widths"] = [4, 8]
-    small["export"] |= {"calibration": 64, "recall_floor": 0, "ensemble": []}
-    small["evaluate"] |= {"bootstrap": 100}
-    block = yaml.safe_dump({"fer2013": small}, sort_keys=False)
-    (folder / "params.yaml").write_text(f"{head}\n{block}")
+    path = folder / "params.yaml"
+    parameters = yaml.safe_load(path.read_text())
+    text = path.read_text().partition("\nfer2013:")[0]
+    for dataset in ("fer2013", "fer2013-small", "fer2013-fast"):
+        block = yaml.safe_dump(tiny(parameters[dataset]), sort_keys=False)
+        text += f"\n{dataset}: &{dataset}\n{textwrap.indent(block, '  ')}"
+    path.write_text(text)
     repository.run("git commit -qam 'a small fer2013'")
     return repository
+
+
+def tiny(dataset: dict) -> dict:
+    """Parameters of a dataset for few rows and for one epoch of a tiny network."""
+    dataset["fetch"]["rows"] = FER2013_ROWS
+    dataset["validate"] |= {"min_split_rows": 100, "max_class_share": 0.5, "min_class_share": 0.0}
+    dataset["train"] |= {"epochs": 1, "distillation": None}
+    dataset["train"]["network"]["widths"] = [4, 8]
+    dataset["export"] |= {"calibration": 64, "recall_floor": 0, "ensemble": []}
+    dataset["evaluate"] |= {"bootstrap": 100}
+    return dataset
 
 
 def first_rows(path: Path, counts: dict[str, int]) -> str:
@@ -60,75 +114,175 @@ def first_rows(path: Path, counts: dict[str, int]) -> str:
     return "\n".join([*kept, ""])
 
 
-@pytest.fixture
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+def write_faces(raw: Path, folder: Path) -> None:
+    """Write Training faces of a CSV file as `SPLIT/EMOTION/NUMBER.png`."""
+    lines = [line.split(",") for line in raw.read_text().splitlines()[1:]]
+    for label, emotion in enumerate(EMOTIONS):
+        pixels = iter(
+            p for number, p, usage in lines if (number, usage) == (str(label), "Training")
+        )
+        for split, count in FOLDER_FACES.items():
+            (folder / split / emotion).mkdir(parents=True)
+            for number in range(count):
+                face = np.array(next(pixels).split(), dtype=np.uint8).reshape(48, 48)
+                cv2.imwrite(str(folder / split / emotion / f"{number}.png"), face)
 
 
-@pytest.fixture
-def serving(newcomer, free_port):
-    """Starts a command that serves on the free port, waits until it is ready, and ends it."""
-    started = []
+# ---------------------------------------------------------------- the reader
 
-    def start(command: str) -> None:
-        environment = {**newcomer.environment(), "UVICORN_PORT": str(free_port)}
-        with (newcomer.home / "serve.log").open("w") as log:
-            server = subprocess.Popen(
+
+@dataclass
+class Reader:
+    """Follows a page from top to bottom: what one block starts, the next ones find running."""
+
+    repository: Repository
+    port: int
+    server: subprocess.Popen | None = None
+
+    def follow(self, page: Path) -> Iterator[tuple[str, str]]:
+        """Run the blocks of a page; yield the commands of each and what they printed."""
+        printed = ""
+        for block in blocks(self.repository.folder / name_of(page)):
+            if block.language == "json":
+                assert_same_answer(json.loads(printed), json.loads(block.text))
+            elif block.note.startswith("append to "):
+                with (self.repository.folder / block.note.removeprefix("append to ")).open(
+                    "a"
+                ) as f:
+                    f.write("\n" + block.text)
+            elif block.is_run:
+                *commands, last = block.text.replace(
+                    "127.0.0.1:8000", f"127.0.0.1:{self.port}"
+                ).split("\n")[:-1]
+                serves = last.endswith("make serve")
+                printed = self.repository.run("\n".join(commands if serves else [*commands, last]))
+                if serves:
+                    self.serve(last)
+                yield block.text, printed
+            else:
+                # A diagram, or commands that test_commands_that_are_not_run_exist looks at.
+                assert not block.language or block.note.startswith("not run: "), block
+
+    def serve(self, command: str) -> None:
+        """Start a server in place of the one before, and wait until it is ready."""
+        self.stop()
+        log = self.repository.home / "serve.log"
+        with log.open("w") as file:
+            self.server = subprocess.Popen(
                 ["bash", "-c", command],
-                cwd=newcomer.folder,
-                env=environment,
-                stdout=log,
-                stderr=log,
+                cwd=self.repository.folder,
+                env={**self.repository.environment(), "UVICORN_PORT": str(self.port)},
+                stdout=file,
+                stderr=file,
                 start_new_session=True,
             )
-        started.append(server)
         for _ in range(600):
-            assert server.poll() is None, (newcomer.home / "serve.log").read_text()
+            assert self.server.poll() is None, log.read_text()
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/readyz"):
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz"):
                     return
             except urllib.error.URLError:
                 time.sleep(0.1)
-        pytest.fail("not ready after a minute:\n" + (newcomer.home / "serve.log").read_text())
+        pytest.fail(f"not ready after a minute:\n{log.read_text()}")
 
-    yield start
-    for server in started:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
+    def served(self) -> dict:
+        """What the server says of its model."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/model") as answer:
+            return json.load(answer)
+
+    def stop(self) -> None:
+        if self.server is not None:
+            os.killpg(self.server.pid, signal.SIGTERM)
+            self.server.wait()
+            self.server = None
 
 
-def test_every_command_of_the_readme(newcomer, serving, free_port, monkeypatch):
-    # `make test` would run this test again: in here it collects one file.
+@pytest.fixture
+def reader(clone, monkeypatch) -> Iterator[Reader]:
+    """A reader of a page in the clone."""
+    # `make test` would run these tests again: in the clone it collects one file.
     monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only -q tests/test_architecture.py")
-    printed = ""
-    for language, text in blocks((newcomer.folder / "README.md").read_text()):
-        if language == "json":
-            assert_same_answer(json.loads(printed), json.loads(text))
-        elif language == "sh" and text == "make serve\n":
-            serving(text)
-        elif language == "sh":
-            printed = newcomer.run(text.replace("127.0.0.1:8000", f"127.0.0.1:{free_port}"))
-            if "git restore params.yaml" in text:
-                # The next blocks show answers of the committed model, not of the tiny one.
-                newcomer.run("git restore .")
-            if "strategy: none" in text:
-                assert ran(printed).isdisjoint({"fetch", "validate"})
-                assert ran(printed) >= {"balance", "train", "export", "evaluate"}
-    log = newcomer.run("git log --format=%s unbalanced")
-    assert log.startswith("Train the sample without balancing")
-    metrics = json.loads(newcomer.run("dvc metrics diff --json main unbalanced"))
-    assert metrics["metrics/sample/balance.json"]["added"]["new"] == 0
-    assert metrics["metrics/sample/evaluation.json"]["PrivateTest.log_loss"]["diff"] != 0
-    parameters = json.loads(newcomer.run("dvc params diff --json main unbalanced"))
-    assert parameters["params.yaml"] == {
-        "sample.balance.strategy": {"old": "augment", "new": "none"}
-    }
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    reader = Reader(clone, port)
+    yield reader
+    reader.stop()
+
+
+# ---------------------------------------------------------------- the pages
+
+
+def test_every_command_of_the_readme(reader):
+    clone = reader.repository
+    datasets = []
+    for text, printed in reader.follow(ROOT / "README.md"):
+        if "strategy: none" in text:
+            assert ran(printed).isdisjoint({"fetch", "validate"})
+            assert ran(printed) >= {"balance", "train", "export", "evaluate"}
+            metrics = json.loads(clone.run("dvc metrics diff --json main unbalanced"))["metrics"]
+            assert metrics["metrics/sample/balance.json"]["added"]["new"] == 0
+            assert any(
+                "log_loss" in name and value["diff"] != 0
+                for file in metrics.values()
+                for name, value in file.items()
+            )
+            changed = json.loads(clone.run("dvc params diff --json main unbalanced"))
+            assert changed["params.yaml"] == {
+                "sample.balance.strategy": {"old": "augment", "new": "none"}
+            }
+        if text.endswith("make serve\n"):
+            datasets.append(reader.served()["dataset"])
+    assert datasets == ["fer2013", "sample", "mine"]
+    validation = json.loads((clone.folder / "metrics/mine/validation.json").read_text())
+    assert validation["rows"]["read"] == sum(FOLDER_FACES.values()) * len(EMOTIONS)
+
+
+@pytest.mark.parametrize("page", OTHERS, ids=name_of)
+def test_every_command_of_a_page(reader, page):
+    for _ in reader.follow(page):
+        pass
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_that_are_not_run_exist(page):
+    for block in blocks(page):
+        if block.note.startswith("not run: "):
+            assert block.language == "sh"
+            for line in block.text.splitlines():
+                assert_exists(line)
+
+
+def assert_exists(command: str) -> None:
+    """Fail where a command names a module, an option, a target or a stage that is not there."""
+    match shlex.split(command):
+        case ["python", "-m", module, *arguments]:
+            assert importlib.util.find_spec(module), command
+            options = [word for word in arguments if word.startswith("--")]
+            usage = subprocess.run(
+                [sys.executable, "-m", module, "--help"],
+                cwd=ROOT,
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            assert [option for option in options if option not in usage] == [], command
+        case ["make", *targets]:
+            makefile = (ROOT / "Makefile").read_text()
+            for target in targets:
+                assert re.search(rf"^{re.escape(target)}:", makefile, flags=re.MULTILINE), command
+        case ["dvc", "--cd", folder, "repro", *stages]:
+            assert set(stages) <= set(
+                yaml.safe_load((ROOT / folder / "dvc.yaml").read_text())["stages"]
+            )
+        case ["docker", "build", *_] | ["docker", "run", *_]:
+            assert (ROOT / "Dockerfile").exists()
+        case _:
+            pytest.fail(f"cannot tell whether this command would work: {command}")
 
 
 def assert_same_answer(answer, printed) -> None:
-    """The README shows this answer; its numbers differ a little on other processors."""
+    """README shows this answer; its numbers differ a little on other processors."""
     if isinstance(printed, dict):
         assert answer.keys() == printed.keys()
         for key, value in printed.items():
@@ -144,8 +298,8 @@ def assert_same_answer(answer, printed) -> None:
         assert answer == printed
 
 
-def test_the_tables_of_the_readme_are_those_of_the_committed_metrics(committed, monkeypatch):
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_tables_of_a_page_are_those_of_the_committed_metrics(committed, monkeypatch, page):
     monkeypatch.chdir(committed.folder)
-    text = (committed.folder / "README.md").read_text()
-    assert "| on fer2013" in text
+    text = Path(name_of(page)).read_text()
     assert with_fresh_tables(text) == text
