@@ -132,5 +132,5 @@ def test_missing_faces_are_an_error_with_a_remedy(tmp_path):
     )
     assert ended.returncode == 1
     assert ended.stderr == (
-        "error: data/fer2013/faces.npz: not found; `dvc repro` or `dvc pull` brings it\n"
+        "error: data/fer2013/faces.npz: not found; run `dvc repro`, which makes it first\n"
     )
