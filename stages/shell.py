@@ -1,9 +1,11 @@
 """The shell around every stage: `python -m stages.NAME DATASET`."""
 
 import argparse
+import csv
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from stages.errors import UserError
 from stages.parameters import Parameters, load_parameters
@@ -12,6 +14,7 @@ from stages.parameters import Parameters, load_parameters
 def run(main: Callable[[str, Parameters], None], description: str) -> None:
     """Read the dataset's name and parameters, call `main` with both, and exit.
 
+    The first line logged says what the stage does and how long it usually takes.
     A `UserError` becomes one line on standard error and exit status 1.
     """
     parser = argparse.ArgumentParser(description=description)
@@ -21,7 +24,24 @@ def run(main: Callable[[str, Parameters], None], description: str) -> None:
     # Our own lines, not those of every library: the running stage is `__main__`.
     for name in ("__main__", "stages"):
         logging.getLogger(name).setLevel(logging.INFO)
+    logging.getLogger(__name__).info(
+        "%s%s", description, usual_time(dataset, Path(sys.argv[0]).stem)
+    )
     try:
         main(dataset, load_parameters(dataset))
     except UserError as error:
         sys.exit(f"error: {error}")
+
+
+def usual_time(dataset: str, stage: str) -> str:
+    """The measured time of a stage as a sentence, empty where none was measured."""
+    path = Path(f"benchmarks/stages_{dataset}.csv")
+    if not path.exists():
+        return ""
+    with path.open(newline="") as file:
+        seconds = {row["stage"]: float(row["wall_seconds"]) for row in csv.DictReader(file)}
+    if stage not in seconds:
+        return ""
+    count = seconds[stage]
+    amount = f"{count:.0f} seconds" if count < 100 else f"{count / 60:.0f} minutes"
+    return f" Usually takes {amount} ({path.with_suffix('.md')})."

@@ -156,4 +156,4 @@ def _worth(labels: np.ndarray, said: np.ndarray) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    run(main, __doc__)
+    run(main, "Train the teachers and write their soft labels.")

@@ -447,4 +447,4 @@ def run_key(settings: parameters.Train, *arrays: np.ndarray) -> str:
 
 
 if __name__ == "__main__":
-    run(main, __doc__)
+    run(main, "Train the network on the balanced faces.")
