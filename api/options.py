@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from starlette.requests import HTTPConnection
 
 from api.errors import UNKNOWN_NAME, sentence_of
-from recognizer.faces import DETECTORS
+from recognizer.detectors.registry import DETECTORS
 
 
 class KnownNames(BaseModel):

@@ -12,9 +12,9 @@ import numpy as np
 from joblib import cpu_count, parallel_config
 
 from benchmarks.stages import describe_machine
-from stages.balance import augmented_images
+from stages.dataset.face_augmentation import augmented_images
+from stages.dataset.sample_faces import render_sample
 from stages.parameters import load_parameters
-from stages.sample_faces import render_sample
 
 COUNT = 50_000
 

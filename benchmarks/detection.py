@@ -37,13 +37,16 @@ from joblib import Parallel, cpu_count, delayed
 from tqdm import tqdm
 
 from experiments.scenes import HEIGHT, WIDTH, paste
+from recognizer.atomic_file import written_atomically
 from recognizer.classifier import Classifier
+from recognizer.detectors.base import Box, Face, Square
+from recognizer.detectors.registry import build_detector
+from recognizer.detectors.whole import WholeImage
 from recognizer.detectors.yunet import MODEL, YuNetDetector
-from recognizer.faces import Box, Face, Square, WholeImage, build_detector
 from recognizer.image import Image, decode
 from recognizer.recognizer import Recognizer
 from recognizer.video.tracking import overlap
-from stages.artifacts import Artifacts, written_atomically
+from stages.artifacts import Artifacts
 
 FER2013 = Artifacts("fer2013")
 TRAINING, PUBLIC_TEST = 0, 1

@@ -20,9 +20,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 from tabulate import tabulate
 
+from recognizer.atomic_file import written_atomically
 from recognizer.classifier import Classifier
-from stages.artifacts import Artifacts, written_atomically
-from stages.fer_csv import EMOTIONS, SPLITS
+from stages.artifacts import Artifacts
+from stages.dataset.faces import EMOTIONS, SPLITS
 
 PAGE = Path(__file__).with_name("ferplus.md")
 

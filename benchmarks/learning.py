@@ -30,7 +30,8 @@ from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from benchmarks.stages import describe_machine
-from stages.artifacts import Artifacts, written_atomically
+from recognizer.atomic_file import written_atomically
+from stages.artifacts import Artifacts
 from stages.errors import UserError
 from stages.parameters import load_parameters
 

@@ -40,11 +40,12 @@ from tabulate import tabulate
 
 from benchmarks.contender import WARM_UP
 from benchmarks.stages import describe_machine
+from recognizer.atomic_file import written_atomically
 from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
-from stages.artifacts import Artifacts, written_atomically
-from stages.fer_csv import EMOTIONS, SPLITS
-from stages.measures import bootstrap_intervals
+from stages.artifacts import Artifacts
+from stages.dataset.faces import EMOTIONS, SPLITS
+from stages.evaluation.metrics import bootstrap_intervals
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).with_suffix(".csv")

@@ -14,10 +14,10 @@ import numpy as np
 from tabulate import tabulate
 
 from benchmarks.stages import describe_machine
-from stages import losses, optimizers
-from stages.fer_csv import EMOTIONS
+from stages.dataset.faces import EMOTIONS
 from stages.parameters import Train, load_parameters
-from stages.train import built_in, make_repeatable
+from stages.training import losses, optimizers
+from stages.training.trainer import build_for_training, make_repeatable
 
 DATASETS = ("fer2013", "fer2013-small")
 PRECISIONS = ("float32", "mixed_bfloat16", "fused_bfloat16")
@@ -28,7 +28,7 @@ def stepper(settings: Train, precision: str) -> Callable[[], None]:
     """What takes one step at the size that is trained last, on noise."""
     keras.utils.set_random_seed(0)
     size, batch = settings.resolutions[-1].size, settings.batch_size
-    network = built_in(precision, settings.network, size)
+    network = build_for_training(precision, settings.network, size, len(EMOTIONS))
     network.compile(
         optimizers.build_optimizer(settings.optimizer, settings.schedule, 1000),
         losses.build_loss(settings.loss, np.ones(len(EMOTIONS))),

@@ -50,7 +50,7 @@ import numpy as np
 import psutil
 
 from benchmarks.stages import describe_machine, resident_bytes
-from stages.artifacts import written_atomically
+from recognizer.atomic_file import written_atomically
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).with_suffix(".csv")

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import psutil
 
-PIPELINE = ("fetch", "validate", "balance", "teach", "train", "export", "evaluate")
+PIPELINE = ("fetch", "validate", "balance", "train", "export", "evaluate")
 FOLDER = Path(__file__).parent
 SECONDS_BETWEEN_LOOKS = 0.1
 

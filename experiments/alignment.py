@@ -28,7 +28,8 @@ from joblib import Parallel, cpu_count, delayed
 from sklearn.linear_model import Ridge
 
 from experiments.scenes import paste
-from recognizer.cropping import SIZE
+from recognizer.atomic_file import written_atomically
+from recognizer.classifier import SIZE
 from recognizer.detectors.base import Square
 from recognizer.detectors.yunet import (
     LARGE,
@@ -40,7 +41,8 @@ from recognizer.detectors.yunet import (
     features,
     relative,
 )
-from stages.artifacts import Artifacts, written_atomically
+from stages.artifacts import Artifacts
+from stages.dataset.faces import SPLITS, Faces
 
 RESULT = Path(__file__).with_suffix(".json")
 DECIMALS = 5
@@ -192,11 +194,11 @@ themselves; no detector can know that part.
 
 def sample(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers and images of random Training faces."""
-    with np.load(Artifacts("fer2013").data / "faces.npz") as faces:
-        training = np.flatnonzero(faces["split"] == 0)
-        count = min(count, len(training))
-        numbers = np.random.default_rng(0).choice(training, count, replace=False)
-        return numbers, faces["images"][numbers]
+    faces = Faces.read(Artifacts("fer2013").data / "faces.npz")
+    training = np.flatnonzero(faces.split == SPLITS.index("Training"))
+    count = min(count, len(training))
+    numbers = np.random.default_rng(0).choice(training, count, replace=False)
+    return numbers, faces.images[numbers]
 
 
 def main() -> None:

@@ -12,11 +12,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from experiments.run import RESULTS
-from experiments.settings import load_experiments
-from stages.artifacts import written_atomically
+from experiments.settings import RESULTS, load_experiments
+from recognizer.atomic_file import written_atomically
+from stages.dataset.faces import EMOTIONS
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS
 
 FOLDER = RESULTS.parent
 FIGURES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}

@@ -1,8 +1,7 @@
-"""Train one run with every seed and judge it on PublicTest: `python -m experiments.run NAME`.
+"""Train one run with every seed and measure it on PublicTest: `python -m experiments.run NAME`.
 
-Writes experiments/results/NAME.json. The network is judged in the epoch that its own selection
-picks, the same way for every run. A run that was killed goes on at its last finished epoch.
-PrivateTest stays closed.
+Writes experiments/results/NAME.json. Every run is measured in the epoch that its own selection
+picks. A killed run resumes after its last finished epoch. PrivateTest is not read.
 """
 
 import argparse
@@ -15,28 +14,28 @@ import numpy as np
 import pandas as pd
 from joblib import parallel_config
 
-from experiments.settings import Settings, load_experiments
-from stages import checkpoint, train
+from experiments.settings import RESULTS, Settings, load_experiments
 from stages.artifacts import Artifacts, write_metrics
-from stages.balance import balance
-from stages.checkpoint import State
+from stages.dataset.balancing import balance
+from stages.dataset.faces import EMOTIONS, SPLITS, Faces
+from stages.dataset.fer_csv import read_faces
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS, SPLITS, read_faces
-from stages.measures import classification_figures
-
-RESULTS = Path("experiments/results")
+from stages.evaluation.metrics import classification_figures
+from stages.training import checkpoint, trainer
+from stages.training.checkpoint import State
+from stages.training.data import TrainingData
+from stages.training.soft_labels import predict_soft_labels
 
 log = logging.getLogger(__name__)
 
 
-def judge(settings: Settings, faces: dict[str, np.ndarray], resume: Path) -> dict:
+def measure(settings: Settings, faces: Faces, resume: Path) -> dict:
     """Balance, train, and measure on PublicTest.
 
     Parameters
     ----------
     settings : Settings
-    faces : dict of arrays
-        The content of faces.npz.
+    faces : Faces
     resume : Path
         Where the state of the training is kept until it ends.
 
@@ -48,25 +47,26 @@ def judge(settings: Settings, faces: dict[str, np.ndarray], resume: Path) -> dic
         by emotion, `parameters`, `images` it was trained on, and the `minutes` of the training,
         loading and balancing left out.
     """
-    training, public = (faces["split"] == SPLITS.index(name) for name in SPLITS[:2])
+    training, public = faces.of_split("Training"), faces.of_split("PublicTest")
     with parallel_config(n_jobs=-1):
-        balanced = balance(
-            faces["images"][training],
-            faces["labels"][training],
-            faces["row"][training],
-            settings.balance,
-        )
-    arrays = balanced.images, balanced.labels, faces["images"][public], faces["labels"][public]
-    key = train.run_key(settings.train, *arrays)
-    clock = Clock(resume, key)
-    network, _ = train.train(*arrays, settings.train, clock.state, clock.tick)
-    said = train.probabilities(network, arrays[2], settings.train.resolutions[-1].size)
-    copies = faces["copy_in_training"][public]
-    figures = classification_figures(arrays[3], said, copies, EMOTIONS)
+        balanced = balance(training.images, training.labels, training.row, settings.balance)
+    data = TrainingData(
+        balanced.images,
+        balanced.labels,
+        public.images,
+        public.labels,
+        predict_soft_labels(settings.train.distillation, balanced.images),
+    )
+    clock = Clock(resume, trainer.run_fingerprint(data, settings.train))
+    network, _ = trainer.train(data, settings.train, clock.state, clock.tick)
+    size = settings.train.resolutions[-1].size
+    probabilities = trainer.predict_probabilities(network, public.images, size)
+    copies = public.copy_in_training
+    figures = classification_figures(public.labels, probabilities, copies, EMOTIONS)
     names = ("accuracy", "accuracy_deduplicated", "macro_f1", "min_recall", "recall")
     measured = {name: figures[name] for name in names}
     if copies.any():
-        correct = said.argmax(axis=1) == arrays[3]
+        correct = probabilities.argmax(axis=1) == public.labels
         measured["accuracy_copies"] = correct[copies].mean()
     resume.unlink(missing_ok=True)
     return {
@@ -77,31 +77,30 @@ def judge(settings: Settings, faces: dict[str, np.ndarray], resume: Path) -> dic
     }
 
 
-def with_copies(faces: dict[str, np.ndarray], files: Artifacts) -> dict[str, np.ndarray]:
-    """The faces, and those that were taken out of Training because a test split has them too."""
+def with_duplicates(faces: Faces, files: Artifacts) -> Faces:
+    """The faces, followed by the Training faces that validate removed: test duplicates."""
     quarantine = pd.read_csv(files.data / "quarantine.csv")
     taken_out = quarantine.loc[quarantine["check"] == "copy_of_test_image", "row"]
     rows, images = read_faces(files.data / "raw.csv")
     is_copy = rows["row"].isin(taken_out).to_numpy()
-    copies = {
-        "images": images[is_copy],
-        "labels": rows.loc[is_copy, "emotion"],
-        "split": np.full(is_copy.sum(), SPLITS.index("Training")),
-        "row": rows.loc[is_copy, "row"],
-        "copy_in_training": np.zeros(is_copy.sum()),
-    }
-    return {
-        name: np.concatenate([array, np.asarray(copies[name]).astype(array.dtype)])
-        for name, array in faces.items()
-    }
+    labels = rows.loc[is_copy, "emotion"].astype(np.uint8)
+    return faces.followed_by(
+        Faces(
+            images=images[is_copy],
+            labels=labels.to_numpy(),
+            split=np.full(is_copy.sum(), SPLITS.index("Training"), np.uint8),
+            row=rows.loc[is_copy, "row"].to_numpy(np.int32),
+            copy_in_training=np.zeros(is_copy.sum(), bool),
+        )
+    )
 
 
 class Clock:
-    """Saves the state after each epoch, and counts the seconds of all epochs, killed runs' too."""
+    """Saves the state after each epoch and sums the epochs' seconds, those of killed runs too."""
 
-    def __init__(self, resume: Path, key: str):
-        self.resume, self.key = resume, key
-        self.state = checkpoint.load(resume, key)
+    def __init__(self, resume: Path, fingerprint: str):
+        self.resume, self.fingerprint = resume, fingerprint
+        self.state = checkpoint.load(resume, fingerprint)
         self.seconds = sum(row["seconds"] for row in self.state.history) if self.state else 0.0
         self._last = monotonic()
 
@@ -110,7 +109,7 @@ class Clock:
         row = state.history[-1]
         row["seconds"], self._last = now - self._last, now
         self.seconds += row["seconds"]
-        checkpoint.save(self.resume, self.key, state)
+        checkpoint.save(self.resume, self.fingerprint, state)
         log.info(
             "epoch %d: PublicTest %.3f, macro-F1 %.3f",
             row["epoch"],
@@ -125,25 +124,21 @@ def main() -> None:
     parser.add_argument("name", help="a key of `runs` in experiments/params.yaml")
     name = parser.parse_args().name
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    train.make_repeatable()
+    trainer.make_repeatable()
     try:
         experiments = load_experiments()
         settings = experiments.settings(name)
         files = Artifacts(experiments.dataset)
-        path = files.data / "faces.npz"
-        if not path.exists():
-            raise UserError(f"{path}: not found; run `dvc repro validate@{experiments.dataset}`")
-        with np.load(path) as arrays:
-            faces = dict(arrays)
+        faces = Faces.read(files.data / "faces.npz")
         if settings.copies == "kept":
-            faces = with_copies(faces, files)
+            faces = with_duplicates(faces, files)
         results = {}
         for seed in settings.seeds:
             log.info("%s, seed %d", name, seed)
             seeded = settings.model_copy(
                 update={"train": settings.train.model_copy(update={"seed": seed})}
             )
-            results[f"seed {seed}"] = judge(seeded, faces, RESULTS / f".{name}.{seed}.resume.npz")
+            results[f"seed {seed}"] = measure(seeded, faces, RESULTS / f".{name}.{seed}.resume.npz")
         write_metrics(RESULTS / f"{name}.json", results)
     except UserError as error:
         sys.exit(f"error: {error}")

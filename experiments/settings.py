@@ -4,31 +4,24 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from stages.errors import UserError
-from stages.parameters import Balance, FromTeachers, Section, Seed, Train
+from stages.parameters import Balance, Export, Section, Seed, Train
 
 PARAMETERS = Path("experiments/params.yaml")
+RESULTS = Path("experiments/results")
 
 
 class Settings(Section):
     """What one run is trained with."""
 
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
-    """It is trained once with each; they take the place of train.seed."""
+    """The run is trained once with each; they replace train.seed."""
     copies: Literal["removed", "kept"]
-    """What becomes of the Training images that stand in a test split as well."""
+    """Whether Training images that are also in a test split take part."""
     balance: Balance
     train: Train
-
-    @model_validator(mode="after")
-    def _nobody_teaches(self):
-        if isinstance(self.train.distillation, FromTeachers):
-            raise ValueError(
-                "train.distillation: an experiment has no teachers; use itself or null"
-            )
-        return self
 
 
 class Experiments(Section):
@@ -38,6 +31,10 @@ class Experiments(Section):
     base: Settings
     runs: dict[str, dict]
     """Changes to `base` by the name of the run."""
+    teacher_export: Export
+    """Precision of the teachers' files."""
+    teachers: dict[str, Train]
+    """How each teacher is trained, by its name."""
 
     def settings(self, name: str) -> Settings:
         """Settings of one run.
@@ -54,6 +51,19 @@ class Experiments(Section):
             is_section = isinstance(changes, dict)
             document[key] = document.get(key, {}) | changes if is_section else changes
         return _checked(Settings, document, f"runs.{name}")
+
+    def teacher(self, name: str) -> Train:
+        """Settings of one teacher.
+
+        Raises
+        ------
+        UserError
+            There is no such teacher.
+        """
+        if name not in self.teachers:
+            known = ", ".join(self.teachers)
+            raise UserError(f"{PARAMETERS}: no teacher '{name}'; its teachers: {known}")
+        return self.teachers[name]
 
 
 def load_experiments() -> Experiments:

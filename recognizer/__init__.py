@@ -1,27 +1,20 @@
-"""From a photo to the emotion of each face in it: decode, detect, align, classify.
+"""From a photo to the emotion of each face in it: decode, detect, align and crop, classify.
 
-image.py        bytes to pixels, safely; image_header.py reads their number first
-faces.py        the detectors by name; detectors/ has them
-cropping.py     the 48×48 crop that the model expects, turned upright
-classifier.py   model.onnx: its contract, its description, its probabilities
-recognizer.py   all of it in a row
+The library, in reading order:
 
-The command line, `python -m recognizer`:
-
-inputs.py       photos and videos that paths, folders and patterns name
-video/          the frames of a video, who is who in them, files that browsers play
-work.py         what one process does with a photo or a frame; workers.py the processes
-answers.py      the run: one answer after the other, in the order of the inputs
-terminal.py     as a table, csv_table.py as a CSV that can be resumed
-drawing.py      boxes, labels and bars; annotate.py, annotate_video.py draw copies
-lettering.py    the labels' text, in the font of fonts/
-timeline.py     the plot of a video
-destination.py  where results go; atomic.py writes them whole
+image.py        bytes to pixels; image_header.py reads format and size before anything is decoded
+classifier.py   model.onnx: its contract, its metadata, its probabilities
+cropping.py     the upright square crop of a face
+recognizer.py   detector, crops and classifier in a row
+detectors/      YuNet; the whole image as one face
+video/          frames, cuts, tracking, writing
 errors.py       the errors that a caller can cause
-version.py      the version of the package
+atomic_file.py  atomic writing of files, for the other packages too
+
+The command line, `python -m recognizer`, is in cli/. The library does not import it.
 """
 
 import os
 
-# onnxruntime reports its use to its makers unless told not to before it is imported.
+# onnxruntime sends usage data to its maker unless this is set before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

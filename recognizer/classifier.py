@@ -12,13 +12,15 @@ import numpy as np
 import onnxruntime
 
 from recognizer.errors import ModelError
-from recognizer.faces import SIZE
 
 FORMAT = "fer-onnx/2"
 """Value of the metadata key `format` in every file that keeps the contract below."""
 
 OLD_FORMAT = "fer-onnx/1"
 """The same with one `temperature` in place of `calibration`."""
+
+SIZE = 48
+"""Height and width of a face crop in pixels, as in FER-2013."""
 
 INPUT = "faces"
 """Name of the only input: uint8 [N, 48, 48], grey."""

@@ -7,9 +7,6 @@ import numpy as np
 
 from recognizer.detectors.base import Box, Square
 
-SIZE = 48
-"""Height and width of a face crop in pixels, as in FER-2013."""
-
 MAX_OVERSAMPLING = 2
 """Image pixels per crop pixel that are rotated at most; a larger square is halved first."""
 
@@ -27,7 +24,7 @@ def box_square(box: Box, ratio: float = 1.0) -> Square:
     return Square(box.x + box.width / 2, box.y + box.height / 2, side)
 
 
-def crop(image: np.ndarray, square: Square, size: int = SIZE) -> np.ndarray:
+def crop(image: np.ndarray, square: Square, size: int) -> np.ndarray:
     """Crop a square and rotate it upright. Beyond the image's border, the border is repeated.
 
     An upright square of `size` pixels on whole pixels is copied unchanged.

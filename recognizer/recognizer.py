@@ -5,8 +5,8 @@ from dataclasses import astuple, dataclass
 import cv2
 import numpy as np
 
-from recognizer.classifier import Classifier
-from recognizer.cropping import SIZE, box_square, crop
+from recognizer.classifier import SIZE, Classifier
+from recognizer.cropping import box_square, crop
 from recognizer.detectors.base import Box, Detector, Face, Point, Square
 from recognizer.image import Image
 
@@ -83,7 +83,9 @@ class Recognizer:
 def _crop(image: Image, square: Square) -> np.ndarray:
     """The grey crop for the classifier, uint8 [48, 48]."""
     x, y, side = (value / image.scale for value in (square.x, square.y, square.side))
-    return cv2.cvtColor(crop(image.pixels, Square(x, y, side, square.angle)), cv2.COLOR_BGR2GRAY)
+    return cv2.cvtColor(
+        crop(image.pixels, Square(x, y, side, square.angle), SIZE), cv2.COLOR_BGR2GRAY
+    )
 
 
 def _scaled(face: Face, image: Image) -> Face:

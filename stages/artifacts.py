@@ -1,19 +1,14 @@
-"""The files that stages hand to each other: where they lie and how they are written."""
+"""The files that stages exchange: their paths, and how arrays and metrics are written."""
 
 import json
-import logging
-import os
-import re
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-log = logging.getLogger(__name__)
+from recognizer.atomic_file import write_atomically
 
 
 @dataclass(frozen=True)
@@ -24,7 +19,7 @@ class Artifacts:
 
     @property
     def data(self) -> Path:
-        """Folder of raw.csv, faces.npz, quarantine.csv, train.npz, taught.npz."""
+        """Folder of raw.csv, faces.npz, quarantine.csv, train.npz."""
         return Path("data", self.dataset)
 
     @property
@@ -43,53 +38,6 @@ class Artifacts:
         return self.metrics / "plots"
 
 
-@contextmanager
-def written_atomically(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place when the block ends well.
-
-    A block that raises, or a process killed inside it, leaves `path` as it was;
-    what a killed process left behind is removed by the next one that writes there.
-    The temporary name keeps the suffix, which some writers judge the format by.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
-    handle, name = tempfile.mkstemp(
-        prefix=".", suffix=f".{os.getpid()}{path.suffix}", dir=path.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        # mkstemp is private to its owner (0600); a result is as readable as any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Remove the temporary files beside `path` whose writers, named in them, run no more."""
-    pattern = rf"\.\w+\.(\d+){re.escape(path.suffix)}"
-    for temporary in path.parent.iterdir():
-        name = re.fullmatch(pattern, temporary.name)
-        if name and not _runs(int(name[1])):
-            temporary.unlink(missing_ok=True)
-            log.info("removed %s, left by an interrupted run", temporary)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Write an .npz so that the same arrays give the same bytes under every Python.
 
@@ -104,14 +52,13 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
                 np.lib.format.write_array(file, array, allow_pickle=False)
 
 
-def write_metrics(path: Path, metrics: dict) -> None:
+def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
     """Write a metrics file that diffs well: sorted keys, numbers rounded to 4 decimals."""
-    with written_atomically(path) as temporary:
-        text = json.dumps(_rounded(metrics), indent=2, sort_keys=True, allow_nan=False)
-        temporary.write_text(text + "\n")
+    text = json.dumps(_rounded(metrics), indent=2, sort_keys=True, allow_nan=False)
+    write_atomically(path, text + "\n")
 
 
-def _rounded(value):
+def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

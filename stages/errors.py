@@ -1,10 +1,10 @@
-"""The one error a person can cause."""
+"""The error that a person can correct."""
 
 
 class UserError(Exception):
-    """Something the person running a stage can mend.
+    """Something that the person who runs a stage can correct.
 
     The message is one line: what was wrong, where (file, row, key), what was
-    expected, and what to do next. `stages.shell` prints it and exits with
+    expected, and what to do next. `stages.command_line` prints it and exits with
     status 1; every other exception is a bug and keeps its traceback.
     """

@@ -11,7 +11,6 @@ show PrivateTest.
 import json
 import logging
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -21,18 +20,20 @@ import pandas as pd
 from scipy.special import softmax
 from tqdm import tqdm
 
+from recognizer.atomic_file import written_atomically
 from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
-from stages import evaluation_plots, sensitivity
-from stages.artifacts import Artifacts, write_metrics, written_atomically
-from stages.card import Measured, model_card
+from stages.artifacts import Artifacts, write_metrics
+from stages.command_line import run
+from stages.dataset.faces import EMOTIONS, Faces
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS, SPLITS
-from stages.logits import predict_logits
-from stages.measures import bootstrap_intervals, classification_figures
+from stages.evaluation import occlusion_sensitivity, plots
+from stages.evaluation.metrics import bootstrap_intervals, classification_figures
+from stages.evaluation.model_card import Measured, model_card
+from stages.evaluation.robustness import robustness_table
+from stages.onnx_graph.logits import predict_logits
 from stages.parameters import Int8, Parameters
-from stages.robustness import robustness_table
-from stages.shell import run
+from stages.teachers import read_teacher_metrics
 
 STEP = 256
 """Faces between two movements of the progress bar."""
@@ -40,20 +41,7 @@ STEP = 256
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Split:
-    """The faces of PublicTest or PrivateTest.
-
-    `images` uint8 [N, 48, 48], `labels` uint8 [N], `copy_in_training` bool [N]: the same
-    pixels also stood in Training.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    copy_in_training: np.ndarray
-
-
-def read_split(path: Path, name: str) -> Split:
+def read_split(path: Path, name: str) -> Faces:
     """Read one split of faces.npz.
 
     Raises
@@ -62,16 +50,7 @@ def read_split(path: Path, name: str) -> Split:
         The file is missing, or the split lacks an emotion (whose recall would be undefined)
         or consists of copies of training images alone.
     """
-    try:
-        with np.load(path) as faces:
-            chosen = faces["split"] == SPLITS.index(name)
-            split = Split(
-                faces["images"][chosen], faces["labels"][chosen], faces["copy_in_training"][chosen]
-            )
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: not found; run `dvc repro` or the validate stage of this dataset first"
-        ) from None
+    split = Faces.read(path).of_split(name)
     counts = np.bincount(split.labels, minlength=len(EMOTIONS))
     missing = [emotion for emotion, count in zip(EMOTIONS, counts, strict=True) if count == 0]
     if missing:
@@ -125,22 +104,20 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
         temporary.write_bytes(png)
 
 
-def write_plots(folder: Path, split: Split, probabilities: np.ndarray) -> None:
+def write_plots(folder: Path, split: Faces, probabilities: np.ndarray) -> None:
     """Write every plot of one split."""
     labels = split.labels
     tables = {
-        "confusion": evaluation_plots.confusion_table(labels, probabilities, EMOTIONS),
-        "per_class": evaluation_plots.per_class_table(labels, probabilities, EMOTIONS),
-        "reliability": evaluation_plots.reliability_table(labels, probabilities),
-        "roc": evaluation_plots.roc_table(labels, probabilities, EMOTIONS),
-        "precision_recall": evaluation_plots.precision_recall_table(
-            labels, probabilities, EMOTIONS
-        ),
-        "abstention": evaluation_plots.abstention_table(labels, probabilities),
+        "confusion": plots.confusion_table(labels, probabilities, EMOTIONS),
+        "per_class": plots.per_class_table(labels, probabilities, EMOTIONS),
+        "reliability": plots.reliability_table(labels, probabilities),
+        "roc": plots.roc_table(labels, probabilities, EMOTIONS),
+        "precision_recall": plots.precision_recall_table(labels, probabilities, EMOTIONS),
+        "abstention": plots.abstention_table(labels, probabilities),
     }
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
-    picture = evaluation_plots.mistakes_picture(split.images, labels, probabilities, EMOTIONS)
+    picture = plots.mistakes_picture(split.images, labels, probabilities, EMOTIONS)
     write_picture(folder / "mistakes.png", picture)
 
 
@@ -178,7 +155,7 @@ def main(dataset: str, parameters: Parameters) -> None:
             metrics[name]["macro_f1"],
         )
     write_plots(paths.plots, split, probabilities)
-    means, faces = sensitivity.sensitivity_pictures(
+    means, faces = occlusion_sensitivity.sensitivity_pictures(
         classifier, split.images, split.labels, probabilities
     )
     write_picture(paths.plots / "sensitivity.png", means)
@@ -190,9 +167,10 @@ def main(dataset: str, parameters: Parameters) -> None:
     write_metrics(paths.metrics / "intervals.json", intervals)
     write_metrics(paths.metrics / "evaluation.json", metrics)
     # Read back, because the card is to agree with the files to the last digit.
-    files = ("validation", "balance", "teach", "training", "evaluation", "intervals")
+    files = ("validation", "balance", "training", "evaluation", "intervals")
     measured = Measured(
         **{name: json.loads((paths.metrics / f"{name}.json").read_text()) for name in files},
+        teachers=read_teacher_metrics(parameters),
         robustness=pd.read_csv(paths.plots / "robustness.csv"),
         labels=split.labels,
         predicted=probabilities.argmax(axis=1),
@@ -201,7 +179,7 @@ def main(dataset: str, parameters: Parameters) -> None:
         temporary.write_text(model_card(dataset, parameters, measured))
 
 
-def _figures_before_calibration(model: Path, split: Split) -> dict[str, float]:
+def _figures_before_calibration(model: Path, split: Faces) -> dict[str, float]:
     """Those figures that calibration changes."""
     probabilities = softmax(predict_logits(onnx.load(model), split.images), axis=1)
     figures = classification_figures(split.labels, probabilities, split.copy_in_training, EMOTIONS)
@@ -209,7 +187,7 @@ def _figures_before_calibration(model: Path, split: Split) -> dict[str, float]:
     return {name: figures[name] for name in names}
 
 
-def _figures_before_quantization(models: Path, split: Split) -> dict[str, float]:
+def _figures_before_quantization(models: Path, split: Faces) -> dict[str, float]:
     """What the same network says where it computes in 32 bits."""
     path = models / "float32.onnx"
     probabilities = predict(open_model(path), split.images, path.name)

@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stages.artifacts import Artifacts, written_atomically
+from recognizer.atomic_file import written_atomically
+from stages.artifacts import Artifacts
+from stages.command_line import run
+from stages.dataset.faces import SPLITS
+from stages.dataset.sources import SOURCES
 from stages.errors import UserError
-from stages.fer_csv import SPLITS
 from stages.parameters import Fetch, FileSource, Parameters, Rows
-from stages.shell import run
-from stages.sources import SOURCES
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
-"""params.yaml as types: complete, checked, and every misspelled key answered with the nearest one.
+"""params.yaml as types: complete, checked, with the nearest right key for a misspelled one.
 
 A block of params.yaml is one dataset; its sections are the stages. There are no
-defaults in code: what a run used can be read in the file alone.
+defaults in code: the file alone says what a run used.
 """
 
 import difflib
@@ -20,7 +20,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
-    """A group of keys: none unknown, none missing, none changed after reading."""
+    """A group of keys: none unknown, none missing; immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -83,7 +83,7 @@ class Validate(Section):
 
 
 class BalanceAugmentation(Section):
-    """Strengths of the albumentations transforms that make new images."""
+    """Ranges of the albumentations transforms that make new images."""
 
     flip: Share
     """Probability of a horizontal flip."""
@@ -138,15 +138,15 @@ class Residual(Section):
 
 
 class SymmetricResidual(Residual):
-    """A residual network that says of a face what it says of its mirror image."""
+    """A mirror-equivariant residual network: a face and its mirror image get the same logits."""
 
     name: Literal["symmetric_residual"]
     widths: Annotated[list[Annotated[int, Field(ge=4, multiple_of=2)]], Field(min_length=1)]
-    """Channels of the stages; the second half of each are the first half's mirrored twins."""
+    """Channels of the stages; half of each are the mirror images of the other half."""
 
 
 class SymmetricLatePooling(SymmetricResidual):
-    """The same, but each stage pools after its widening convolution instead of before."""
+    """The same; each stage pools after its widening convolution instead of before."""
 
     name: Literal["symmetric_late_pooling"]
 
@@ -195,12 +195,6 @@ class InverseTime(Section):
     decay: Annotated[float, Field(ge=0)]
 
 
-class Plateau(Section):
-    name: Literal["plateau"]
-    factor: Annotated[float, Field(gt=0, lt=1)]
-    patience: Annotated[int, Field(ge=1)]
-
-
 class Cosine(Section):
     name: Literal["cosine"]
     warmup: Share
@@ -214,9 +208,7 @@ class OneCycle(Section):
     warmup: Share
 
 
-Schedule = Annotated[
-    Constant | InverseTime | Plateau | Cosine | OneCycle, Field(discriminator="name")
-]
+Schedule = Annotated[Constant | InverseTime | Cosine | OneCycle, Field(discriminator="name")]
 
 
 class CrossEntropy(Section):
@@ -231,7 +223,7 @@ class Focal(Section):
 
 
 class LogitAdjusted(Section):
-    """Cross-entropy that asks more where a class is rare; its strength τ is 1 in the paper."""
+    """Cross-entropy of logits adjusted by class frequency; `strength` τ is 1 in the paper."""
 
     name: Literal["logit_adjusted"]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
@@ -242,7 +234,7 @@ Loss = Annotated[CrossEntropy | Focal | LogitAdjusted, Field(discriminator="name
 
 
 class TrainAugmentation(Section):
-    """Strengths of the random changes that every training image gets anew in every epoch."""
+    """Ranges of the random augmentation, drawn anew for each image in every epoch."""
 
     flip: Share
     rotation: Annotated[float, Field(ge=0, le=45)]
@@ -258,39 +250,48 @@ class TrainAugmentation(Section):
     erasing: Share
     """Probability that one rectangle is erased."""
     mixup: Annotated[float, Field(ge=0)]
-    """α of mixup's Beta(α, α); 0 turns it off."""
+    """α of mixup's Beta(α, α); 0 disables mixup."""
     downscale: Share
-    """Probability that a face is made small, to a third of its size at worst, and large again."""
+    """Probability that a face is scaled down, to a third of its size at most, and up again."""
     noise: Share
     """Probability of Gaussian noise with a standard deviation of up to 20 grey levels."""
 
 
-class FromItself(Section):
-    """A share of each target is what the averaged network itself says of the unchanged face.
+class SelfDistillation(Section):
+    """Targets are partly the EMA model's own probabilities of the unchanged face.
 
     After Kim et al., Self-Knowledge Distillation with Progressive Refinement of Targets, 2021.
     """
 
-    name: Literal["itself"]
+    name: Literal["self"]
     share: Share
-    """Its part of the target at the end; it grows linearly from 0 over the epochs."""
+    """Their part of the target in the last epoch; it grows linearly from 0."""
     every: Annotated[int, Field(ge=1)]
-    """Epochs between two looks at the training faces."""
+    """Epochs between two predictions of the training faces."""
 
 
-class FromTeachers(Section):
-    """A share of each target is what the networks of the section `teach` say of the face.
+class Teacher(Section):
+    """An ONNX file of `experiments/teachers/`, faces to logits; `stages.teachers` reads it."""
 
-    A teacher itself can learn from those before it. After Hinton et al., Distilling the Knowledge
-    in a Neural Network, 2015.
+    file: Path
+    """Relative to the repository's root."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")]
+    """First 12 hexadecimal digits of the file's SHA-256, or more."""
+
+
+class TeacherDistillation(Section):
+    """Targets are partly the mean probabilities of teachers for the face and its mirror image.
+
+    After Hinton et al., Distilling the Knowledge in a Neural Network, 2015.
     """
 
     name: Literal["teachers"]
     share: Share
-    """Its part of the target, in every epoch."""
+    """Their part of the target, in every epoch."""
+    teachers: Annotated[list[Teacher], Field(min_length=1)]
 
 
-Distillation = Annotated[FromItself | FromTeachers, Field(discriminator="name")]
+Distillation = Annotated[SelfDistillation | TeacherDistillation, Field(discriminator="name")]
 
 
 class Resolution(Section):
@@ -301,11 +302,11 @@ class Resolution(Section):
 
 
 class Selection(Section):
-    """Which epoch's weights are kept, judged on PublicTest."""
+    """Which epoch's weights are kept, by a metric on PublicTest."""
 
     monitor: Literal["val_loss", "val_accuracy", "val_macro_f1"]
     patience: Annotated[int, Field(ge=1)] | None
-    """Stop after this many epochs without a better one; null never stops early."""
+    """Stop after this many epochs without a better one; null disables early stopping."""
 
 
 class Train(Section):
@@ -320,11 +321,11 @@ class Train(Section):
     loss: Loss
     class_weight: Literal["none", "balanced", "square_root", "effective_number"]
     augmentation: TrainAugmentation
-    weight_average: Annotated[float, Field(ge=0, lt=1)]
-    """Decay of the exponential moving average of the weights, per step; 0 turns it off."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    """Decay of the exponential moving average of the weights, per step; 0 disables it."""
     distillation: Distillation | None
     precision: Literal["float32", "mixed_bfloat16", "fused_bfloat16"]
-    """What the training steps compute in; the weights and what is served are float32.
+    """Type that the training steps compute in; weights and exported files are float32.
     `fused_bfloat16` is `mixed_bfloat16` with each batch normalisation in one operation."""
     selection: Selection
 
@@ -356,13 +357,14 @@ class Train(Section):
 
 
 class ModelFile(Section):
-    """What a served file has whatever it computes in."""
+    """Settings of the served file in every precision."""
 
     recall_floor: Share
-    """Every class's recall on PublicTest is at least this, by raising its logit; 0 raises none."""
-    committee: list[Annotated[int, Field(ge=1)]]
-    """Teachers, by their place in the section, that are served beside the network as one with it:
-    the mean of all logits. Often none."""
+    """Minimum recall of each class on PublicTest; export raises the weakest class's bias until
+    each reaches it. 0 raises none."""
+    ensemble: list[Teacher]
+    """Networks served together with this one: the file's logits are the mean of all. Usually
+    empty."""
 
 
 class Float32(ModelFile):
@@ -370,11 +372,11 @@ class Float32(ModelFile):
 
 
 class Int8(ModelFile):
-    """Weights and the values between the layers in eight bits: a quarter of the size."""
+    """Weights and activations in eight bits: a quarter of the size."""
 
     precision: Literal["int8"]
     calibration: Annotated[int, Field(ge=1)]
-    """Training faces that tell the range of the values between the layers."""
+    """Training faces that determine the ranges of the activations."""
     seed: Seed
 
 
@@ -388,8 +390,8 @@ class Evaluate(Section):
     bootstrap: Annotated[int, Field(ge=100)]
     """Resamples behind the 95 % confidence intervals."""
     seed: Seed
-    aims: dict[Literal["accuracy", "macro_f1", "min_recall", "ece"], PositiveShare]
-    """What PrivateTest should say, set beforehand; the card tells what was missed by how much."""
+    targets: dict[Literal["accuracy", "macro_f1", "min_recall", "ece"], PositiveShare]
+    """Metrics to reach on PrivateTest, set before training; the card lists what was missed."""
 
 
 class Parameters(Section):
@@ -399,25 +401,8 @@ class Parameters(Section):
     validate_: Annotated[Validate, Field(alias="validate")]
     balance: Balance
     train: Train
-    teach: list[Train]
-    """Other networks, for `train` to learn from or to be served beside it; often none."""
     export: Export
     evaluate: Evaluate
-
-    @model_validator(mode="after")
-    def _teachers_are_there(self):
-        if isinstance(self.train.distillation, FromTeachers) and not self.teach:
-            raise ValueError("train.distillation learns from teachers, but teach lists none")
-        if self.teach and isinstance(self.teach[0].distillation, FromTeachers):
-            raise ValueError("teach: the first teacher has no other before it to learn from")
-        committee = self.export.committee
-        if missing := [number for number in committee if number > len(self.teach)]:
-            raise ValueError(
-                f"export.committee names teacher {missing[0]}, but teach lists {len(self.teach)}"
-            )
-        if len(set(committee)) < len(committee):
-            raise ValueError("export.committee names a teacher twice")
-        return self
 
 
 def load_parameters(dataset: str, path: Path = Path("params.yaml")) -> Parameters:
@@ -449,8 +434,8 @@ def load_parameters(dataset: str, path: Path = Path("params.yaml")) -> Parameter
 
 
 def _first_problem(dataset: str, block: dict, error: ValidationError) -> str:
-    """The first thing wrong, as `dataset.section.key: what`, with the nearest right key."""
-    # An unknown key comes before the missing one that it was meant to be.
+    """Format the first problem as `dataset.section.key: what`, with the nearest right key."""
+    # An unknown key is reported before a missing one, which it may be a misspelling of.
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     problem = problems[0]
     place = _place_in(block, problem["loc"])
@@ -481,7 +466,7 @@ def _first_problem(dataset: str, block: dict, error: ValidationError) -> str:
 
 
 def _place_in(block: dict, location: tuple) -> list:
-    """Pydantic's location without the tags of unions, which are no keys of the file."""
+    """Pydantic's location without the tags of unions, which are not keys of the file."""
     place, here = [], block
     for part in location[:-1]:
         if isinstance(here, dict) and part not in here:

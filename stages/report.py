@@ -17,11 +17,13 @@ import pandas as pd
 import yaml
 from tabulate import tabulate
 
-from stages.artifacts import Artifacts, written_atomically
-from stages.card import served_parameters
+from recognizer.atomic_file import written_atomically
+from stages.artifacts import Artifacts
+from stages.dataset.faces import EMOTIONS
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS
+from stages.evaluation.model_card import served_parameters
 from stages.parameters import load_parameters
+from stages.teachers import read_teacher_metrics
 
 README = Path("README.md")
 PEERS = Path("benchmarks/peers.csv")
@@ -76,12 +78,13 @@ def models_table(datasets: list[str]) -> str:
         files = Artifacts(dataset)
         evaluation = _read(files.metrics / "evaluation.json")
         private, model = evaluation["PrivateTest"], evaluation["model"]
-        training, teach = (_read(files.metrics / f"{name}.json") for name in ("training", "teach"))
+        training, parameters = _read(files.metrics / "training.json"), load_parameters(dataset)
+        teachers = read_teacher_metrics(parameters)
         rows.append(
             [
                 f"[{dataset}]({files.models}/README.md)",
                 *(_cell(private, key) for key in ("accuracy", "macro_f1", "min_recall", "ece")),
-                f"{served_parameters(load_parameters(dataset), training, teach):,}",
+                f"{served_parameters(parameters, training, teachers):,}",
                 f"{model['bytes'] / 1e6:.2f} MB",
             ]
         )

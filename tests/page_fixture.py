@@ -8,7 +8,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from stages.sample_faces import render_face
+from stages.dataset.sample_faces import render_face
 
 LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 HAPPY, SURPRISE = LABELS.index("happy"), LABELS.index("surprise")

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from stages.sample_faces import render_face
+from stages.dataset.sample_faces import render_face
 
 
 def portrait(place=(200, 120), size=240, shape=(480, 640), seed=0) -> np.ndarray:

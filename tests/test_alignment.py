@@ -16,10 +16,11 @@ from experiments.alignment import (
     row_on,
     scene_of,
 )
+from recognizer.classifier import SIZE
 from recognizer.cropping import crop
 from recognizer.detectors.base import Square
 from recognizer.detectors.yunet import LARGE, MAX_CORRECTION, SMALL, corrected, features
-from stages.sample_faces import render_face
+from stages.dataset.sample_faces import render_face
 
 FACE = render_face(3, np.random.default_rng(0))
 ROW = np.array([-0.5, -0.5, 1, 1, -0.2, -0.1, 0.2, -0.1, 0, 0.1, -0.2, 0.3, 0.2, 0.3, 0.9])
@@ -50,7 +51,7 @@ def test_the_face_of_a_scene_fills_its_square(number):
     np.testing.assert_array_equal(scene, again)
     assert abs(true.angle) <= np.radians(35) and 40 <= true.side <= 250
     # Less than 1 where the light comes from one side.
-    assert np.corrcoef(crop(scene, true)[..., 0].ravel(), FACE.ravel())[0, 1] > 0.8
+    assert np.corrcoef(crop(scene, true, SIZE)[..., 0].ravel(), FACE.ravel())[0, 1] > 0.8
 
 
 def test_mirrored_features_are_those_of_the_mirrored_face():

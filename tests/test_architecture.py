@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -15,15 +17,6 @@ FOREIGN = {
 }
 """What no file in a room imports, the folders in it included."""
 
-COMMAND_LINE = {
-    f"recognizer.{name}"
-    for name in (
-        *("__main__", "annotate", "answers", "csv_table", "destination", "drawing", "inputs"),
-        *("terminal", "timeline", "work", "workers"),
-    )
-}
-"""What the library and its folders `detectors` and `video` do not import."""
-
 
 def modules(path: Path) -> set[str]:
     """Dotted names of the modules that a file imports, anywhere in it."""
@@ -33,7 +26,7 @@ def modules(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports here are absolute"
-            # `from recognizer import work` imports recognizer.work.
+            # `from recognizer import work` imports recognizer.cli.job.
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names
 
@@ -51,15 +44,32 @@ def test_arrows_point_one_way(room):
     assert {path: names for path, names in crossings.items() if names} == {}
 
 
-@pytest.mark.parametrize("folder", ["detectors", "video"])
-def test_the_library_does_not_import_its_command_line(folder):
-    library = [
-        *(ROOT / "recognizer" / folder).rglob("*.py"),
-        *(ROOT / "recognizer" / f"{name}.py" for name in ("classifier", "image", "recognizer")),
-    ]
-    assert len(library) > 5
-    crossings = {str(path): modules(path) & COMMAND_LINE for path in library}
+def test_the_library_does_not_import_its_command_line():
+    folder = ROOT / "recognizer"
+    library = [path for path in folder.rglob("*.py") if "cli" not in path.parts]
+    library.remove(folder / "__main__.py")
+    assert len(library) > 15
+    crossings = {
+        str(path): {name for name in modules(path) if name.startswith("recognizer.cli")}
+        for path in library
+    }
     assert {path: names for path, names in crossings.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "foreign"),
+    [
+        ("recognizer.classifier", ["recognizer.detectors", "recognizer.cropping", "cv2"]),
+        ("recognizer.cropping", ["recognizer.classifier", "recognizer.detectors.yunet"]),
+        ("recognizer.recognizer", ["recognizer.detectors.yunet", "recognizer.video"]),
+    ],
+)
+def test_a_file_of_the_library_loads_only_what_it_needs(module, foreign):
+    code = f"import sys, {module}; print(set({foreign}) & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
 
 
 def test_every_folder_and_file_of_the_recognizer_is_installed():
@@ -82,9 +92,12 @@ def test_every_folder_and_file_of_the_recognizer_is_installed():
 
 @pytest.mark.parametrize("name", ["networks", "losses", "optimizers", "augmentation", "checkpoint"])
 def test_training_knows_no_backend(name):
-    source = (ROOT / "stages" / f"{name}.py").read_text()
+    source = (ROOT / "stages" / "training" / f"{name}.py").read_text()
     assert not re.search(r"\btf\.|\btorch\.|\bjnp\.", source)
-    assert imported(ROOT / "stages" / f"{name}.py") & {"tensorflow", "torch", "jax"} == set()
+    assert (
+        imported(ROOT / "stages" / "training" / f"{name}.py") & {"tensorflow", "torch", "jax"}
+        == set()
+    )
 
 
 def locked(room: str) -> dict[str, str]:

@@ -25,9 +25,10 @@ from benchmarks.detection import (
     try_setting,
 )
 from experiments.scenes import HEIGHT, WIDTH, paste
+from recognizer.classifier import SIZE
 from recognizer.cropping import crop
 from recognizer.detectors.base import Box, Face, Square
-from stages.sample_faces import render_face
+from stages.dataset.sample_faces import render_face
 from tests.model_fixture import write_tiny_model
 
 FACE = render_face(3, np.random.default_rng(0))
@@ -38,7 +39,7 @@ FACE = render_face(3, np.random.default_rng(0))
 def test_the_face_is_where_the_scene_says(size, degrees):
     scene, (x, y) = paste(FACE, size, degrees, "even", np.random.default_rng(1))
     assert scene.shape == (HEIGHT, WIDTH, 3) and scene.dtype == np.uint8
-    face = crop(scene, Square(x, y, size, -np.radians(degrees)))[..., 0]
+    face = crop(scene, Square(x, y, size, -np.radians(degrees)), SIZE)[..., 0]
     assert np.abs(face.astype(int) - FACE).mean() < 4
 
 

@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from experiments import compare, settings
-from experiments.run import judge, with_copies
+from experiments.run import measure, with_duplicates
 from experiments.settings import load_experiments
 from stages import report
 from stages.artifacts import Artifacts
+from stages.dataset.faces import EMOTIONS, Faces
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,11 +55,9 @@ def test_mistakes_in_the_file_are_named():
     change(lambda document: document["runs"]["optimizer-adam"]["train"].update(epocks=3))
     with pytest.raises(UserError, match=r"runs\.optimizer-adam\.train\.epocks"):
         load_experiments()
-    teachers = {"name": "teachers", "share": 0.5}
-    change(lambda document: document["runs"].update(base={"train": {"distillation": teachers}}))
     change(lambda document: document["runs"].update({"optimizer-adam": {}}))
-    with pytest.raises(UserError, match=r"runs\.base: .* an experiment has no teachers"):
-        load_experiments()
+    with pytest.raises(UserError, match=r"no teacher 'wide'; its teachers: residual_wide, "):
+        load_experiments().teacher("wide")
     change(lambda document: document["base"].pop("seeds"))
     with pytest.raises(UserError, match=r"params\.yaml: base\.seeds: "):
         load_experiments()
@@ -75,24 +73,24 @@ def test_a_run_is_judged_on_public_test_and_resumes(tmp_path):
     images = rng.integers(0, 100, (150, 48, 48), dtype=np.uint8)
     for image, label in zip(images, labels, strict=True):
         image[6 * label + 2 : 6 * label + 6] += 150
-    faces = {
-        "images": images,
-        "labels": labels,
-        "row": np.arange(150, dtype=np.int32) + 2,
-        "split": np.repeat([0, 1, 2], 50).astype(np.uint8),
+    faces = Faces(
+        images=images,
+        labels=labels,
+        split=np.repeat([0, 1, 2], 50).astype(np.uint8),
+        row=np.arange(150, dtype=np.int32) + 2,
         # The first ten of PublicTest.
-        "copy_in_training": np.isin(np.arange(150), range(50, 60)),
-    }
+        copy_in_training=np.isin(np.arange(150), range(50, 60)),
+    )
     change(
         lambda document: document["base"]["train"].update(
             network={"name": "residual", "widths": [4, 8], "blocks": 1, "dropout": 0},
             epochs=1,
-            weight_average=0,
+            ema_decay=0,
         )
     )
     tiny = load_experiments().settings("balance-oversample")
     resume = tmp_path / ".resume.npz"
-    result = judge(tiny, faces, resume)
+    result = measure(tiny, faces, resume)
     assert set(result) == {
         *("accuracy", "accuracy_deduplicated", "accuracy_copies", "macro_f1", "min_recall"),
         *("recall", "parameters", "images", "minutes"),
@@ -118,22 +116,22 @@ def test_copies_of_test_images_are_taken_back_into_training(tmp_path):
     (files.data / "quarantine.csv").write_text(
         "row,check,observed\n2,flat,0\n3,copy_of_test_image,5\n"
     )
-    faces = {
-        "images": images[[2, 1]],
-        "labels": np.array([2, 4], np.uint8),
-        "split": np.array([0, 1], np.uint8),
-        "row": np.array([4, 5], np.int32),
-        "copy_in_training": np.array([False, True]),
-    }
-    found = with_copies(faces, files)
-    assert {name: array.dtype for name, array in found.items()} == {
-        name: array.dtype for name, array in faces.items()
-    }
-    np.testing.assert_array_equal(found["images"], images[[2, 1, 1]])
-    assert found["labels"].tolist() == [2, 4, 6]
-    assert found["split"].tolist() == [0, 1, 0]
-    assert found["row"].tolist() == [4, 5, 3]
-    assert found["copy_in_training"].tolist() == [False, True, False]
+    faces = Faces(
+        images=images[[2, 1]],
+        labels=np.array([2, 4], np.uint8),
+        split=np.array([0, 1], np.uint8),
+        row=np.array([4, 5], np.int32),
+        copy_in_training=np.array([False, True]),
+    )
+    found = with_duplicates(faces, files)
+    assert [array.dtype for array in vars(found).values()] == [
+        array.dtype for array in vars(faces).values()
+    ]
+    np.testing.assert_array_equal(found.images, images[[2, 1, 1]])
+    assert found.labels.tolist() == [2, 4, 6]
+    assert found.split.tolist() == [0, 1, 0]
+    assert found.row.tolist() == [4, 5, 3]
+    assert found.copy_in_training.tolist() == [False, True, False]
 
 
 def write_results(recall_of_fear: dict[str, float]) -> None:

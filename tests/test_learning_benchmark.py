@@ -13,6 +13,7 @@ import yaml
 
 from benchmarks.learning import minutes_to, page, read_curve, read_log, write_page
 from stages.errors import UserError
+from tests.faces_fixture import write_faces, write_training_set
 from tests.stages.killed_fixture import killed
 
 ROOT = Path(__file__).parents[1]
@@ -49,9 +50,9 @@ def copy(tmp_path):
     labels = np.arange(140, dtype=np.uint8) % 7
     data = tmp_path / "data" / "tiny"
     data.mkdir(parents=True)
-    np.savez(data / "train.npz", images=images[:112], labels=labels[:112])
+    write_training_set(data / "train.npz", images[:112], labels[:112])
     split = np.repeat(np.array([0, 1], np.uint8), [112, 28])
-    np.savez(data / "faces.npz", images=images, labels=labels, split=split)
+    write_faces(data / "faces.npz", images, labels, split)
     return tmp_path
 
 

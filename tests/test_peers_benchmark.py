@@ -21,7 +21,7 @@ from benchmarks.peers import (
     write,
 )
 from recognizer.classifier import Classifier
-from stages.fer_csv import EMOTIONS
+from stages.dataset.faces import EMOTIONS
 from tests.model_fixture import LABELS, write_tiny_model
 
 ROOT = Path(__file__).parents[1]

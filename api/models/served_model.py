@@ -13,8 +13,9 @@ import numpy as np
 from api.models.model_source import Files, Revision
 from api.options import FaceOptions
 from api.schemas import CONFIDENCE_BINS, ConfidenceBin, ImageSize
+from recognizer.classifier import SIZE
+from recognizer.detectors.base import Detector
 from recognizer.errors import ImageError, ModelError
-from recognizer.faces import SIZE, Detector
 from recognizer.image import Image, decode
 from recognizer.recognizer import RecognizedFace, Recognizer
 

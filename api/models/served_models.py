@@ -7,7 +7,7 @@ from fastapi import HTTPException, Response
 from api.models.model_source import sources
 from api.models.served_model import LOADING, ServedModel
 from api.settings import Settings
-from recognizer.faces import DETECTORS, build_detector
+from recognizer.detectors.registry import DETECTORS, build_detector
 
 
 class ServedModels:

@@ -37,9 +37,8 @@ from api.options import NoQuery
 from api.request_body import BINARY
 from api.schemas import ProtocolProblem, request_schema
 from api.settings import Settings
-from recognizer.classifier import INPUT, OUTPUT
+from recognizer.classifier import INPUT, OUTPUT, SIZE
 from recognizer.errors import ImageError, TooManyPixelsError
-from recognizer.faces import SIZE
 
 
 async def no_query(query: NoQuery) -> None:

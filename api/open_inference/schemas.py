@@ -8,7 +8,7 @@ from api.models.served_model import ServedModel
 from api.options import FaceOptions, KnownNames
 from api.schemas import EXAMPLE_IMAGE, Schema
 from recognizer.classifier import INPUT, OUTPUT
-from recognizer.faces import DETECTORS
+from recognizer.detectors.registry import DETECTORS
 
 BOXES = "boxes"
 CONFIDENCE = "confidence"

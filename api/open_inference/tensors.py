@@ -24,8 +24,7 @@ from api.open_inference.schemas import (
     RequestParameters,
 )
 from api.options import FaceOptions, merged
-from recognizer.classifier import INPUT
-from recognizer.faces import SIZE
+from recognizer.classifier import INPUT, SIZE
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 """The header with the length of the JSON in front of binary data."""

@@ -6,7 +6,7 @@ from os import environ
 from pathlib import Path
 
 from recognizer.classifier import Classifier
-from recognizer.faces import DETECTORS, build_detector
+from recognizer.detectors.registry import DETECTORS, build_detector
 from recognizer.image import decode
 from recognizer.recognizer import Recognizer
 

@@ -7,7 +7,7 @@ from math import exp
 
 import numpy as np
 
-from recognizer.faces import Box
+from recognizer.detectors.base import Box
 from recognizer.recognizer import DECIMALS, RecognizedFace
 
 MIN_OVERLAP = 0.3

@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from recognizer.classifier import Classifier
-from recognizer.faces import Square, build_detector, crop
+from recognizer.classifier import SIZE, Classifier
+from recognizer.cropping import crop
+from recognizer.detectors.base import Square
+from recognizer.detectors.registry import build_detector
 from recognizer.image import decode
 from recognizer.recognizer import Recognizer
 
@@ -43,7 +45,7 @@ def test_a_turned_face_is_found_and_turned_upright(server, model_path, tilted, a
     assert face["probabilities"] == expected.probabilities
     assert tuple(map(tuple, face["eyes"])) == expected.eyes
     if align:
-        shown = cv2.cvtColor(crop(image.pixels, Square(**face["square"])), cv2.COLOR_BGR2GRAY)
+        shown = cv2.cvtColor(crop(image.pixels, Square(**face["square"]), SIZE), cv2.COLOR_BGR2GRAY)
         (probabilities,) = Classifier(model_path).predict(shown[None])
         assert list(face["probabilities"].values()) == pytest.approx(probabilities, abs=1e-5)
         turned = face["square"]["angle"] - upright["square"]["angle"]

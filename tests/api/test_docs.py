@@ -1,13 +1,13 @@
 """/docs in a real browser, whose requests are recorded."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
-from selenium import webdriver
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.chromium_fixture import open_chromium
 
 ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut.jpg"
 PATIENCE = 60
@@ -16,26 +16,9 @@ PATIENCE = 60
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """Chromium, headless, that records its requests."""
-    if not shutil.which("chromium"):
-        pytest.skip("chromium is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=1200,1600",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    with webdriver.Chrome(options, service) as driver:
+    profile = tmp_path_factory.mktemp("profile")
+    flag, logs = "window-size=1200,1600", ("browser", "performance")
+    with open_chromium(profile, flag, logs=logs) as driver:
         yield driver
 
 

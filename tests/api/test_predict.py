@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from api.app import create_app
 from api.settings import Settings
 from recognizer.classifier import Classifier
-from recognizer.faces import build_detector
+from recognizer.detectors.registry import build_detector
 from tests.model_fixture import LABELS
 from tests.portrait_fixture import portrait
 

@@ -13,7 +13,7 @@ from api.app import create_app
 from api.schemas import CONFIDENCE_BINS
 from api.settings import Settings
 from recognizer.classifier import Classifier
-from recognizer.faces import DETECTORS
+from recognizer.detectors.registry import DETECTORS
 from tests.model_fixture import LABELS, METADATA, write_tiny_model
 
 ROOT = Path(__file__).parents[2]

@@ -42,9 +42,8 @@ def newcomer(built, tmp_path):
     small["fetch"]["rows"] = rows
     small["validate"] |= {"min_split_rows": 100, "max_class_share": 0.5, "min_class_share": 0.0}
     small["train"] |= {"epochs": 1, "distillation": None}
-    small["teach"] = []
     small["train"]["network"]["widths"] = [4, 8]
-    small["export"] |= {"calibration": 64, "recall_floor": 0, "committee": []}
+    small["export"] |= {"calibration": 64, "recall_floor": 0, "ensemble": []}
     small["evaluate"] |= {"bootstrap": 100}
     block = yaml.safe_dump({"fer2013": small}, sort_keys=False)
     (folder / "params.yaml").write_text(f"{head}\n{block}")

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recognizer.classifier import SIZE
 from recognizer.cropping import box_square, crop
 from recognizer.detectors.base import Box, Square
-from recognizer.faces import WholeImage
+from recognizer.detectors.whole import WholeImage
 from tests.portrait_fixture import portrait
 
 
@@ -16,7 +17,9 @@ from tests.portrait_fixture import portrait
 def test_a_48_pixel_face_is_copied_byte_for_byte(channels):
     image = np.random.default_rng(0).integers(0, 256, (48, 48, *channels), dtype=np.uint8)
     (face,) = WholeImage().detect(image)
-    np.testing.assert_array_equal(crop(image, box_square(face.box, WholeImage.square_ratio)), image)
+    np.testing.assert_array_equal(
+        crop(image, box_square(face.box, WholeImage.square_ratio), SIZE), image
+    )
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
@@ -25,13 +28,13 @@ def test_a_larger_square_is_averaged(factor):
     image = np.zeros((500, 500), np.uint8)
     side = 48 * factor
     image[48 : 48 + side, 80 : 80 + side] = small.repeat(factor, axis=0).repeat(factor, axis=1)
-    np.testing.assert_array_equal(crop(image, box_square(Box(80, 48, side, side))), small)
+    np.testing.assert_array_equal(crop(image, box_square(Box(80, 48, side, side)), SIZE), small)
 
 
 def test_the_ratio_widens_the_square_around_its_centre():
     image = np.tile(np.arange(200, dtype=np.uint8), (200, 1))
-    narrow = crop(image, box_square(Box(76, 76, 48, 48)))
-    wide = crop(image, box_square(Box(76, 76, 48, 48), 2.0))
+    narrow = crop(image, box_square(Box(76, 76, 48, 48)), SIZE)
+    wide = crop(image, box_square(Box(76, 76, 48, 48), 2.0), SIZE)
     np.testing.assert_array_equal(narrow[0], np.arange(76, 124))
     np.testing.assert_allclose(wide[0], 52.5 + 2 * np.arange(48), atol=0.5)
 
@@ -44,7 +47,7 @@ def test_the_square_is_as_wide_as_the_longer_side_of_the_box():
 def test_the_border_is_repeated_beyond_the_image():
     image = np.full((100, 100), 50, np.uint8)
     image[:, 0] = 200
-    face = crop(image, box_square(Box(-24, 10, 48, 48)))
+    face = crop(image, box_square(Box(-24, 10, 48, 48)), SIZE)
     np.testing.assert_array_equal(face[:, :25], 200)
     np.testing.assert_array_equal(face[:, 25:], 50)
 
@@ -52,7 +55,7 @@ def test_the_border_is_repeated_beyond_the_image():
 def test_a_long_image_is_made_square_by_its_border():
     image = np.zeros((48, 96), np.uint8)
     image[0], image[-1] = 100, 200
-    face = crop(image, box_square(Box(0, 0, 96, 48)))
+    face = crop(image, box_square(Box(0, 0, 96, 48)), SIZE)
     assert (face[:12] >= 50).all() and (face[-12:] >= 100).all()
     np.testing.assert_array_equal(face[14:34], 0)
 
@@ -61,7 +64,7 @@ def test_a_long_image_is_made_square_by_its_border():
 def test_a_line_takes_no_memory_for_its_square(shape):
     image = np.full(shape, 7, np.uint8)
     (face,) = WholeImage().detect(image)
-    assert (crop(image, box_square(face.box)) == 7).all()
+    assert (crop(image, box_square(face.box), SIZE) == 7).all()
 
 
 @pytest.mark.parametrize("shape", [(60, 40_000), (40_000, 60)])
@@ -69,7 +72,7 @@ def test_a_face_in_a_panorama_is_turned(shape):
     image = np.full(shape, 7, np.uint8)
     x, y = (20_000, 30) if shape[1] > shape[0] else (30, 20_000)
     image[max(0, y - 10) : y, max(0, x - 20) : x + 20] = 99  # the upper half of its middle
-    face = crop(image, Square(x, y, 48, np.pi))
+    face = crop(image, Square(x, y, 48, np.pi), SIZE)
     assert (face[26:32, 10:38] == 99).all() and (face[:22] == 7).all()
 
 
@@ -87,10 +90,10 @@ def test_a_turned_square_is_turned_back(degrees):
     scene = portrait((200, 120), 240)
     turn = cv2.getRotationMatrix2D((319.5, 239.5), -degrees, 1)
     turned = cv2.warpAffine(scene, turn, (640, 480), borderMode=cv2.BORDER_REPLICATE)
-    expected = crop(scene, Square(320, 240, 240)).astype(int)
-    face = crop(turned, Square(320, 240, 240, np.radians(degrees))).astype(int)
+    expected = crop(scene, Square(320, 240, 240), SIZE).astype(int)
+    face = crop(turned, Square(320, 240, 240, np.radians(degrees)), SIZE).astype(int)
     assert np.abs(face - expected).mean() < 1
-    assert np.abs(crop(turned, Square(320, 240, 240)) - expected).mean() > 2
+    assert np.abs(crop(turned, Square(320, 240, 240), SIZE) - expected).mean() > 2
 
 
 places = st.floats(-500, 800)

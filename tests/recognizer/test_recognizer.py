@@ -7,8 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from recognizer.classifier import Classifier
-from recognizer.faces import Box, Face, Square, WholeImage, box_square, build_detector, crop
+from recognizer.classifier import SIZE, Classifier
+from recognizer.cropping import box_square, crop
+from recognizer.detectors.base import Box, Face, Square
+from recognizer.detectors.registry import build_detector
+from recognizer.detectors.whole import WholeImage
 from recognizer.image import Image, decode
 from recognizer.recognizer import Recognizer
 from tests.model_fixture import LABELS
@@ -32,7 +35,7 @@ def yunet():
 
 def predicted(classifier, image, square):
     """The probabilities of one square, given in the image's `pixels`."""
-    grey = cv2.cvtColor(crop(image.pixels, square), cv2.COLOR_BGR2GRAY)
+    grey = cv2.cvtColor(crop(image.pixels, square, SIZE), cv2.COLOR_BGR2GRAY)
     return classifier.predict(grey[None])[0]
 
 
@@ -117,7 +120,7 @@ def test_the_square_of_the_answer_gives_the_same_crop_again(model_path, yunet):
     scene = Image.of(cv2.imread(str(ROOT / "docs/astronaut.jpg")))
     recognizer = Recognizer(classifier, yunet)
     (face,) = recognizer.recognize(scene)
-    grey = cv2.cvtColor(crop(scene.pixels, face.square), cv2.COLOR_BGR2GRAY)
+    grey = cv2.cvtColor(crop(scene.pixels, face.square, SIZE), cv2.COLOR_BGR2GRAY)
     np.testing.assert_array_equal(classifier.faces, grey[None])
 
 

@@ -8,7 +8,7 @@ import av
 import cv2
 import numpy as np
 
-from stages.sample_faces import render_face
+from stages.dataset.sample_faces import render_face
 
 RATE = 25.0
 HAPPY, SURPRISE, NEUTRAL = 3, 5, 6

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 DYING = """
 import os, runpy, signal, sys
-from stages import checkpoint
+from stages.training import checkpoint
 
 save = checkpoint.save
 stage, name, epoch = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))

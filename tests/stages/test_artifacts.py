@@ -2,11 +2,6 @@
 
 import hashlib
 import json
-import os
-import signal
-import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.artifacts import Artifacts, write_arrays, write_metrics, written_atomically
+from stages.artifacts import Artifacts, write_arrays, write_metrics
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,89 +20,6 @@ def test_paths_of_a_dataset():
     assert files.models == Path("models/fer2013")
     assert files.metrics == Path("metrics/fer2013")
     assert files.plots == Path("metrics/fer2013/plots")
-
-
-# ---------------------------------------------------------------- written_atomically
-
-
-def test_a_file_appears_when_the_block_ends(tmp_path):
-    path = tmp_path / "models" / "new" / "model.keras"
-    with written_atomically(path) as temporary:
-        temporary.write_bytes(b"new")
-        assert temporary.parent == path.parent
-        assert temporary.suffix == ".keras"
-        assert not path.exists()
-    assert path.read_bytes() == b"new"
-    assert list(path.parent.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("old", [None, b"old"])
-@pytest.mark.parametrize("exception", [ValueError, KeyboardInterrupt])
-def test_a_block_that_raises_leaves_everything_as_it_was(tmp_path, old, exception):
-    path = tmp_path / "model.onnx"
-    if old:
-        path.write_bytes(old)
-    with pytest.raises(exception), written_atomically(path) as temporary:
-        temporary.write_bytes(b"half")
-        raise exception
-    assert [file.read_bytes() for file in tmp_path.iterdir()] == ([old] if old else [])
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from stages.artifacts import written_atomically
-
-with written_atomically(Path(sys.argv[1])) as temporary:
-    temporary.write_bytes(b"half")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_kill_9_leaves_the_old_file_and_the_next_writer_cleans_up(tmp_path):
-    path = tmp_path / "train.npz"
-    path.write_bytes(b"old")
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, path], env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
-    assert done.returncode == -signal.SIGKILL
-    assert path.read_bytes() == b"old"
-    (abandoned,) = set(tmp_path.iterdir()) - {path}
-    assert abandoned.read_bytes() == b"half"
-
-    hidden = tmp_path / ".resume.npz"
-    hidden.write_bytes(b"kept")
-    with written_atomically(path) as temporary:
-        temporary.write_bytes(b"new")
-        # Another file of the same folder, written at the same time by a process that lives.
-        with written_atomically(tmp_path / "faces.npz") as other:
-            other.write_bytes(b"faces")
-    assert path.read_bytes() == b"new"
-    assert {file.name for file in tmp_path.iterdir()} == {"train.npz", "faces.npz", ".resume.npz"}
-
-
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
-def test_a_result_is_as_readable_as_any_other_file(tmp_path, umask, mode):
-    before = os.umask(umask)
-    try:
-        with written_atomically(tmp_path / "plot.png") as temporary:
-            temporary.touch()
-        assert os.umask(umask) == umask
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "plot.png").stat().st_mode) == mode
-
-
-def test_a_link_into_the_cache_is_replaced_and_the_cache_kept(tmp_path):
-    cached = tmp_path / "cache"
-    cached.write_bytes(b"old")
-    path = tmp_path / "model.keras"
-    path.symlink_to(cached)
-    with written_atomically(path) as temporary:
-        temporary.write_bytes(b"new")
-    assert path.read_bytes() == b"new"
-    assert not path.is_symlink()
-    assert cached.read_bytes() == b"old"
 
 
 # ---------------------------------------------------------------- write_arrays

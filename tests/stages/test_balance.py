@@ -12,18 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from joblib import parallel_config
 
-from stages import contact_sheet as sheet
-from stages.balance import (
-    STRATEGIES,
-    augmented_images,
-    balance,
-    balance_metrics,
-    counts_per_emotion,
-    main,
-)
-from stages.contact_sheet import contact_sheet
+from stages.balance import main
+from stages.dataset import contact_sheet as sheet
+from stages.dataset.balance_report import balance_metrics
+from stages.dataset.balancing import STRATEGIES, balance, counts_per_emotion
+from stages.dataset.contact_sheet import contact_sheet
+from stages.dataset.face_augmentation import augmented_images
+from stages.dataset.faces import EMOTIONS
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS
 from stages.parameters import Balance, BalanceAugmentation, load_parameters
 
 # albumentations only warns about an argument it does not know, and then ignores it.
@@ -364,7 +360,7 @@ def test_stage_balances_the_training_split_alone(workplace):
 
 def test_stage_names_what_is_missing(workplace):
     parameters = load_parameters("sample", PARAMETERS)
-    with pytest.raises(UserError, match=r"data/other/faces.npz: not found.*stages.validate other"):
+    with pytest.raises(UserError, match=r"data/other/faces.npz: not found; run `dvc repro`"):
         main("other", parameters)
     with np.load("data/tiny/faces.npz") as given:
         arrays = dict(given)

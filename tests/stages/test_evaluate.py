@@ -14,9 +14,9 @@ import pytest
 from scipy.special import softmax
 
 from recognizer.classifier import Classifier
+from stages.dataset.faces import EMOTIONS
 from stages.errors import UserError
 from stages.evaluate import main
-from stages.fer_csv import EMOTIONS
 from stages.parameters import load_parameters
 from tests.model_fixture import write_tiny_model
 
@@ -27,7 +27,7 @@ FLOAT32 = Path("models/sample/float32.onnx")
 EVALUATION = Path("metrics/sample/evaluation.json")
 INTERVALS = Path("metrics/sample/intervals.json")
 PLOTS = Path("metrics/sample/plots")
-STAGES_BEFORE = ("validation", "balance", "teach", "training")
+STAGES_BEFORE = ("validation", "balance", "training")
 
 
 @pytest.fixture

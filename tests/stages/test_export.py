@@ -23,15 +23,17 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
 from recognizer.classifier import Classifier
 from stages import export, parameters
-from stages.augmentation import resize
-from stages.committee import committee, read_teachers
-from stages.conversion import convert, dequantized, quantize, served_model, to_precision
+from stages.dataset.faces import EMOTIONS
 from stages.errors import UserError
-from stages.export import calibrated, fit_calibration, raise_recalls
-from stages.fer_csv import EMOTIONS
-from stages.logits import predict_logits
-from stages.networks import build_network
+from stages.onnx_graph.calibration import calibrated, fit_calibration, raise_recalls
+from stages.onnx_graph.conversion import convert, served_model
+from stages.onnx_graph.ensemble import ensemble
+from stages.onnx_graph.logits import predict_logits
+from stages.onnx_graph.quantization import dequantized, quantize, to_precision
 from stages.parameters import load_parameters
+from stages.training.augmentation import resize
+from stages.training.networks import build_network
+from tests.faces_fixture import write_faces, write_training_set
 
 ROOT = Path(__file__).parents[2]
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 48, 48), dtype=np.uint8)
@@ -281,10 +283,10 @@ def test_any_number_of_faces_tells_the_range(converted, count):
     assert one == other
 
 
-# ---------------------------------------------------------------- committee
+# ---------------------------------------------------------------- ensemble
 
 
-def test_a_committee_answers_with_the_mean_of_the_logits(converted):
+def test_an_ensemble_has_the_mean_of_the_logits(converted):
     members = [
         converted,
         quantize(convert(served_model(trained(RESIDUAL, 40, seed=1), 40)), FACES),
@@ -292,18 +294,10 @@ def test_a_committee_answers_with_the_mean_of_the_logits(converted):
     ]
     alone = [predict_logits(member, FACES) for member in members]
     assert np.abs(alone[0] - alone[1]).max() > 0.1
-    assert predict_logits(committee(members), FACES) == pytest.approx(
+    assert predict_logits(ensemble(members), FACES) == pytest.approx(
         np.mean(alone, axis=0), abs=1e-5
     )
-    assert predict_logits(committee(members[:1]), FACES) == pytest.approx(alone[0], abs=1e-5)
-
-
-@pytest.mark.parametrize("names", [[], ["1-0a.onnx"], ["1-0a.onnx", "2-0a.onnx", "2-0b.onnx"]])
-def test_each_teacher_must_be_there_once(tmp_path, converted, names):
-    for name in names:
-        onnx.save(converted, tmp_path / name)
-    with pytest.raises(UserError, match=r"expected one file [12]-….onnx, found [02]; run `dvc"):
-        read_teachers(tmp_path, [1, 2])
+    assert predict_logits(ensemble(members[:1]), FACES) == pytest.approx(alone[0], abs=1e-5)
 
 
 # ---------------------------------------------------------------- the stage
@@ -321,14 +315,11 @@ def exported(tmp_path_factory):
     data, models = folder / "data" / "tiny", folder / "models" / "tiny"
     data.mkdir(parents=True)
     models.mkdir(parents=True)
-    np.savez(data / "train.npz", images=FACES, labels=LABELS)
+    write_training_set(data / "train.npz", FACES, LABELS)
     # Other splits hold what must not be looked at.
-    np.savez(
-        data / "faces.npz",
-        images=np.concatenate([FACES[::-1], FACES, FACES[::-1]]),
-        labels=np.concatenate([LABELS, LABELS, LABELS]),
-        split=np.repeat(np.array([0, 1, 2], np.uint8), 40),
-    )
+    images = np.concatenate([FACES[::-1], FACES, FACES[::-1]])
+    split = np.repeat(np.array([0, 1, 2], np.uint8), 40)
+    write_faces(data / "faces.npz", images, np.tile(LABELS, 3), split)
     trained(RESIDUAL, 32).save(models / "model.keras")
     done = subprocess.run(
         [sys.executable, "-m", "stages.export", "tiny"],
@@ -398,7 +389,7 @@ def test_without_quantisation_both_files_are_one(repository):
     document["tiny"]["export"] = {
         "precision": "float32",
         "recall_floor": 0,
-        "committee": [],
+        "ensemble": [],
     }
     Path("changed.yaml").write_text(yaml.safe_dump(document))
     quantized = Path("models/tiny/model.onnx").read_bytes()
@@ -408,33 +399,34 @@ def test_without_quantisation_both_files_are_one(repository):
     assert one == other != quantized
 
 
-def test_a_committee_is_calibrated_as_one(repository):
+def test_an_ensemble_is_calibrated_as_one(repository):
+    teacher = quantize(convert(served_model(trained(RESIDUAL, 40, seed=1), 40)), FACES)
+    file = Path("teacher.onnx")
+    onnx.save(teacher, file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
     document = yaml.safe_load(Path("params.yaml").read_text())
-    document["tiny"]["teach"] = 2 * [document["tiny"]["train"]]
-    document["tiny"]["export"]["committee"] = [2]
+    document["tiny"]["export"]["ensemble"] = [{"file": str(file), "sha256": digest[:12]}]
     Path("changed.yaml").write_text(yaml.safe_dump(document))
     settings = load_parameters("tiny", Path("changed.yaml"))
     models = Path("models/tiny")
     alone = {name: (models / name).read_bytes() for name in ("float32.onnx", "model.onnx")}
-    with pytest.raises(UserError, match=r"models/tiny/teachers: expected one file 2-….onnx"):
+    hidden = file.rename("hidden.onnx")
+    with pytest.raises(UserError, match=r"teacher\.onnx: not found"):
         export.main("tiny", settings)
     assert {name: (models / name).read_bytes() for name in alone} == alone
 
-    teacher = quantize(convert(served_model(trained(RESIDUAL, 40, seed=1), 40)), FACES)
-    (models / "teachers").mkdir()
-    onnx.save(teacher, models / "teachers" / "2-0a.onnx")
-    # It is quantised anew, as the network beside it.
+    hidden.rename(file)
+    # The teacher is quantized again, with the settings of the network beside it.
     teacher = to_precision(dequantized(teacher), settings.export, FACES[::-1])
     export.main("tiny", settings)
     for name, own in alone.items():
         whole = onnx.load(models / name)
-        members = predict_logits(onnx.load_from_string(own), FACES), predict_logits(teacher, FACES)
+        both = predict_logits(onnx.load_from_string(own), FACES), predict_logits(teacher, FACES)
         logits = predict_logits(whole, FACES)
-        assert logits == pytest.approx(np.mean(members, axis=0), abs=1e-5)
+        assert logits == pytest.approx(np.mean(both, axis=0), abs=1e-5)
         scale, bias = fit_calibration(logits, LABELS)
         expected = softmax(logits * scale + bias, axis=1)
         assert Classifier(models / name).predict(FACES) == pytest.approx(expected, abs=1e-4)
-    shutil.rmtree(models / "teachers")
     for name, own in alone.items():
         (models / name).write_bytes(own)
 
@@ -451,7 +443,7 @@ def test_what_shapes_the_model_is_in_its_digest(repository):
         document = yaml.safe_load(Path("params.yaml").read_text())
         document["tiny"][section][key] = value
         Path("changed.yaml").write_text(yaml.safe_dump(document))
-        return export._parameters_digest(load_parameters("tiny", Path("changed.yaml")))
+        return export.parameters_digest(load_parameters("tiny", Path("changed.yaml")))
 
     digests = [
         Classifier(Path("models/tiny/model.onnx")).metadata.parameters_digest,

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages import fetch
+from stages.dataset.fer_csv import HEADER
 from stages.errors import UserError
-from stages.fer_csv import HEADER
 from stages.parameters import FileSource, FolderSource, Rows, load_parameters
 
 ROOT = Path(__file__).parents[2]

@@ -1,12 +1,10 @@
 """The train stage: it learns, repeats itself, goes on after a kill, and stops where it should."""
 
-import ast
-import importlib.util
-import math
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -16,11 +14,14 @@ import pytest
 import yaml
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from stages import augmentation, checkpoint, losses, networks, optimizers, parameters, train
-from stages.checkpoint import State
+from stages import parameters, train
 from stages.errors import UserError
 from stages.parameters import load_parameters
-from stages.train import WeightAverage
+from stages.training import augmentation, checkpoint, networks, trainer
+from stages.training.checkpoint import State
+from stages.training.ema import ModelEma
+from stages.training.trainer import TrainingData
+from tests.faces_fixture import write_faces, write_training_set
 from tests.stages.killed_fixture import killed
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +31,8 @@ TINY = {
     "epochs": 3,
     "batch_size": 16,
     "resolutions": [{"size": 32, "share": 1.0}],
-    "weight_average": 0.9,
-    "distillation": {"name": "itself", "share": 0.5, "every": 1},
+    "ema_decay": 0.9,
+    "distillation": {"name": "self", "share": 0.5, "every": 1},
     "precision": "float32",
     "augmentation": {
         "flip": 0,
@@ -48,7 +49,7 @@ TINY = {
 }
 SYMMETRIC = TINY["network"] | {"name": "symmetric_residual"}
 STILL = {"augmentation": dict.fromkeys(TINY["augmentation"], 0)}
-BRIEF = {"epochs": 4, "weight_average": 0, "batch_size": 8, **STILL}
+BRIEF = {"epochs": 4, "ema_decay": 0, "batch_size": 8, **STILL}
 SLOW = {"name": "sgd", "learning_rate": 1e-9, "momentum": 0, "nesterov": False, "weight_decay": 0}
 
 
@@ -72,16 +73,16 @@ def gratings(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 IMAGES, LABELS = gratings(64, 0)
 VALIDATION = gratings(35, 1)
-# Faces that show nothing: what the network says of them never changes.
+# Flat faces: their predictions never change.
 BLANK = np.full((14, 48, 48), 99, np.uint8), np.arange(14, dtype=np.uint8) % 7
 
 
 def fitted(settings, state: State | None = None, on_epoch=lambda state: None):
-    return train.train(IMAGES, LABELS, *VALIDATION, settings, state, on_epoch)
+    return trainer.train(TrainingData(IMAGES, LABELS, *VALIDATION), settings, state, on_epoch)
 
 
 def fitted_on_nothing(settings, state: State | None = None, on_epoch=lambda state: None):
-    return train.train(*BLANK, *BLANK, settings, state, on_epoch)[1]
+    return trainer.train(TrainingData(*BLANK, *BLANK), settings, state, on_epoch)[1]
 
 
 def same_weights(one: keras.Model, other: keras.Model) -> bool:
@@ -90,10 +91,7 @@ def same_weights(one: keras.Model, other: keras.Model) -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def deterministic():
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
+    trainer.make_repeatable()
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +110,7 @@ def uninterrupted(tmp_path_factory):
 
 
 def test_it_learns_what_is_easy():
-    changes = {"epochs": 10, "weight_average": 0, "batch_size": 8, **STILL}
+    changes = {"epochs": 10, "ema_decay": 0, "batch_size": 8, **STILL}
     network, history = fitted(settings(**changes))
     assert list(history["epoch"]) == list(range(1, 11))
     assert history["loss"].iloc[-1] < 0.6 * history["loss"].iloc[0]
@@ -174,7 +172,7 @@ def test_loss_and_accuracy_are_those_of_the_whole_epoch():
                 "weight_decay": 0,
             },
             "schedule": {"name": "inverse_time", "decay": 0.01},
-            "weight_average": 0,
+            "ema_decay": 0,
         },
     ],
     ids=["focal, adamw, cosine", "balanced, rmsprop, inverse time"],
@@ -224,53 +222,36 @@ def test_the_steps_may_be_taken_in_bfloat16_but_what_comes_out_is_float32(precis
 # ---------------------------------------------------------------- distillation
 
 
-def test_the_beliefs_are_what_the_averaged_network_says_of_the_faces():
-    beliefs = {}
+def test_own_soft_labels_are_the_ema_models_probabilities():
+    own = {}
 
     def keep(state: State) -> None:
-        beliefs[len(state.history)] = [belief.copy() for belief in state.beliefs]
+        own[len(state.history)] = [array.copy() for array in state.own_soft_labels]
 
-    distillation = {"name": "itself", "share": 0.5, "every": 2}
+    distillation = {"name": "self", "share": 0.5, "every": 2}
     fitted(settings(epochs=5, distillation=distillation, **STILL), on_epoch=keep)
-    assert beliefs[1] == []
-    assert np.array_equal(beliefs[2], beliefs[3])
-    assert not np.array_equal(beliefs[3], beliefs[4])
-    assert beliefs[4][0].shape == (64, 7)
-    assert beliefs[4][0].sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert own[1] == []
+    assert np.array_equal(own[2], own[3])
+    assert not np.array_equal(own[3], own[4])
+    assert own[4][0].shape == (64, 7)
+    assert own[4][0].sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
-def test_targets_drift_from_the_labels_to_the_beliefs():
-    targets, beliefs = np.eye(7, dtype=np.float32), np.full((7, 7), 1 / 7, np.float32)
-    half = settings(epochs=10, distillation={"name": "itself", "share": 0.5, "every": 1})
-    assert np.array_equal(train._blended(targets, None, [], half, epoch=9), targets)
-    assert np.array_equal(train._blended(targets, None, [beliefs], half, epoch=0), targets)
-    late = train._blended(targets, None, [beliefs], half, epoch=8)
-    assert late == pytest.approx(0.6 * targets + 0.4 * beliefs)
-    assert late.dtype == np.float32
-
-
-def test_targets_hold_the_same_share_of_the_teachers_in_every_epoch():
-    targets, taught = np.eye(7, dtype=np.float32), np.full((7, 7), 1 / 7, np.float32)
-    most = settings(epochs=10, distillation={"name": "teachers", "share": 0.8})
-    for epoch in (0, 9):
-        blended = train._blended(targets, taught, [], most, epoch)
-        assert blended == pytest.approx(0.2 * targets + 0.8 * taught)
-        assert blended.dtype == np.float32
-
-
-def test_it_learns_from_teachers_alone():
-    changes = {"epochs": 10, "weight_average": 0, "batch_size": 8, **STILL}
-    alone = settings(distillation={"name": "teachers", "share": 1}, **changes)
-    # The labels say nothing here; the teachers know them.
-    taught = np.eye(7, dtype=np.float32)[LABELS]
+def test_it_learns_from_soft_labels_alone():
+    changes = {"epochs": 10, "ema_decay": 0, "batch_size": 8, **STILL}
+    teacher = {"file": "teacher.onnx", "sha256": "0" * 12}
+    distillation = {"name": "teachers", "share": 1, "teachers": [teacher]}
+    # The labels are shuffled; the soft labels are right.
+    soft_labels = np.eye(7, dtype=np.float32)[LABELS]
     shuffled = np.random.default_rng(0).permutation(LABELS)
-    _, history = train.train(IMAGES, shuffled, *VALIDATION, alone, taught=taught)
+    data = TrainingData(IMAGES, shuffled, *VALIDATION, soft_labels)
+    _, history = trainer.train(data, settings(distillation=distillation, **changes))
     assert history["val_accuracy"].max() > 0.7
 
 
 def test_a_share_of_nothing_changes_nothing(uninterrupted):
     with_none, _ = fitted(settings(distillation=None))
-    itself = {"name": "itself", "share": 0, "every": 1}
+    itself = {"name": "self", "share": 0, "every": 1}
     with_nothing, _ = fitted(settings(distillation=itself))
     assert same_weights(with_none, with_nothing)
     assert not same_weights(with_none, uninterrupted[0])
@@ -320,14 +301,14 @@ def test_a_symmetric_network_is_handed_out_as_an_ordinary_one(tmp_path, precisio
     assert [type(layer) for layer in network.layers] == [type(layer) for layer in ordinary.layers]
     assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}
     faces = IMAGES[:, :32, :32, None].astype(np.float32)
-    said = network.predict_on_batch(faces)
-    assert said == pytest.approx(network.predict_on_batch(faces[:, :, ::-1].copy()), abs=1e-4)
+    logits = network.predict_on_batch(faces)
+    assert logits == pytest.approx(network.predict_on_batch(faces[:, :, ::-1].copy()), abs=1e-4)
 
     resumed, _ = fitted(symmetric, checkpoint.load(tmp_path / "2.npz", "key"))
     assert same_weights(network, resumed)
 
 
-# ---------------------------------------------------------------- stopping, slowing down
+# ---------------------------------------------------------------- early stopping
 
 
 def test_it_stops_when_patience_is_at_its_end():
@@ -338,29 +319,11 @@ def test_it_stops_when_patience_is_at_its_end():
     history = fitted_on_nothing(patient, on_epoch=states.append)
     assert len(history) == 3
     assert history["val_accuracy"].nunique() == 1
-    # Taken up again, it stays where it is.
+    # A resumed run stops at once.
     assert len(fitted_on_nothing(patient, states[-1])) == 3
 
 
-def test_a_plateau_lowers_the_rate_in_a_resumed_run_too(tmp_path):
-    slowing = settings(
-        epochs=5,
-        optimizer=SLOW,
-        schedule={"name": "plateau", "factor": 0.5, "patience": 1},
-        selection={"monitor": "val_accuracy", "patience": None},
-        **STILL,
-    )
-
-    def keep(state: State) -> None:
-        checkpoint.save(tmp_path / f"{len(state.history)}.npz", "key", state)
-
-    rates = fitted_on_nothing(slowing, on_epoch=keep)["learning_rate"]
-    assert list(rates) == pytest.approx([1e-9, 1e-9, 5e-10, 2.5e-10, 1.25e-10])
-    resumed = fitted_on_nothing(slowing, checkpoint.load(tmp_path / "3.npz", "key"))
-    assert list(resumed["learning_rate"]) == list(rates)
-
-
-# ---------------------------------------------------------------- average of the weights
+# ---------------------------------------------------------------- EMA of the weights
 
 
 def averaged(decay: float, values: list[float]) -> list[float]:
@@ -368,7 +331,7 @@ def averaged(decay: float, values: list[float]) -> list[float]:
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     network.compile("sgd", "mse")
     network.optimizer.build(network.trainable_variables)
-    average, found = WeightAverage(decay), []
+    average, found = ModelEma(decay), []
     for step, value in enumerate(values, 1):
         network.set_weights([np.array([[value]], np.float32)])
         network.optimizer.iterations.assign(step)
@@ -392,6 +355,28 @@ def test_the_average_can_be_turned_off():
     assert averaged(0, [4.0, 1.0]) == [4.0, 1.0]
 
 
+# ---------------------------------------------------------------- fingerprint
+
+
+def test_every_file_of_the_wing_changes_the_fingerprint(tmp_path, monkeypatch):
+    wing = Path(trainer.__file__).parent
+    copy = shutil.copytree(wing, tmp_path / "training")
+    monkeypatch.setattr(trainer, "__file__", str(copy / "trainer.py"))
+    data = TrainingData(IMAGES, LABELS, *VALIDATION)
+    before = trainer.run_fingerprint(data, settings())
+    found = {before}
+    for path in sorted(copy.glob("*.py")):
+        text = path.read_text()
+        path.write_text(f"{text}\n# edited\n")
+        found.add(trainer.run_fingerprint(data, settings()))
+        path.write_text(text)
+    assert len(found) == 1 + len(list(wing.glob("*.py"))) > 10
+    assert trainer.run_fingerprint(data, settings()) == before
+    assert trainer.run_fingerprint(data, settings(epochs=2)) != before
+    soft = np.full((len(LABELS), 7), 1 / 7, np.float32)
+    assert trainer.run_fingerprint(replace(data, soft_labels=soft), settings()) != before
+
+
 # ---------------------------------------------------------------- mistakes
 
 
@@ -410,15 +395,14 @@ def write_files(folder: Path, **changes) -> None:
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
     tiny = document["sample"]
     tiny["train"] |= TINY | changes
-    tiny["teach"] = []
     (folder / "params.yaml").write_text(yaml.safe_dump({"tiny": tiny}))
     data = folder / "data" / "tiny"
     data.mkdir(parents=True, exist_ok=True)
-    np.savez(data / "train.npz", images=IMAGES, labels=LABELS)
+    write_training_set(data / "train.npz", IMAGES, LABELS)
     images = np.concatenate([VALIDATION[0], IMAGES])
     labels = np.concatenate([VALIDATION[1], LABELS])
     split = np.repeat(np.array([1, 0], np.uint8), [len(VALIDATION[0]), len(IMAGES)])
-    np.savez(data / "faces.npz", images=images, labels=labels, split=split)
+    write_faces(data / "faces.npz", images, labels, split)
 
 
 def start(folder: Path, **environment: str) -> subprocess.Popen:
@@ -467,10 +451,10 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypatch
     assert '"epochs": 3' in (folder / names[-1]).read_text()
     assert {path.name for path in models.iterdir()} == {"history.csv", "model.keras"}
 
-    # What was begun with other parameters is begun anew.
+    # With other parameters, training starts again.
     write_files(changed, epochs=2)
     monkeypatch.chdir(changed)
-    caplog.set_level("INFO", "stages.train")
+    caplog.set_level("INFO", "stages.training")
     train.main("tiny", load_parameters("tiny"))
     assert "resuming" not in caplog.text
     assert "epoch 1 of 2, 32 px: loss" in caplog.text
@@ -514,37 +498,3 @@ def test_a_missing_input_is_named(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=rf"data/tiny/{name}: not found"):
         train.main("tiny", load_parameters("tiny"))
-
-
-@pytest.mark.parametrize("backend", ["torch", "jax"])
-def test_an_epoch_on_another_backend(tmp_path, backend):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
-    write_files(tmp_path, epochs=1)
-    process = start(tmp_path, KERAS_BACKEND=backend)
-    _, log = process.communicate()
-    assert process.returncode == 0, log
-    row = pd.read_csv(tmp_path / "models" / "tiny" / "history.csv").iloc[0]
-    assert all(map(math.isfinite, row))
-    # This process, on its own backend, reads what the other one wrote.
-    network = keras.saving.load_model(tmp_path / "models" / "tiny" / "model.keras", compile=False)
-    assert network.predict(np.zeros((2, 32, 32, 1)), verbose=0).shape == (2, 7)
-
-
-@pytest.mark.parametrize("module", [augmentation, losses, networks, optimizers, train])
-def test_the_code_names_no_backend(module):
-    """`make_repeatable` alone may: it turns TensorFlow's determinism on, where TensorFlow runs."""
-    tree = ast.parse(Path(module.__file__).read_text())
-    tree.body = [node for node in tree.body if getattr(node, "name", "") != "make_repeatable"]
-    imported = {
-        name.split(".")[0]
-        for node in ast.walk(tree)
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
-    assert imported.isdisjoint({"tensorflow", "torch", "jax"})

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from stages import validate
+from stages.dataset.faces import EMOTIONS, SPLITS
+from stages.dataset.fer_csv import HEADER, format_row, read_faces
+from stages.dataset.row_checks import CHECKS, check_rows, count_rows, kept_faces
 from stages.errors import UserError
-from stages.fer_csv import EMOTIONS, HEADER, SPLITS, format_row, read_faces
 from stages.parameters import FolderSource, Rows, Validate, load_parameters
-from stages.validate import CHECKS, count_rows, judge, kept_faces
 
 ROOT = Path(__file__).parents[2]
 REAL_CSV = ROOT.parent / "shared" / "data" / "fer2013.csv.xz"
@@ -35,12 +36,12 @@ SAME = pixels()
 GOOD = [format_row(index % 7, pixels(), SPLITS[index // 14]) for index in range(42)]
 
 
-def judged(tmp_path: Path, *lines: str | bytes, min_std: float = 1.0):
+def checked(tmp_path: Path, *lines: str | bytes, min_std: float = 1.0):
     raw = tmp_path / "raw.csv"
     encoded = [line.encode() if isinstance(line, str) else line for line in lines]
     raw.write_bytes(b"\n".join([HEADER.encode(), *encoded]))
     rows, images = read_faces(raw)
-    return judge(rows, images, min_std), images
+    return check_rows(rows, images, min_std), images
 
 
 def rejected(rows) -> list[tuple]:
@@ -88,22 +89,22 @@ def rejected(rows) -> list[tuple]:
     ids=lambda value: str(value)[:12],
 )
 def test_a_faulty_row_is_named_and_its_neighbours_are_kept(line, check, observed, tmp_path):
-    rows, images = judged(tmp_path, *GOOD[:3], line, *GOOD[3:])
+    rows, images = checked(tmp_path, *GOOD[:3], line, *GOOD[3:])
     assert rejected(rows) == [(5, check, observed)]
     after = 6 + (line.count("\n") if isinstance(line, str) else 0)
     faces = kept_faces(rows, images)
-    assert faces["row"].tolist() == [2, 3, 4, *range(after, after + len(GOOD) - 3)]
+    assert faces.row.tolist() == [2, 3, 4, *range(after, after + len(GOOD) - 3)]
     assert [format_row(*parts) for parts in spelled(faces)] == GOOD
 
 
 def spelled(faces: dict):
-    for image, label, split in zip(faces["images"], faces["labels"], faces["split"], strict=True):
+    for image, label, split in zip(faces.images, faces.labels, faces.split, strict=True):
         yield int(label), " ".join(map(str, image.ravel())), SPLITS[split]
 
 
 def test_a_last_line_cut_anywhere_is_quarantined(tmp_path):
     for kept in (1, 2, 10, 5000, len(GOOD[1]) - 1):
-        rows, _ = judged(tmp_path, GOOD[0], GOOD[1][:kept])
+        rows, _ = checked(tmp_path, GOOD[0], GOOD[1][:kept])
         assert [(row, check) for row, check, _ in rejected(rows)] == [
             (3, "usage" if kept > 8000 else "fields")
         ]
@@ -111,8 +112,8 @@ def test_a_last_line_cut_anywhere_is_quarantined(tmp_path):
 
 def test_the_limit_of_flatness_is_a_parameter(tmp_path):
     line = format_row(3, "9 11 " * 1152, "Training")
-    assert rejected(judged(tmp_path, line, min_std=1.0)[0]) == []
-    assert rejected(judged(tmp_path, line, min_std=1.01)[0]) == [(2, "flat", "1")]
+    assert rejected(checked(tmp_path, line, min_std=1.0)[0]) == []
+    assert rejected(checked(tmp_path, line, min_std=1.01)[0]) == [(2, "flat", "1")]
 
 
 # ---------------------------------------------------------------- copies
@@ -127,40 +128,40 @@ def test_training_copies_of_test_images_are_removed_and_the_test_images_marked(t
         f"1,{SAME},PrivateTest",
         GOOD[20],
     ]
-    rows, images = judged(tmp_path, *lines)
+    rows, images = checked(tmp_path, *lines)
     assert rejected(rows) == [
         (3, "copy_of_test_image", "4"),
         (5, "copy_of_test_image", "4"),
     ]
     faces = kept_faces(rows, images)
-    assert faces["row"].tolist() == [2, 4, 6, 7]
-    assert faces["split"].tolist() == [0, 1, 2, 1]
-    assert faces["copy_in_training"].tolist() == [False, True, True, False]
+    assert faces.row.tolist() == [2, 4, 6, 7]
+    assert faces.split.tolist() == [0, 1, 2, 1]
+    assert faces.copy_in_training.tolist() == [False, True, True, False]
 
 
 def test_copies_without_a_training_row_are_kept_and_not_marked(tmp_path):
     lines = [f"1,{SAME},PublicTest", f"2,{SAME},PrivateTest", f"2,{SAME},PublicTest", GOOD[0]]
-    rows, images = judged(tmp_path, *lines, f"7,{SAME},Training")
+    rows, images = checked(tmp_path, *lines, f"7,{SAME},Training")
     assert rejected(rows) == [(6, "label", "7")]
-    assert not kept_faces(rows, images)["copy_in_training"].any()
+    assert not kept_faces(rows, images).copy_in_training.any()
 
 
 def test_a_rejected_test_row_takes_nothing_out_of_training(tmp_path):
-    rows, _ = judged(tmp_path, f"1,{SAME},Training", f"9,{SAME},PublicTest", GOOD[0])
+    rows, _ = checked(tmp_path, f"1,{SAME},Training", f"9,{SAME},PublicTest", GOOD[0])
     assert rejected(rows) == [(3, "label", "9")]
 
 
 def test_images_that_differ_in_one_level_are_no_copies(tmp_path):
     first, rest = SAME.split(" ", 1)
     other = f"{(int(first) + 1) % 256} {rest}"
-    rows, images = judged(tmp_path, f"1,{SAME},Training", f"1,{other},PublicTest")
+    rows, images = checked(tmp_path, f"1,{SAME},Training", f"1,{other},PublicTest")
     assert rejected(rows) == []
-    assert not kept_faces(rows, images)["copy_in_training"].any()
+    assert not kept_faces(rows, images).copy_in_training.any()
 
 
 def test_counts(tmp_path):
     other = pixels()
-    rows, _ = judged(
+    rows, _ = checked(
         tmp_path,
         f"1,{SAME},Training",
         f"2,{SAME},Training",
@@ -234,15 +235,15 @@ def test_a_sound_dataset_passes_and_reports(dataset):
         ["46", "label", "<script>"],
         ["47", "usage", 'Train, "ing'],
     ]
-    with np.load("data/toy/faces.npz") as faces:
-        assert {name: (array.dtype.name, array.shape) for name, array in faces.items()} == {
+    with np.load("data/toy/faces.npz") as arrays:
+        assert {name: (array.dtype.name, array.shape) for name, array in arrays.items()} == {
             "images": ("uint8", (43, 48, 48)),
             "labels": ("uint8", (43,)),
             "split": ("uint8", (43,)),
             "row": ("int32", (43,)),
             "copy_in_training": ("bool", (43,)),
         }
-        assert faces["row"].tolist() == [*range(2, 44), 45]
+        assert arrays["row"].tolist() == [*range(2, 44), 45]
     expectations = metrics["expectations"]
     assert expectations["row"]["label"] == {"success": True, "observed": 1}
     assert expectations["dataset"]["rejected"] == {"success": True, "observed": 0.0652}
@@ -377,7 +378,7 @@ def test_the_real_dataset_has_its_known_figures(tmp_path):
         shutil.copyfileobj(packed, unpacked, 2**20)
     rows, images = read_faces(raw)
     assert int((rows["std"] == 0).sum()) == 12
-    rows = judge(rows, images, min_std=1.0)
+    rows = check_rows(rows, images, min_std=1.0)
     counts = count_rows(rows)
     assert counts["rows"] == {"read": 35_887, "kept": 35_182, "rejected": 705}
     assert counts["rejected"] == {
@@ -390,5 +391,5 @@ def test_the_real_dataset_has_its_known_figures(tmp_path):
     assert counts["duplicates"]["groups_with_conflicting_labels"] == 58
     assert counts["duplicates"]["copies_in_training"] == {"PublicTest": 279, "PrivateTest": 288}
     faces = kept_faces(rows, images)
-    assert np.bincount(faces["split"]).tolist() == [28_005, 3_588, 3_589]
-    assert faces["images"][0, 0, :4].tolist() == [70, 80, 82, 72]
+    assert np.bincount(faces.split).tolist() == [28_005, 3_588, 3_589]
+    assert faces.images[0, 0, :4].tolist() == [70, 80, 82, 72]

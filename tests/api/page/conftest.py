@@ -1,14 +1,13 @@
 import base64
 import json
-import shutil
 from pathlib import Path
 
 import cv2
 import pytest
 from PIL import Image
-from selenium import webdriver
 
 from recognizer.classifier import Classifier
+from tests.chromium_fixture import open_chromium
 from tests.page_fixture import (
     DARK,
     HAPPY,
@@ -92,33 +91,15 @@ def site(serve, tmp_path_factory):
 @pytest.fixture(scope="session")
 def chromium(camera, tmp_path_factory):
     """A Chromium without a window that can reach this machine only."""
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not program or not driver:
-        pytest.skip("chromium or chromedriver is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "disable-dev-shm-usage",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    flags = (
         "use-fake-device-for-media-stream",
         "use-fake-ui-for-media-stream",
         f"use-file-for-fake-video-capture={camera}",
-        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
         "window-size=1280,900",
-    ):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
+    )
+    profile = tmp_path_factory.mktemp("profile")
+    with open_chromium(profile, *flags, logs=("browser", "performance")) as browser:
+        yield browser
 
 
 @pytest.fixture

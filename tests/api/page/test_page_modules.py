@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from recognizer.faces import Box, Square
+from recognizer.detectors.base import Box, Square
 from recognizer.recognizer import RecognizedFace
 from recognizer.video.tracking import Tracker
 from tests.page_fixture import HAPPY, SURPRISE, scene

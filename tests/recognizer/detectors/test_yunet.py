@@ -19,8 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from recognizer.classifier import Classifier
+from recognizer.classifier import SIZE, Classifier
+from recognizer.cropping import box_square as square_of_box
+from recognizer.cropping import crop
 from recognizer.detectors.base import Square
+from recognizer.detectors.registry import build_detector
 from recognizer.detectors.yunet import (
     ALIGNMENT,
     MODEL,
@@ -35,8 +38,6 @@ from recognizer.detectors.yunet import (
     in_image,
     relative,
 )
-from recognizer.faces import box_square as square_of_box
-from recognizer.faces import build_detector, crop
 from recognizer.image import Image, decode
 from recognizer.recognizer import Recognizer
 from tests.portrait_fixture import portrait
@@ -199,9 +200,9 @@ def test_a_tilted_face_is_turned_upright(yunet, angle):
     assert degrees(atan2(y2 - y1, x2 - x1)) == pytest.approx(angle, abs=8)
     assert degrees(face.square.angle) == pytest.approx(reduced(angle), abs=8)
 
-    expected = crop(upright, level.square).astype(int)
-    aligned = crop(turned(upright, angle), face.square)
-    cropped = crop(turned(upright, angle), square_of_box(face.box, yunet.square_ratio))
+    expected = crop(upright, level.square, SIZE).astype(int)
+    aligned = crop(turned(upright, angle), face.square, SIZE)
+    cropped = crop(turned(upright, angle), square_of_box(face.box, yunet.square_ratio), SIZE)
     assert np.abs(aligned - expected).mean() < np.abs(cropped - expected).mean()
 
 

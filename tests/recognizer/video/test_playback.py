@@ -1,13 +1,10 @@
 """Annotated videos in a real Chromium."""
 
-import shutil
-
 import pytest
 
-from recognizer.annotate_video import annotated_video
+from recognizer.cli.annotate import annotated_video
+from tests.chromium_fixture import open_chromium
 from tests.recognizer.video_fixture import write_video
-
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
 PAGE = '<!doctype html><title>video</title><video src="{}" muted></video>'
 
@@ -30,29 +27,9 @@ video.play().catch(tell);
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory):
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not program or not driver:
-        pytest.skip("chromium or chromedriver is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "disable-dev-shm-usage",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(f"--{flag}")
-    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    browser.set_script_timeout(60)
-    yield browser
-    browser.quit()
+    with open_chromium(tmp_path_factory.mktemp("chromium")) as browser:
+        browser.set_script_timeout(60)
+        yield browser
 
 
 @pytest.mark.parametrize("sound", [None, (0, 1)], ids=["silent", "sound"])

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recognizer.faces import Box, box_square
+from recognizer.cropping import box_square
+from recognizer.detectors.base import Box
 from recognizer.recognizer import RecognizedFace
 from recognizer.video.tracking import MAX_GAP, Tracker, overlap
 

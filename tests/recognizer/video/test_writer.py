@@ -9,10 +9,11 @@ import av
 import numpy as np
 import pytest
 
-from recognizer.annotate_video import annotated_video
-from recognizer.drawing import COLOURS
+from recognizer.cli.annotate import annotated_video
+from recognizer.cli.drawing import COLOURS
+from recognizer.cropping import box_square
+from recognizer.detectors.base import Box
 from recognizer.errors import OutputError, VideoError
-from recognizer.faces import Box, box_square
 from recognizer.recognizer import RecognizedFace
 from recognizer.video.reader import Video
 from recognizer.video.writer import VideoWriter
@@ -215,7 +216,7 @@ def test_an_encoder_that_is_missing_is_named(tmp_path, monkeypatch):
 COPY = """
 import pathlib, resource, sys
 from recognizer.errors import OutputError
-from recognizer.annotate_video import annotated_video
+from recognizer.cli.annotate import annotated_video
 limit = int(sys.argv[3])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:

@@ -1,0 +1,248 @@
+"""The Great Expectations suite that judged rows are held against.
+
+Importing this module takes seconds, so `stages.validate` does it late.
+"""
+
+from dataclasses import dataclass
+
+import great_expectations as gx
+import great_expectations.expectations as gxe
+import pandas as pd
+from great_expectations.core import (
+    ExpectationSuiteValidationResult,
+    ExpectationValidationResult,
+)
+from great_expectations.data_context.types.base import (
+    DataContextConfig,
+    InMemoryStoreBackendDefaults,
+    ProgressBarsConfig,
+)
+from great_expectations.expectations.expectation import Expectation
+from great_expectations.expectations.row_conditions import Column
+
+from stages.dataset.faces import EMOTIONS, SPLITS
+from stages.dataset.fer_csv import HEADER, LABELS, PIXELS
+from stages.parameters import Rows, Validate
+
+TRAINING = SPLITS[0]
+KEPT = Column("check").is_null()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one expectation."""
+
+    level: str
+    """`row`: rows that fail are in quarantine. `dataset`: about all rows together.
+    `note`: known weaknesses, reported and left as they are. A failed note stops nothing."""
+    check: str
+    success: bool
+    description: str
+    observed: object
+    """The value found, or the number of rows that fail; null if there was nothing to judge."""
+
+
+def validate_expectations(
+    rows: pd.DataFrame, limits: Validate, declared: Rows | None, dataset: str
+) -> list[Outcome]:
+    """Hold judged rows against the suite.
+
+    Parameters
+    ----------
+    rows : DataFrame as `stages.dataset.row_checks.check_rows` returns it.
+    limits : section `validate` of params.yaml.
+    declared : rows per split that the dataset declares to have, if it does.
+    dataset : name of the suite.
+
+    Returns
+    -------
+    One outcome for each expectation.
+    """
+    levels = {
+        "row": row_expectations(limits),
+        "dataset": dataset_expectations(limits, declared),
+        "note": note_expectations(),
+    }
+    expectations = []
+    for level, of_level in levels.items():
+        for check, expectation in of_level.items():
+            expectation.meta = {"level": level, "check": check}
+            expectations.append(expectation)
+    result = _run(gx.ExpectationSuite(dataset, expectations=expectations), _columns(rows))
+    return [_outcome(item) for item in result.results]
+
+
+# ---------------------------------------------------------------- the suite
+
+
+def row_expectations(limits: Validate) -> dict[str, Expectation]:
+    """What every row must fulfil; they fail when more than `max_rejected` of the rows do not."""
+    most = {"mostly": 1 - limits.max_rejected}
+    return {
+        "fields": gxe.ExpectColumnValuesToBeNull(
+            column="line_problem", description="a line is three fields", **most
+        ),
+        "label": gxe.ExpectColumnValuesToBeInSet(
+            column="emotion",
+            value_set=list(LABELS),
+            description="emotion is a whole number 0 … 6",
+            **most,
+        ),
+        "usage": gxe.ExpectColumnValuesToBeInSet(
+            column="Usage",
+            value_set=list(SPLITS),
+            description=f"Usage is one of {', '.join(SPLITS)}",
+            **most,
+        ),
+        "pixel_value": gxe.ExpectColumnValuesToBeNull(
+            column="wrong_pixel", description="pixels are whole numbers 0 … 255", **most
+        ),
+        "pixel_minimum": gxe.ExpectColumnValuesToBeBetween(
+            column="minimum", min_value=0, description="no pixel is below 0", **most
+        ),
+        "pixel_maximum": gxe.ExpectColumnValuesToBeBetween(
+            column="maximum", max_value=255, description="no pixel is above 255", **most
+        ),
+        "pixel_count": gxe.ExpectColumnValuesToBeBetween(
+            column="pixel_count",
+            min_value=PIXELS,
+            max_value=PIXELS,
+            description=f"an image has {PIXELS} pixels",
+            **most,
+        ),
+        "flat": gxe.ExpectColumnValuesToBeBetween(
+            column="std",
+            min_value=limits.min_std,
+            description=f"the standard deviation is at least {limits.min_std} grey levels",
+            **most,
+        ),
+        "copy_of_test_image": gxe.ExpectColumnValuesToBeNull(
+            column="copy_of", description="no Training image equals a test image", **most
+        ),
+    }
+
+
+def dataset_expectations(limits: Validate, declared: Rows | None) -> dict[str, Expectation]:
+    """What the rows must fulfil together, most of it after quarantine."""
+    expectations = {
+        **{
+            f"columns.{column}": gxe.ExpectColumnToExist(
+                column=column, description=f"there is a column {column}"
+            )
+            for column in HEADER.split(",")
+        },
+        "rejected": gxe.ExpectColumnProportionOfNonNullValuesToBeBetween(
+            column="check",
+            max_value=limits.max_rejected,
+            description=f"at most {limits.max_rejected} of all rows are in quarantine",
+        ),
+        "copies_left": gxe.ExpectColumnValuesToBeInSet(
+            column="kept_in_a_test_split_too",
+            value_set=[0],
+            row_condition=KEPT & (Column("Usage") == TRAINING),
+            description="after quarantine no Training image equals a test image",
+        ),
+    }
+    for split in SPLITS:
+        in_split = Column("Usage") == split
+        if declared:
+            rows = getattr(declared, split)
+            expectations[f"declared_rows.{split}"] = gxe.ExpectTableRowCountToEqual(
+                value=rows,
+                row_condition=in_split,
+                description=f"before quarantine {split} has the declared {rows} rows",
+            )
+        expectations[f"split_rows.{split}"] = gxe.ExpectTableRowCountToBeBetween(
+            min_value=limits.min_split_rows,
+            row_condition=in_split & KEPT,
+            description=f"after quarantine {split} has at least {limits.min_split_rows} rows",
+        )
+        for emotion in EMOTIONS:
+            # The mean of a column of zeros and ones is the share of the ones.
+            expectations[f"class_share.{split}.{emotion}"] = gxe.ExpectColumnMeanToBeBetween(
+                column=emotion,
+                min_value=limits.min_class_share,
+                max_value=limits.max_class_share,
+                row_condition=in_split & KEPT,
+                description=f"{limits.min_class_share} … {limits.max_class_share} "
+                f"of {split}'s rows after quarantine are {emotion}",
+            )
+    return expectations
+
+
+def note_expectations() -> dict[str, Expectation]:
+    """What a perfect dataset would fulfil, before quarantine."""
+    within = {
+        f"duplicates_within.{split}": gxe.ExpectColumnValuesToBeUnique(
+            column="pixels",
+            row_condition=Column("Usage") == split,
+            severity="info",
+            description=f"no two images of {split} are equal",
+        )
+        for split in SPLITS
+    }
+    return within | {
+        "duplicates_across_splits": gxe.ExpectColumnValuesToBeBetween(
+            column="splits_of_pixels",
+            max_value=1,
+            severity="info",
+            description="no image stands in two splits",
+        ),
+        "conflicting_labels": gxe.ExpectColumnValuesToBeBetween(
+            column="labels_of_pixels",
+            max_value=1,
+            severity="info",
+            description="equal images have equal labels",
+        ),
+    }
+
+
+# ---------------------------------------------------------------- running it
+
+
+def _columns(rows: pd.DataFrame) -> pd.DataFrame:
+    """The columns that the suite speaks of; a number stands for the text of the pixels."""
+    same_pixels = rows.groupby("pixels")
+    kept = rows["check"].isna()
+    test_pixels = rows.loc[kept & (rows["Usage"] != TRAINING), "pixels"]
+    table = rows.drop(columns=["row", "observed"]).assign(
+        splits_of_pixels=same_pixels["Usage"].transform("nunique"),
+        labels_of_pixels=same_pixels["emotion"].transform("nunique"),
+        kept_in_a_test_split_too=(kept & rows["pixels"].isin(test_pixels)).astype(int),
+    )
+    for label, emotion in zip(LABELS, EMOTIONS, strict=True):
+        table[emotion] = (rows["emotion"] == label).astype(int)
+    return table
+
+
+def _run(suite: gx.ExpectationSuite, table: pd.DataFrame) -> ExpectationSuiteValidationResult:
+    settings = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        progress_bars=ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
+    context = gx.get_context(mode="ephemeral", project_config=settings)
+    batch = (
+        context.data_sources.add_pandas("data")
+        .add_dataframe_asset("raw.csv")
+        .add_batch_definition_whole_dataframe("all rows")
+    )
+    definition = context.validation_definitions.add(
+        gx.ValidationDefinition(name="validate", data=batch, suite=context.suites.add(suite))
+    )
+    return definition.run(batch_parameters={"dataframe": table}, result_format="BASIC")
+
+
+def _outcome(item: ExpectationValidationResult) -> Outcome:
+    # An exception inside an expectation stands here under the metric that raised it.
+    crashes = [info for info in item.exception_info.values() if isinstance(info, dict)]
+    if crashes:
+        raise RuntimeError(crashes[0]["exception_traceback"])
+    observed = item.result.get("observed_value", item.result.get("unexpected_count"))
+    return Outcome(
+        level=item.expectation_config.meta["level"],
+        check=item.expectation_config.meta["check"],
+        success=bool(item.success),
+        description=item.expectation_config.description,
+        observed=None if pd.api.types.is_scalar(observed) and pd.isna(observed) else observed,
+    )

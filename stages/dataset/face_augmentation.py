@@ -1,0 +1,102 @@
+"""New faces from given ones by random albumentations transforms."""
+
+import os
+import random
+
+import cv2
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from tqdm import tqdm
+
+from stages.parameters import BalanceAugmentation
+
+# Albumentations asks a package index for news when it is imported. Worker processes inherit this.
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+import albumentations as A  # noqa: N812
+
+
+def augmentation(strengths: BalanceAugmentation) -> A.Compose:
+    """Build the random transform of one uint8 [48, 48, 1] image."""
+    return A.Compose(
+        [
+            A.HorizontalFlip(p=strengths.flip),
+            A.Affine(
+                rotate=(-strengths.rotation, strengths.rotation),
+                translate_percent=(-strengths.shift, strengths.shift),
+                scale=(1 - strengths.scale, 1 + strengths.scale),
+                keep_ratio=True,
+                border_mode=cv2.BORDER_REFLECT_101,
+                p=1,
+            ),
+            A.RandomBrightnessContrast(
+                brightness_limit=(-strengths.brightness, strengths.brightness),
+                contrast_limit=(-strengths.contrast, strengths.contrast),
+                p=1,
+            ),
+            A.OneOf(
+                [A.GaussNoise(std_range=(0.01, 0.02)), A.GaussianBlur(sigma_limit=(0.3, 0.7))],
+                p=strengths.noise,
+            ),
+            A.Erasing(scale=(0.02, 0.1), fill="random_uniform", p=strengths.erasing),
+        ]
+    )
+
+
+def augmented_images(
+    images: np.ndarray,
+    row: np.ndarray,
+    copy: np.ndarray,
+    seed: int,
+    strengths: BalanceAugmentation,
+    chunk_size: int = 2000,
+) -> np.ndarray:
+    """Transform each image at random; (seed, row, copy) alone seeds the random numbers.
+
+    The chunks run where `joblib.parallel_config` says. The result depends neither on that nor on
+    `chunk_size`.
+
+    Parameters
+    ----------
+    images : uint8 [A, 48, 48]
+    row, copy : integers [A]
+        The original's row in raw.csv, and the number of the image made of it.
+
+    Returns
+    -------
+    uint8 [A, 48, 48]
+    """
+    chunks = [slice(start, start + chunk_size) for start in range(0, len(images), chunk_size)]
+    # A process takes longer to start than one chunk takes to run.
+    workers = max(1, min(len(chunks), effective_n_jobs(None)))
+    done = Parallel(workers, return_as="generator")(
+        delayed(_augment_chunk)(images[chunk], row[chunk], copy[chunk], seed, strengths)
+        for chunk in chunks
+    )
+    result = np.empty_like(images)
+    with tqdm(total=len(images), desc="augment", unit="image", disable=None) as progress:
+        for chunk, changed in zip(chunks, done, strict=True):
+            result[chunk] = changed
+            progress.update(len(changed))
+    return result
+
+
+def _augment_chunk(
+    images: np.ndarray,
+    row: np.ndarray,
+    copy: np.ndarray,
+    seed: int,
+    strengths: BalanceAugmentation,
+) -> np.ndarray:
+    cv2.setNumThreads(0)
+    change = augmentation(strengths)
+    result = np.empty_like(images)
+    for index, image in enumerate(images):
+        entropy = np.random.SeedSequence([seed, int(row[index]), int(copy[index])])
+        # Not set_random_seed, which gives every transform the same seed: their decisions would
+        # be correlated. Here all transforms share one stream.
+        change.set_random_state(
+            np.random.default_rng(entropy),
+            random.Random(int(entropy.generate_state(1, np.uint64)[0])),
+        )
+        result[index] = change(image=image[:, :, np.newaxis])["image"][:, :, 0]
+    return result

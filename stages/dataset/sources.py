@@ -1,0 +1,399 @@
+"""Where a dataset comes from: one function per source, each yielding the lines of raw.csv.
+
+A line is bytes without its line end; the first is the header. Sources pass defective
+rows on as they are, because judging rows is the validate stage's subject.
+
+To add a source, write one function here, enter it in `SOURCES`, and describe its keys
+in `stages.parameters`.
+"""
+
+import difflib
+import gzip
+import hashlib
+import io
+import logging
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+import zstandard
+from tqdm import tqdm
+
+from stages.dataset.faces import EMOTIONS, SIZE, SPLITS
+from stages.dataset.fer_csv import HEADER, UNREADABLE, format_row
+from stages.dataset.sample_faces import render_sample
+from stages.errors import UserError
+from stages.parameters import FileSource, FolderSource, KaggleSource, SampleSource
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 1 << 16
+"""Bytes read at once."""
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+SPLIT_OF_FOLDER = {
+    "training": "Training",
+    "train": "Training",
+    "publictest": "PublicTest",
+    "val": "PublicTest",
+    "validation": "PublicTest",
+    "privatetest": "PrivateTest",
+    "test": "PrivateTest",
+}
+"""Names of split folders, in small letters, and the `Usage` they stand for."""
+
+
+def sample(source: SampleSource) -> Iterator[bytes]:
+    """Lines of a dataset of rendered faces; the same seed gives the same bytes."""
+    rows = tuple(getattr(source.rows, split) for split in SPLITS)
+    logger.info("rendering %d faces with seed %d", sum(rows), source.seed)
+    labels, images, splits = render_sample(rows, source.seed)
+    yield HEADER.encode()
+    for label, image, split in zip(labels, images, splits, strict=True):
+        yield _row(label, image, SPLITS[split])
+
+
+def kaggle(source: KaggleSource) -> Iterator[bytes]:
+    """Lines of a public Kaggle dataset, downloaded without an account.
+
+    kagglehub keeps the download in its own cache and takes up an interrupted one
+    where it stopped.
+
+    Raises
+    ------
+    UserError
+        Kaggle can't be reached, refuses the handle, or sends neither a CSV nor images.
+    """
+    # Imported here: half a second that no other source needs.
+    import kagglehub
+    import requests
+
+    ways_out = (
+        "to do without Kaggle, set the environment variable FER2013_CSV to a local fer2013.csv "
+        "(plain or packed), or write `source: file` in params.yaml, or run the sample dataset"
+    )
+    logger.info("downloading %s from Kaggle", source.handle)
+    try:
+        downloaded = Path(kagglehub.dataset_download(source.handle))
+    except requests.HTTPError as error:
+        answer = "an error" if error.response is None else error.response.status_code
+        raise UserError(
+            f"fetch.handle '{source.handle}': Kaggle answered {answer}, expected a public dataset; "
+            f"check the handle (owner/name); {ways_out}"
+        ) from error
+    except (
+        requests.RequestException,
+        kagglehub.exceptions.DataCorruptionError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise UserError(
+            f"fetch.handle '{source.handle}': the download from Kaggle failed "
+            f"({type(error).__name__}); run again to go on where it stopped; {ways_out}"
+        ) from error
+    yield from downloaded_lines(downloaded)
+
+
+def downloaded_lines(downloaded: Path) -> Iterator[bytes]:
+    """Lines of a downloaded dataset: of its CSV if it has one, else of its images.
+
+    Images may lie one folder deeper, as in `fer2013/train/happy/Training_1.jpg`.
+    """
+    tables = {str(path.relative_to(downloaded)): path for path in downloaded.rglob("*.csv")}
+    if tables:
+        table = tables[_preferred_csv(sorted(tables))]
+        return file(FileSource(source="file", path=table, sha256=None, rows=None))
+    folders = _visible_folders(downloaded)
+    if len(folders) == 1 and folders[0].name.lower() not in SPLIT_OF_FOLDER:
+        downloaded = folders[0]
+    return folder(FolderSource(source="folder", path=downloaded, rows=None))
+
+
+# ---------------------------------------------------------------- one CSV, plain or packed
+
+
+def file(source: FileSource) -> Iterator[bytes]:
+    """Lines of a CSV: plain, .gz, .xz, .zst, .zip, or .tar (also .tar.gz and .tar.xz).
+
+    How it is packed is judged by its content. Of an archive with several members the
+    one called fer2013.csv is read, or else the first .csv. A byte order mark is
+    dropped, and columns in another order are put into FER-2013's. A declared
+    `sha256` is the digest of the file as given, packed or not.
+
+    Raises
+    ------
+    UserError
+        The file is missing, empty, damaged or cut short, holds no CSV, or has
+        another digest than declared.
+    """
+    path = source.path
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "no such file"
+        raise UserError(
+            f"{path.absolute()}: {found}; expected fer2013.csv, plain or as .gz, .xz, .zip, .zst "
+            "or .tar.gz; a relative path starts at the repository's root"
+        )
+    logger.info("reading %s", path.absolute())
+    progress = tqdm(
+        total=path.stat().st_size, unit="B", unit_scale=True, desc=path.name, disable=None
+    )
+    try:
+        with path.open("rb") as packed, progress:
+            _check_digest(packed, source)
+            stream = _unpacked(packed, path)
+            is_tar = stream.peek(512)[257:262] == b"ustar"
+            table = _tar_member(stream, path) if is_tar else stream
+            for line in _in_column_order(table, path):
+                progress.update(packed.tell() - progress.n)
+                yield line
+            # The checksum stands at the end, behind the archive's other members.
+            while stream.read(CHUNK):
+                pass
+    except (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
+        raise _unreadable(path, error) from error
+    except (tarfile.TarError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path.absolute()}: damaged, cut short or not readable "
+        f"({type(error).__name__}: {error}); expected a whole file; copy or download it again"
+    )
+
+
+def _check_digest(packed: BinaryIO, source: FileSource) -> None:
+    if source.sha256 is None:
+        return
+    digest = hashlib.file_digest(packed, "sha256").hexdigest()
+    packed.seek(0)
+    if digest != source.sha256:
+        raise UserError(
+            f"{source.path.absolute()}: its SHA-256 is {digest}, expected {source.sha256}; get the "
+            "file again, or correct fetch.sha256 in params.yaml (null accepts any)"
+        )
+
+
+def _unpacked(packed: BinaryIO, path: Path) -> io.BufferedReader:
+    """What an open file holds, as a stream; of a zip, the CSV in it."""
+    start = packed.read(6)
+    packed.seek(0)
+    if start.startswith(b"PK\x03\x04"):
+        return io.BufferedReader(_zip_member(packed, path))
+    if start.startswith(b"\x1f\x8b"):
+        return io.BufferedReader(gzip.GzipFile(fileobj=packed))
+    if start.startswith(b"\xfd7zXZ\x00"):
+        return io.BufferedReader(lzma.LZMAFile(packed))
+    if start.startswith(b"\x28\xb5\x2f\xfd"):
+        return io.BufferedReader(_ZstdFile(packed))
+    return packed
+
+
+def _zip_member(packed: BinaryIO, path: Path) -> BinaryIO:
+    archive = zipfile.ZipFile(packed)
+    name = _preferred_csv(archive.namelist())
+    if name is None:
+        raise _no_csv_in(path, archive.namelist())
+    try:
+        return archive.open(name)
+    except RuntimeError as error:  # encrypted, or packed by a method Python does not know
+        raise UserError(
+            f"{path.absolute()}: {error}; expected an ordinary zip file; unpack it "
+            "and give the path of fer2013.csv"
+        ) from error
+
+
+def _tar_member(stream: BinaryIO, path: Path) -> BinaryIO:
+    archive = tarfile.open(fileobj=stream)  # noqa: SIM115 (the caller closes stream)
+    members = {}
+    for member in archive:
+        if member.isfile():
+            members[member.name] = member
+        # Listing the rest would unpack the whole archive once before reading it.
+        if PurePosixPath(member.name).name == "fer2013.csv":
+            break
+    name = _preferred_csv(members)
+    if name is None:
+        raise _no_csv_in(path, list(members))
+    return archive.extractfile(members[name])
+
+
+def _preferred_csv(names) -> str | None:
+    """Of an archive's or folder's files: fer2013.csv, else the first .csv, else None."""
+    tables = [
+        name
+        for name in names
+        if name.lower().endswith(".csv") and not PurePosixPath(name).name.startswith(".")
+    ]
+    named = [name for name in tables if PurePosixPath(name).name == "fer2013.csv"]
+    return next(iter(named + tables), None)
+
+
+def _no_csv_in(path: Path, names: list[str]) -> UserError:
+    found = ", ".join(names[:5]) or "nothing"
+    return UserError(
+        f"{path.absolute()}: no .csv inside (found {found}); expected fer2013.csv; "
+        "give another archive, or use `source: folder` for images"
+    )
+
+
+class _ZstdFile(io.RawIOBase):
+    """A .zst file unpacked while it is read.
+
+    zstandard's own reader takes a file that was cut short for a whole one; this one
+    raises EOFError.
+    """
+
+    def __init__(self, packed: BinaryIO):
+        self._packed = packed
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._plain = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        while not self._plain:
+            if self._frame.eof:
+                packed = self._frame.unused_data or self._packed.read(CHUNK)
+                if not packed:
+                    return 0
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+            elif not (packed := self._packed.read(CHUNK)):
+                raise EOFError("the file ends inside a zstd frame")
+            self._plain = memoryview(self._frame.decompress(packed))
+        count = min(len(buffer), len(self._plain))
+        buffer[:count] = self._plain[:count]
+        self._plain = self._plain[count:]
+        return count
+
+
+def _in_column_order(stream: BinaryIO, path: Path) -> Iterator[bytes]:
+    """Lines with the columns in FER-2013's order; a header with other names stays as it is."""
+    header = stream.readline()
+    if not header:
+        raise UserError(f"{path.absolute()}: empty; expected a CSV with the header {HEADER}")
+    header = header.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
+    expected = HEADER.encode().split(b",")
+    found = [name.strip() for name in header.split(b",")]
+    if sorted(found) != sorted(expected):
+        yield header
+        yield from (line.rstrip(b"\r\n") for line in stream)
+        return
+    yield HEADER.encode()
+    order = [found.index(name) for name in expected]
+    reordered = order != sorted(order)
+    for line in stream:
+        line = line.rstrip(b"\r\n")
+        fields = line.split(b",") if reordered else ()
+        yield b",".join(fields[i] for i in order) if len(fields) == len(order) else line
+
+
+# ---------------------------------------------------------------- images in folders
+
+
+def folder(source: FolderSource) -> Iterator[bytes]:
+    """Lines made of images in `split/emotion/NAME.jpg`, .jpeg or .png, in sorted order.
+
+    A name that begins with Training_, PublicTest_ or PrivateTest_ tells the split, as in
+    Kaggle's msambare/fer2013, whose test folder holds two of them. Otherwise the folder
+    tells it, in any case: Training or train; PublicTest, val or validation; PrivateTest
+    or test. Images become grey and 48×48, by area when shrunk, bilinear when enlarged.
+
+    An image that can't be read becomes the row `label,unreadable PATH,split`, which
+    validate quarantines.
+
+    Raises
+    ------
+    UserError
+        The folder is missing, has no image, or has a subfolder that names no split or
+        emotion.
+    """
+    root = source.path
+    if not root.is_dir():
+        raise UserError(
+            f"{root.absolute()}: no such folder; expected SPLIT/EMOTION/*.jpg or *.png below it; "
+            "a relative path starts at the repository's root"
+        )
+    images = _labelled_images(root)
+    if not images:
+        raise UserError(
+            f"{root.absolute()}: no image; expected .jpg, .jpeg or .png files in SPLIT/EMOTION "
+            "folders such as train/happy"
+        )
+    logger.info("reading %d images below %s", len(images), root.absolute())
+    yield HEADER.encode()
+    for split, label, path in tqdm(images, unit="image", desc=root.name, disable=None):
+        image = _read_face(path)
+        if image is not None:
+            yield _row(label, image, split)
+            continue
+        name = path.relative_to(root).as_posix()
+        logger.warning("%s: not readable as an image; validate will quarantine its row", path)
+        place = "".join("_" if char in ',"' or not char.isprintable() else char for char in name)
+        yield format_row(label, UNREADABLE + place, split).encode()
+
+
+def _labelled_images(root: Path) -> list[tuple[str, int, Path]]:
+    """(split, label, path) of every image, by split, then path."""
+    images = []
+    for split_folder in _visible_folders(root):
+        folder_split = _known(split_folder, SPLIT_OF_FOLDER, "split")
+        for emotion_folder in _visible_folders(split_folder):
+            emotion = _known(emotion_folder, {name: name for name in EMOTIONS}, "emotion")
+            for path in emotion_folder.iterdir():
+                if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+                    prefix = path.name.partition("_")[0]
+                    split = prefix if prefix in SPLITS else folder_split
+                    images.append((split, EMOTIONS.index(emotion), path))
+    others = sum(path.is_file() for path in root.rglob("[!.]*")) - len(images)
+    if others:
+        logger.warning("%s: left out %d files that are no SPLIT/EMOTION images", root, others)
+    return sorted(images, key=lambda image: (SPLITS.index(image[0]), image[2]))
+
+
+def _visible_folders(path: Path) -> list[Path]:
+    hidden = (".", "__")  # .git, __MACOSX
+    return sorted(
+        child for child in path.iterdir() if child.is_dir() and not child.name.startswith(hidden)
+    )
+
+
+def _known(path: Path, meanings: dict[str, str], kind: str) -> str:
+    name = path.name.lower()
+    if name in meanings:
+        return meanings[name]
+    near = difflib.get_close_matches(name, meanings, n=1, cutoff=0.4)
+    hint = f" (nearest: '{near[0]}')" if near else ""
+    raise UserError(
+        f"{path.absolute()}: unknown {kind} '{path.name}'{hint}; "
+        f"expected one of {', '.join(meanings)}; rename or move the folder"
+    )
+
+
+def _read_face(path: Path) -> np.ndarray | None:
+    """Grey uint8 [48, 48] of an image file, or None if it can't be read."""
+    try:
+        image = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
+    except (OSError, cv2.error):  # not to be opened; empty, or more pixels than OpenCV accepts
+        return None
+    if image is None:
+        return None
+    shrinks = min(image.shape) >= SIZE
+    return cv2.resize(
+        image, (SIZE, SIZE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+
+
+def _row(label: int, image: np.ndarray, split: str) -> bytes:
+    return format_row(label, " ".join(map(str, image.ravel().tolist())), split).encode()
+
+
+SOURCES = {"sample": sample, "kaggle": kaggle, "file": file, "folder": folder}
+"""The functions above by the name that `source:` in params.yaml gives them."""

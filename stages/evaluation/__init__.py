@@ -1,0 +1,1 @@
+"""Evaluation: metrics, plots, robustness and the model card."""

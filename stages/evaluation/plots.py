@@ -1,0 +1,138 @@
+"""What `dvc plots show` draws of one split: tables (one per CSV file) and one picture.
+
+N images, K classes; `labels` uint8 [N], `probabilities` float [N, K].
+"""
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, precision_recall_fscore_support, roc_curve
+
+from stages.evaluation.metrics import accuracy_when_abstaining, reliability
+
+GRID = np.linspace(0, 1, 101)
+"""The rates at which the curves are read off, so that files of two models compare row by row."""
+
+
+def confusion_table(
+    labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...]
+) -> pd.DataFrame:
+    """One row per image, in order: names of the `actual` and the `predicted` class."""
+    named = np.array(names)
+    return pd.DataFrame({"actual": named[labels], "predicted": named[probabilities.argmax(axis=1)]})
+
+
+def per_class_table(
+    labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...]
+) -> pd.DataFrame:
+    """One row per class: `emotion`, `recall`, `precision`, `f1`, `images` (of that label)."""
+    precision, recall, f1, images = precision_recall_fscore_support(
+        labels, probabilities.argmax(axis=1), labels=np.arange(len(names)), zero_division=0
+    )
+    return pd.DataFrame(
+        {"emotion": names, "recall": recall, "precision": precision, "f1": f1, "images": images}
+    )
+
+
+def reliability_table(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """One row per bin that has an image: `confidence`, `accuracy`, `ideal`, `images`.
+
+    `ideal` is the accuracy of a perfectly calibrated model: the confidence itself.
+    """
+    confidence, accuracy, images = reliability(labels, probabilities)
+    return pd.DataFrame(
+        {"confidence": confidence, "accuracy": accuracy, "ideal": confidence, "images": images}
+    )
+
+
+def roc_table(
+    labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...]
+) -> pd.DataFrame:
+    """One row per false positive rate (`fpr`), one column of true positive rates per class.
+
+    Each class against all others, linear between the curve's corners.
+    """
+    columns = {"fpr": GRID}
+    for k, name in enumerate(names):
+        fpr, tpr, _ = roc_curve(labels == k, probabilities[:, k])
+        columns[name] = np.interp(GRID, fpr, tpr)
+    return pd.DataFrame(columns)
+
+
+def precision_recall_table(
+    labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...]
+) -> pd.DataFrame:
+    """One row per `recall`, one column of precisions per class, each class against all others.
+
+    The precision at a recall is the best one of any threshold that reaches at least that
+    recall (interpolated precision; Manning, Raghavan and Schütze 2008, section 8.4): a
+    straight line between two corners of the curve would promise too much.
+    """
+    columns = {"recall": GRID}
+    for k, name in enumerate(names):
+        precision, recall, _ = precision_recall_curve(labels == k, probabilities[:, k])
+        # By falling recall; the last corner (recall 0, precision 1) belongs to no threshold.
+        precision, recall = precision[:-1], recall[:-1]
+        best = np.maximum.accumulate(precision)
+        # Negated, because searchsorted wants rising values.
+        reaches = np.searchsorted(-recall, -GRID, side="right") - 1
+        columns[name] = best[reaches]
+    return pd.DataFrame(columns)
+
+
+def abstention_table(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """One row per `coverage` from 0.05 up: `accuracy` where the least sure are declined."""
+    coverage, accuracy = accuracy_when_abstaining(labels, probabilities)
+    shares = GRID[5:]
+    # To the nearest image and not past it: 0.05 has no exact binary form.
+    row = np.searchsorted(coverage, shares - 1e-9).clip(max=len(coverage) - 1)
+    return pd.DataFrame({"coverage": shares, "accuracy": accuracy[row]})
+
+
+def mistakes_picture(
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    names: tuple[str, ...],
+    rows: int = 4,
+    columns: int = 8,
+) -> np.ndarray:
+    """Draw the wrong answers of which the model was surest, surest first, with captions.
+
+    Parameters
+    ----------
+    images : uint8 [N, 48, 48]
+        Grey faces.
+    rows, columns : int
+        At most rows · columns faces are shown.
+
+    Returns
+    -------
+    uint8 [H, W]
+        A grey picture.
+    """
+    predicted = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    shown = wrong[np.argsort(-confidence[wrong], kind="stable")][: rows * columns]
+    rows = max(1, math.ceil(len(shown) / columns))
+
+    figure = Figure(figsize=(1.25 * columns, 1.6 * rows + 0.5), dpi=100, layout="constrained")
+    figure.suptitle(
+        f"The {len(shown)} most confident of {len(wrong)} mistakes in {len(labels)} images"
+    )
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for i, panel in itertools.zip_longest(shown, panels):
+        panel.axis("off")
+        if i is None:
+            continue
+        panel.imshow(images[i], cmap="gray", vmin=0, vmax=255)
+        said, label = names[predicted[i]], names[labels[i]]
+        panel.set_title(f"said {said} {confidence[i]:.2f}\nlabel {label}", fontsize=8)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, 0].copy()

@@ -1,0 +1,137 @@
+"""Static eight-bit quantization of an ONNX network."""
+
+import contextlib
+import io
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantType,
+    quant_pre_process,
+    quantize_static,
+)
+
+from recognizer.classifier import BATCH, INPUT
+from stages.onnx_graph.graph_optimization import optimized
+from stages.parameters import Export, Float32, Int8
+
+
+def quantize(model: onnx.ModelProto, faces: np.ndarray) -> onnx.ModelProto:
+    """Quantize the convolutions and the activations between them to eight bits.
+
+    Each channel of a convolution has its own scale. Weights use seven bits: a processor without
+    VNNI adds the products in 16 bits, and eight-bit weights could overflow there.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        `faces` to `logits`, in float32.
+    faces : uint8 [N, 48, 48]
+        At least one. The 99.999th percentile of each activation over these faces becomes the
+        largest value that eight bits represent.
+
+    Returns
+    -------
+    onnx.ModelProto
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        plain, prepared, quantized = (Path(folder, name) for name in ("0.onnx", "1.onnx", "2.onnx"))
+        onnx.save(model, plain)
+        # quantize_static prints its progress.
+        with contextlib.redirect_stdout(io.StringIO()):
+            quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+            quantize_static(
+                prepared,
+                quantized,
+                _Batches(faces),
+                op_types_to_quantize=["Conv", "Relu", "MaxPool", "Add"],
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.Percentile,
+                extra_options={"CalibPercentile": 99.999},
+            )
+        return onnx.load(quantized)
+
+
+def dequantized(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Convert an eight-bit network back to float32, with its rounded weights.
+
+    The result can be quantized again with today's settings.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Made by this or an earlier version of `quantize`.
+
+    Returns
+    -------
+    onnx.ModelProto
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    constants = {
+        constant.name: onnx.numpy_helper.to_array(constant) for constant in graph.initializer
+    }
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    # A quantized activation is replaced by the activation itself.
+    same: dict[str, str] = {}
+    nodes = []
+    for node in graph.node:
+        node.input[:] = [same.get(name, name) for name in node.input]
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            nodes.append(node)
+        elif node.input[0] in constants:
+            values, scale, zero = (constants[name] for name in node.input)
+            shape = [-1, *[1] * (values.ndim - 1)]
+            steps = values.astype(int) - zero.astype(int).reshape(shape)
+            floats = np.float32(steps * scale.reshape(shape))
+            graph.initializer.append(onnx.numpy_helper.from_array(floats, node.output[0]))
+        elif makers[node.input[0]] in ("Conv", "Add") and constants[node.input[2]] == 0:
+            # With zero point 0 the quantization clips below 0, so `quantize` dropped the ReLU.
+            nodes.append(onnx.helper.make_node("Relu", node.input[:1], node.output, node.name))
+        else:
+            same[node.output[0]] = node.input[0]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return optimized(result)
+
+
+class _Batches(CalibrationDataReader):
+    def __init__(self, faces: np.ndarray):
+        # onnxruntime takes batches of one size only; the remaining faces are omitted.
+        size = min(BATCH, len(faces))
+        starts = range(0, len(faces) - size + 1, size)
+        self._batches = iter([faces[start : start + size] for start in starts])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT: batch}
+
+
+def to_precision(converted: onnx.ModelProto, export: Export, faces: np.ndarray) -> onnx.ModelProto:
+    """Bring a float32 network to the precision of the served file.
+
+    Parameters
+    ----------
+    converted : onnx.ModelProto
+        `faces` to `logits`.
+    export : Export
+        That section of params.yaml.
+    faces : uint8 [N, 48, 48]
+        Training faces; `export.calibration` of them, drawn at random, determine the ranges of the
+        activations.
+    """
+    match export:
+        case Float32():
+            return converted
+        case Int8(calibration=count, seed=seed):
+            return quantize(
+                converted, faces[np.random.default_rng(seed).permutation(len(faces))[:count]]
+            )

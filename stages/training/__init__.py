@@ -1,0 +1,1 @@
+"""Training: networks, losses, optimizers, augmentation and the loop that uses them."""

@@ -1,0 +1,92 @@
+"""Soft labels: training targets that are partly the predictions of teachers or of the network.
+
+Hinton et al., Distilling the Knowledge in a Neural Network, 2015; Kim et al.,
+Self-Knowledge Distillation with Progressive Refinement of Targets, 2021.
+"""
+
+import numpy as np
+import onnxruntime
+from scipy.special import softmax
+from tqdm import tqdm
+
+from stages.parameters import Distillation, SelfDistillation, TeacherDistillation, Train
+from stages.teachers import read_teacher
+
+STEP = 64
+"""Faces of one prediction; larger ones are not faster."""
+
+
+def predict_soft_labels(distillation: Distillation | None, images: np.ndarray) -> np.ndarray | None:
+    """Average the probabilities that teachers predict for faces and their mirror images.
+
+    Parameters
+    ----------
+    distillation : Distillation or None
+        A teacher is an ONNX file: `faces` uint8 [N, 48, 48] to `logits` float32 [N, C].
+    images : uint8 [N, 48, 48]
+
+    Returns
+    -------
+    float32 [N, C], rows sum to 1; None where the settings name no teachers.
+
+    Raises
+    ------
+    UserError
+        A file is missing or is not the declared one.
+    """
+    if not isinstance(distillation, TeacherDistillation):
+        return None
+    mirrored = np.ascontiguousarray(images[:, :, ::-1])
+    predictions = []
+    for teacher in distillation.teachers:
+        session = onnxruntime.InferenceSession(read_teacher(teacher))
+        for faces in (images, mirrored):
+            steps = tqdm(range(0, len(faces), STEP), f"teacher {teacher.file.stem}", disable=None)
+            logits = [
+                session.run(None, {"faces": faces[start : start + STEP]})[0] for start in steps
+            ]
+            predictions.append(softmax(np.concatenate(logits), axis=1))
+    return np.mean(predictions, axis=0)
+
+
+def training_targets(
+    one_hot: np.ndarray,
+    teachers: np.ndarray | None,
+    own: np.ndarray | None,
+    settings: Train,
+    epoch: int,
+) -> np.ndarray:
+    """Blend the labels with soft labels, as `settings.distillation` says.
+
+    Parameters
+    ----------
+    one_hot : float32 [N, C]
+    teachers : float32 [N, C] or None
+        The teachers' probabilities, where the settings use teachers.
+    own : float32 [N, C] or None
+        The EMA model's probabilities at its last prediction; None before the first.
+    settings : Train
+    epoch : int
+        From 0 on.
+
+    Returns
+    -------
+    float32 [N, C]
+    """
+    match settings.distillation:
+        case TeacherDistillation(share=final):
+            assert teachers is not None
+            share, soft = np.float32(final), teachers
+        case SelfDistillation(share=final) if own is not None:
+            share, soft = np.float32(final * epoch / settings.epochs), own
+        case _:
+            return one_hot
+    return (1 - share) * one_hot + share * soft
+
+
+def predicts_own_soft_labels(settings: Train, epoch: int) -> bool:
+    """Whether the EMA model predicts the training faces anew after this epoch (from 0 on)."""
+    match settings.distillation:
+        case SelfDistillation(every=every):
+            return (epoch + 1) % every == 0
+    return False

@@ -1,0 +1,295 @@
+"""The training loop: augmented batches, an EMA model, the best epoch on PublicTest.
+
+A run keeps its state on disk after every epoch. A killed run resumes there and ends with the
+same weights.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from scipy.special import softmax
+from sklearn.metrics import accuracy_score, f1_score, log_loss
+from tqdm import tqdm
+
+from stages import parameters
+from stages.errors import UserError
+from stages.training import (
+    augmentation,
+    checkpoint,
+    losses,
+    networks,
+    normalization,
+    optimizers,
+    symmetry,
+)
+from stages.training.checkpoint import State
+from stages.training.data import TrainingData
+from stages.training.ema import ModelEma
+from stages.training.soft_labels import predicts_own_soft_labels, training_targets
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    data: TrainingData,
+    settings: parameters.Train,
+    state: State | None = None,
+    on_epoch: Callable[[State], None] = lambda state: None,
+) -> tuple[keras.Model, pd.DataFrame]:
+    """Train a network and keep the weights of its best epoch on the validation images.
+
+    Parameters
+    ----------
+    data : TrainingData
+    settings : parameters.Train
+    state : State or None
+        Where an earlier run with the same arguments stopped.
+    on_epoch : callable
+        Gets the state after each epoch.
+
+    Returns
+    -------
+    keras.Model
+        Float32 [N, size, size, 1] in 0 … 255 to logits [N, C].
+    pandas.DataFrame
+        One row per epoch: epoch, size, learning_rate, loss, accuracy, val_loss,
+        val_accuracy, val_macro_f1. The `val_` columns are of the EMA model.
+
+    Raises
+    ------
+    UserError
+        The loss is not finite, or the network takes one size only and several are listed.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    sizes = _sizes(settings)
+    steps = augmentation.batch_count(len(data.images), settings.batch_size)
+    network = _compiled(data, settings, sizes, steps)
+    # The EMA model is validated and returned: in float32, and without an optimizer in its file.
+    ema_model = networks.build_network(settings.network, sizes[-1], data.classes)
+    ema = ModelEma(settings.ema_decay)
+    if state is None:
+        state = State(history=[], variables=[], average=[], best=[], own_soft_labels=[])
+    else:
+        _assign(network.variables + network.optimizer.variables, state.variables)
+        ema.weights = state.average
+    one_hot = np.eye(data.classes, dtype=np.float32)[data.labels]
+    class_weights = losses.class_weights(settings.class_weight, one_hot.sum(axis=0))
+
+    while len(state.history) < settings.epochs and not _stopped(state.history, settings):
+        epoch = len(state.history)
+        # Random numbers drawn in an epoch depend on the epoch alone, so that a run can resume.
+        keras.utils.set_random_seed((settings.seed + epoch) % 2**32)
+        own = state.own_soft_labels[0] if state.own_soft_labels else None
+        batches = augmentation.batches(
+            data.images,
+            training_targets(one_hot, data.soft_labels, own, settings, epoch),
+            class_weights,
+            settings.augmentation,
+            sizes[epoch],
+            settings.batch_size,
+            seed=(settings.seed, epoch),
+        )
+        loss, accuracy = _train_epoch(
+            network, ema, tqdm(batches, f"epoch {epoch + 1}", steps, leave=False, disable=None)
+        )
+        if not np.isfinite(loss):
+            raise UserError(
+                f"train: the loss of epoch {epoch + 1} is not finite; lower"
+                " train.optimizer.learning_rate or lengthen train.schedule's warm-up"
+            )
+        row = {
+            "epoch": epoch + 1,
+            "size": sizes[epoch],
+            "learning_rate": float(network.optimizer.learning_rate),
+            "loss": float(loss),
+            "accuracy": float(accuracy),
+        }
+        ema_model.set_weights(symmetry.ordinary_weights(ema.of(network), ema_model))
+        row |= _validate(ema_model, data, sizes[epoch])
+        state.history.append(row)
+        if best_epoch(state.history, settings.selection.monitor) == epoch:
+            state.best = ema_model.get_weights()
+        if predicts_own_soft_labels(settings, epoch):
+            predicted = predict_probabilities(ema_model, data.images, sizes[epoch])
+            state.own_soft_labels = [predicted.astype(np.float32)]
+        state.variables = [
+            keras.ops.convert_to_numpy(variable)
+            for variable in network.variables + network.optimizer.variables
+        ]
+        state.average = ema.weights
+        on_epoch(state)
+
+    ema_model.set_weights(state.best)
+    return ema_model, pd.DataFrame(state.history)
+
+
+def train_resumably(
+    data: TrainingData,
+    settings: parameters.Train,
+    resume: Path,
+    on_epoch: Callable[[State], None] = lambda state: None,
+) -> tuple[keras.Model, pd.DataFrame]:
+    """Train, or resume training, with the state kept in the file `resume` after each epoch.
+
+    The file stays; the caller removes it once the results are written. The other arguments and
+    the result are those of `train`.
+    """
+    fingerprint = run_fingerprint(data, settings)
+    state = checkpoint.load(resume, fingerprint)
+    if state:
+        log.info("resuming after epoch %d of %d", len(state.history), settings.epochs)
+
+    def keep(state: State) -> None:
+        checkpoint.save(resume, fingerprint, state)
+        on_epoch(state)
+        row = state.history[-1]
+        log.info(
+            "epoch %d of %d, %d px: loss %.3f, accuracy %.3f; PublicTest %.3f, macro-F1 %.3f",
+            row["epoch"],
+            settings.epochs,
+            row["size"],
+            row["loss"],
+            row["accuracy"],
+            row["val_accuracy"],
+            row["val_macro_f1"],
+        )
+
+    return train(data, settings, state, keep)
+
+
+def run_fingerprint(data: TrainingData, settings: parameters.Train) -> str:
+    """SHA-256 of everything that a run depends on: parameters, data, all files of this wing."""
+    digest = hashlib.sha256(settings.model_dump_json().encode())
+    for array in vars(data).values():
+        if array is not None:
+            digest.update(np.ascontiguousarray(array))
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def make_repeatable() -> None:
+    """Set this process up so that the same run gives the same weights on the same machine."""
+    # OpenCV's own threads cost more than they save on a 48-pixel face.
+    cv2.setNumThreads(0)
+    tf.config.experimental.enable_op_determinism()
+
+
+def build_for_training(precision: str, network: parameters.Network, size: int, classes: int):
+    """Build a network whose steps compute in a precision of `parameters.Train`.
+
+    Its weights are float32. The symmetric networks get their mirror-equivariant layers.
+
+    Returns
+    -------
+    keras.Model
+        As `networks.build_network`, with half of the weights where it is symmetric.
+    """
+    fused = precision == "fused_bfloat16"
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if fused else precision)
+    try:
+        built = networks.build_network(network, size, classes)
+    finally:
+        keras.config.set_dtype_policy(before)
+    if fused:
+        built = normalization.fused(built)
+    if isinstance(network, parameters.SymmetricResidual):
+        return symmetry.mirror_equivariant(built)
+    return built
+
+
+def predict_probabilities(network: keras.Model, images: np.ndarray, size: int) -> np.ndarray:
+    """Predict the probabilities of unchanged faces.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Float32 [N, size, size, 1] in 0 … 255 to logits [N, C].
+    images : uint8 [N, 48, 48]
+    size : int
+
+    Returns
+    -------
+    float64 [N, C], rows sum to 1.
+    """
+    chunks = np.array_split(images, len(images) // 256 + 1)
+    logits = [
+        network.predict_on_batch(augmentation.resize(chunk, size)[..., None]) for chunk in chunks
+    ]
+    return softmax(np.concatenate(logits).astype(np.float64), axis=1)
+
+
+def best_epoch(history: list[dict], monitor: str) -> int:
+    """Index of the best row by `monitor`; the earliest of equals."""
+    values = [row[monitor] for row in history]
+    return values.index(min(values) if monitor == "val_loss" else max(values))
+
+
+def _compiled(data: TrainingData, settings: parameters.Train, sizes: list[int], steps: int):
+    network = build_for_training(settings.precision, settings.network, sizes[-1], data.classes)
+    fixed = network.input_shape[1]
+    if fixed and set(sizes) != {fixed}:
+        raise UserError(
+            f"train.resolutions: network {network.name} has fully connected layers and takes one"
+            f" size only, but {sorted(set(sizes))} are listed; keep one resolution with share 1.0"
+        )
+    network.compile(
+        optimizers.build_optimizer(settings.optimizer, settings.schedule, settings.epochs * steps),
+        losses.build_loss(settings.loss, np.bincount(data.labels, minlength=data.classes)),
+        metrics=["categorical_accuracy"],
+    )
+    network.optimizer.build(network.trainable_variables)
+    return network
+
+
+def _train_epoch(network: keras.Model, ema: ModelEma, batches) -> np.ndarray:
+    """Mean loss and accuracy of the epoch's batches."""
+    results = []
+    # Not `fit`: its tf.data generator can deadlock with Python's lock when an epoch ends.
+    # Preparing batches beside the step saves nothing: a face takes 15 µs.
+    for faces, targets, sample_weights in batches:
+        results.append(network.train_on_batch(faces, targets, sample_weights))
+        ema.update(network)
+    return np.mean(results, axis=0)
+
+
+def _sizes(settings: parameters.Train) -> list[int]:
+    """The size of the faces in each epoch."""
+    ends = np.cumsum([resolution.share for resolution in settings.resolutions])
+    progress = (np.arange(settings.epochs) + 0.5) / settings.epochs
+    phases = np.minimum(np.searchsorted(ends, progress), len(ends) - 1)
+    sizes = [settings.resolutions[phase].size for phase in phases]
+    # With one or two epochs no epoch may fall into the last phase, whose size is served.
+    sizes[-1] = settings.resolutions[-1].size
+    return sizes
+
+
+def _validate(network: keras.Model, data: TrainingData, size: int) -> dict[str, float]:
+    labels = data.validation_labels
+    probabilities = predict_probabilities(network, data.validation_images, size)
+    predicted = probabilities.argmax(axis=1)
+    return {
+        "val_loss": log_loss(labels, probabilities, labels=range(data.classes)),
+        "val_accuracy": accuracy_score(labels, predicted),
+        "val_macro_f1": f1_score(labels, predicted, average="macro", zero_division=0),
+    }
+
+
+def _stopped(history: list[dict], settings: parameters.Train) -> bool:
+    patience, monitor = settings.selection.patience, settings.selection.monitor
+    if not history or patience is None:
+        return False
+    return len(history) - 1 - best_epoch(history, monitor) >= patience
+
+
+def _assign(variables, arrays: list[np.ndarray]) -> None:
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)

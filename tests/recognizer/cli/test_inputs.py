@@ -1,0 +1,159 @@
+"""Files, folders and patterns: what they give, in which order, and what is said of nothing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from recognizer.cli.inputs import (
+    CAMERA_RAW,
+    OTHER_PICTURES,
+    PHOTO_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Input,
+    find_inputs,
+    folder_of,
+)
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    for name in (
+        "b.jpg",
+        "a.PNG",
+        "c/z.webp",
+        "c/d/y.mp4",
+        "c/notes.txt",
+        ".hidden/x.jpg",
+        "e[1].jpg",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "c/.x.jpg").touch()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def found(*arguments, ignored=()):
+    return [str(item.path) for item in find_inputs(arguments, ignored)]
+
+
+def test_a_folder_gives_what_is_in_it_and_below_sorted_and_nothing_else(tree):
+    assert found(".") == ["a.PNG", "b.jpg", "c/d/y.mp4", "c/z.webp", "e[1].jpg"]
+    assert found(tree / "c") == [str(tree / "c/d/y.mp4"), str(tree / "c/z.webp")]
+
+
+def test_arguments_keep_their_order(tree):
+    assert found("c/z.webp", "b.jpg", "c") == ["c/z.webp", "b.jpg", "c/d/y.mp4", "c/z.webp"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*.jpg", ["b.jpg", "e[1].jpg"]),
+        ("**/*", ["a.PNG", "b.jpg", "c/d/y.mp4", "c/z.webp", "e[1].jpg"]),
+        ("c/?.webp", ["c/z.webp"]),
+        ("[ab].*", ["a.PNG", "b.jpg"]),
+    ],
+)
+def test_a_pattern_gives_the_files_that_match(tree, pattern, names):
+    assert found(pattern) == names
+    assert found(str(tree / pattern)) == [str(tree / name) for name in names]
+
+
+def test_a_file_that_looks_like_a_pattern_is_a_file(tree):
+    assert found("e[1].jpg") == ["e[1].jpg"]
+
+
+def test_a_named_file_is_taken_whatever_its_name(tree):
+    assert found("c/notes.txt", "absent.jpg") == ["c/notes.txt", "absent.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "problem"),
+    [("empty", "holds no photo and no video"), ("*.gif", "matches no photo and no video")],
+)
+def test_nothing_is_an_input_with_a_problem(tree, argument, problem):
+    assert list(find_inputs([argument])) == [Input(Path(argument), problem)]
+
+
+def test_output_folders_are_no_input(tree):
+    assert found(".", ignored=[tree / "c"]) == ["a.PNG", "b.jpg", "e[1].jpg"]
+    assert found("**/*.webp", "*.jpg", ignored=[Path("c")]) == ["**/*.webp", "b.jpg", "e[1].jpg"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_cannot_be_read_is_told(tree):
+    (tree / "c").chmod(0)
+    assert Input(Path("c"), "Permission denied") in list(find_inputs(["."]))
+    (tree / "c").chmod(0o755)
+
+
+def test_a_link_that_leads_nowhere_is_kept_and_a_pipe_is_not_waited_for(tree):
+    (tree / "empty/gone.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo(tree / "empty/pipe.jpg")
+    assert found("empty") == ["empty/gone.jpg"]
+
+
+def test_a_link_to_a_folder_above_is_not_followed(tree):
+    (tree / "empty/loop").symlink_to(tree)
+    (tree / "empty/a.jpg").touch()
+    assert found("empty") == ["empty/a.jpg"]
+
+
+def test_folders_are_read_only_when_their_turn_comes(tree):
+    inputs = find_inputs(["."])
+    assert next(inputs).path == Path("a.PNG")
+    (tree / "c/late.jpg").touch()
+    assert Path("c/late.jpg") in [item.path for item in inputs]
+
+
+@pytest.mark.parametrize(
+    ("argument", "folder"),
+    [("b.jpg", "."), ("c", "c"), ("c/*/y.*", "c"), ("*.jpg", "."), ("absent/x.jpg", "absent")],
+)
+def test_the_folder_that_everything_lies_in(tree, argument, folder):
+    assert folder_of(argument) == (tree / folder).resolve()
+
+
+@pytest.mark.parametrize("suffix", [*PHOTO_SUFFIXES, *VIDEO_SUFFIXES])
+def test_a_folder_gives_every_kind_of_photo_and_video_in_any_case(tmp_path, suffix):
+    (tmp_path / f"IMG{suffix.upper()}").touch()
+    assert list(find_inputs([str(tmp_path)])) == [Input(tmp_path / f"IMG{suffix.upper()}")]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "problem"),
+    [
+        (".CR2", "camera raw files (.cr2) are not supported: export it as JPEG or HEIC"),
+        (".dng", "camera raw files (.dng) are not supported: export it as JPEG or HEIC"),
+        (".raw", "camera raw files (.raw) are not supported: export it as JPEG or HEIC"),
+        *(
+            (
+                suffix,
+                f"{suffix} files are not supported: convert it to JPEG, PNG, WebP, BMP, TIFF, GIF,"
+                " AVIF or HEIC",
+            )
+            for suffix in (".psd", ".svg", ".ico", ".jp2", ".jxl")
+        ),
+    ],
+)
+def test_a_picture_of_another_kind_is_never_skipped(tmp_path, suffix, problem):
+    path = tmp_path / f"IMG{suffix}"
+    path.touch()
+    for argument in (tmp_path, path, tmp_path / "*"):
+        assert list(find_inputs([str(argument)])) == [Input(path, problem)]
+
+
+def test_no_suffix_is_of_two_kinds():
+    suffixes = [*PHOTO_SUFFIXES, *VIDEO_SUFFIXES, *CAMERA_RAW, *OTHER_PICTURES]
+    assert len(suffixes) == len(set(suffixes))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_video"), [("a.mp4", True), ("a.MOV", True), ("a.jpg", False), ("mp4", False)]
+)
+def test_videos_are_told_by_their_suffix(name, is_video):
+    assert Input(Path(name)).is_video == is_video

@@ -1,0 +1,452 @@
+"""What each source yields, and what it answers to wrong input."""
+
+import gzip
+import io
+import lzma
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.dataset import sources
+from stages.dataset.faces import EMOTIONS
+from stages.dataset.fer_csv import HEADER
+from stages.errors import UserError
+from stages.parameters import FileSource, FolderSource, Rows, SampleSource
+
+ROOT = Path(__file__).parents[3]
+
+
+def make_rows(count: int) -> list[bytes]:
+    rng = np.random.default_rng(count)
+    splits = ["Training", "PublicTest", "PrivateTest"]
+    return [
+        f"{row % 7},{' '.join(map(str, rng.integers(0, 256, 2304)))},{splits[row % 3]}".encode()
+        for row in range(count)
+    ]
+
+
+LINES = [HEADER.encode(), *make_rows(9)]
+CSV = b"\n".join(LINES) + b"\n"
+
+
+def zipped(*members: tuple[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def tarred(mode: str, *members: tuple[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+# The competition's own archive holds the CSV in a folder, beside two other files.
+COMPETITION = [
+    ("fer2013/README", b"The dataset of a competition."),
+    ("fer2013/fer2013.csv", CSV),
+    ("fer2013/fer2013.bib", b"@article{}"),
+]
+
+zstd = zstandard.ZstdCompressor(write_checksum=True)
+
+PACKED = {
+    "fer2013.csv": CSV,
+    "fer2013.csv.gz": gzip.compress(CSV),
+    "fer2013.csv.xz": lzma.compress(CSV),
+    "fer2013.csv.zst": zstd.compress(CSV),
+    "two-frames.zst": zstd.compress(CSV[:30_000]) + zstd.compress(CSV[30_000:]),
+    "fer2013.zip": zipped(("fer2013/fer2013.csv", CSV)),
+    "fer2013.tar": tarred("w", *COMPETITION),
+    "fer2013.tar.gz": tarred("w:gz", *COMPETITION),
+    "fer2013.tar.xz": tarred("w:xz", *COMPETITION),
+    "fer2013.tgz": tarred("w:gz", *COMPETITION),
+    "no-suffix": gzip.compress(CSV),
+}
+
+
+def read_file(path: Path, sha256: str | None = None) -> list[bytes]:
+    return list(sources.file(FileSource(source="file", path=path, sha256=sha256, rows=None)))
+
+
+def read_bytes(content: bytes) -> list[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "given")
+        path.write_bytes(content)
+        return read_file(path)
+
+
+# ---------------------------------------------------------------- file
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_every_packing_gives_the_same_lines(name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(PACKED[name])
+    assert read_file(path) == LINES
+
+
+@pytest.mark.parametrize(
+    "pack", [zipped, lambda *m: tarred("w:gz", *m), lambda *m: tarred("w", *m)]
+)
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["faces.csv"],
+        ["notes.txt", "data/faces.csv"],
+        ["a.csv", "fer2013.csv"],
+        ["fer2013.csv", "a.csv"],
+        ["__MACOSX/._fer2013.csv", "fer2013/fer2013.csv"],
+    ],
+)
+def test_archive_member_is_fer2013_csv_or_else_the_first_csv(pack, names):
+    wanted = next((name for name in names if name.split("/")[-1] == "fer2013.csv"), None)
+    wanted = wanted or next(name for name in names if name.endswith(".csv"))
+    archive = pack(*((name, CSV if name == wanted else b"something else\n") for name in names))
+    assert read_bytes(archive) == LINES
+
+
+CHECKED = sorted(set(PACKED) - {"fer2013.csv", "fer2013.tar"})
+"""Packings that carry a checksum or a mark at their end."""
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(CHECKED), st.floats(0, 1, exclude_max=True))
+def test_truncated_archive_is_an_error_at_every_byte(name, share):
+    content = PACKED[name]
+    # With less than its mark it is not known as an archive, only as a CSV of other columns.
+    kept = max(6, int(len(content) * share))
+    with pytest.raises(UserError, match="damaged, cut short"):
+        read_bytes(content[:kept])
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_the_last_byte_counts(name):
+    with pytest.raises(UserError, match="damaged, cut short"):
+        read_bytes(PACKED[name][:-1])
+
+
+@pytest.mark.parametrize("kept", [5_000, 40_000])
+def test_truncated_tar_that_is_not_packed(kept):
+    with pytest.raises(UserError, match="damaged, cut short"):
+        read_bytes(PACKED["fer2013.tar"][:kept])
+
+
+@settings(max_examples=60)
+@given(
+    name=st.sampled_from(CHECKED),
+    place=st.floats(0, 1, exclude_max=True),
+    flip=st.integers(1, 255),
+)
+def test_a_damaged_archive_never_gives_other_pixels(name, place, flip):
+    content = bytearray(PACKED[name])
+    content[int(len(content) * place)] ^= flip
+    try:
+        lines = read_bytes(bytes(content))
+    except UserError:
+        return
+    # Bytes that nothing depends on, such as a time stamp; or the mark by which it is known.
+    assert lines == LINES or place * len(content) < 6
+
+
+def test_missing_file_names_the_absolute_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"{tmp_path}/absent\.csv: no such file; expected"):
+        read_file(Path("absent.csv"))
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(UserError, match="is a folder"):
+        read_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", gzip.compress(b""), zipped(("fer2013.csv", b""))],
+    ids=["plain", "gzip", "zip"],  # packed bytes hold the time
+)
+def test_empty_file(content):
+    with pytest.raises(UserError, match=r"empty; expected a CSV with the header emotion,pixels"):
+        read_bytes(content)
+
+
+def test_archive_without_csv_tells_what_it_holds():
+    with pytest.raises(UserError, match=r"no \.csv inside \(found README, faces\.txt\)"):
+        read_bytes(zipped(("README", b""), ("faces.txt", CSV)))
+
+
+def test_encrypted_zip_is_an_error(tmp_path):
+    content = bytearray(PACKED["fer2013.zip"])
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(header) + flags] |= 1
+    with pytest.raises(UserError, match="encrypted"):
+        read_bytes(bytes(content))
+
+
+def test_declared_digest_is_of_the_file_as_given(tmp_path):
+    path = tmp_path / "fer2013.csv.gz"
+    path.write_bytes(PACKED["fer2013.csv.gz"])
+    digest = subprocess.run(["sha256sum", path], capture_output=True, text=True).stdout.split()[0]
+    assert read_file(path, digest) == LINES
+    with pytest.raises(UserError, match=rf"its SHA-256 is {digest}, expected {'0' * 64}"):
+        read_file(path, "0" * 64)
+
+
+def test_line_ends_byte_order_mark_and_missing_last_line_end():
+    assert read_bytes(b"\xef\xbb\xbf" + CSV.replace(b"\n", b"\r\n")) == LINES
+    assert read_bytes(CSV[:-1]) == LINES
+
+
+def test_columns_in_another_order_are_put_right():
+    # Kaggle's icml_face_data.csv
+    rows = [b"%b, %b,%b" % tuple(line.split(b",")[i] for i in (0, 2, 1)) for line in LINES[1:]]
+    found = read_bytes(b"\n".join([b"emotion, Usage, pixels", *rows, b"3, Training"]) + b"\n")
+    assert found[0] == HEADER.encode()
+    assert [line.replace(b", ", b",") for line in found[1:-1]] == LINES[1:]
+    assert found[-1] == b"3, Training"
+
+
+@given(st.lists(st.binary(max_size=40).map(lambda b: b.translate(None, b"\r\n")), max_size=6))
+@settings(max_examples=50)
+def test_defective_rows_pass_as_they_are(rows):
+    assert read_bytes(b"\n".join([HEADER.encode(), *rows, b"end"])) == [
+        HEADER.encode(),
+        *rows,
+        b"end",
+    ]
+
+
+def test_a_header_with_other_names_is_left_to_validate():
+    assert read_bytes(b"label,pixels,Usage\n0,1 2,Training\n") == [
+        b"label,pixels,Usage",
+        b"0,1 2,Training",
+    ]
+
+
+# ---------------------------------------------------------------- folder
+
+
+def read_folder(path: Path) -> list[list[str]]:
+    lines = list(sources.folder(FolderSource(source="folder", path=path, rows=None)))
+    assert lines[0] == HEADER.encode()
+    return [line.decode().split(",") for line in lines[1:]]
+
+
+def save(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image)
+
+
+def grey(value: int, height: int = 48, width: int = 48) -> np.ndarray:
+    return np.full((height, width), value, np.uint8)
+
+
+def pixels_of(row: list[str]) -> np.ndarray:
+    return np.array(row[1].split(), dtype=int).reshape(48, 48)
+
+
+def test_folder_keeps_the_pixels_of_48x48_pngs(tmp_path):
+    face = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    save(tmp_path / "Training/happy/a.png", face)
+    ((label, _, split),) = rows = read_folder(tmp_path)
+    assert (label, split) == ("3", "Training")
+    np.testing.assert_array_equal(pixels_of(rows[0]), face)
+
+
+@pytest.mark.parametrize(
+    ("folder", "split"),
+    [
+        ("Training", "Training"),
+        ("train", "Training"),
+        ("TRAIN", "Training"),
+        ("PublicTest", "PublicTest"),
+        ("val", "PublicTest"),
+        ("Validation", "PublicTest"),
+        ("PrivateTest", "PrivateTest"),
+        ("test", "PrivateTest"),
+    ],
+)
+def test_split_folders(tmp_path, folder, split):
+    save(tmp_path / folder / "Neutral" / "x.png", grey(9))
+    assert [(row[0], row[2]) for row in read_folder(tmp_path)] == [("6", split)]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "a.jpeg", "a.png", "a.PNG"])
+@pytest.mark.parametrize(("height", "width"), [(48, 48), (7, 5), (1, 1), (300, 40), (640, 480)])
+def test_any_size_becomes_48x48(tmp_path, name, height, width):
+    save(tmp_path / "train/sad" / name, grey(130, height, width))
+    (row,) = read_folder(tmp_path)
+    assert abs(pixels_of(row) - 130).max() <= 1
+
+
+def test_colour_and_alpha_become_grey(tmp_path):
+    colour = np.zeros((48, 48, 3), np.uint8)
+    colour[:] = (255, 0, 0)  # blue
+    save(tmp_path / "train/fear/blue.png", colour)
+    save(tmp_path / "train/fear/clear.png", np.dstack([colour, grey(0)]))
+    assert {int(value) for row in read_folder(tmp_path) for value in row[1].split()} == {29}
+
+
+def test_shrinking_averages_over_the_area(tmp_path):
+    checks = (np.indices((96, 96)).sum(axis=0) % 2 * 200).astype(np.uint8)
+    save(tmp_path / "train/fear/checks.png", checks)
+    (row,) = read_folder(tmp_path)
+    assert (pixels_of(row) == 100).all()
+
+
+def test_rows_are_in_the_order_of_splits_and_names(tmp_path):
+    for place in ("test/sad/b", "test/sad/a", "train/happy/z", "train/angry/z", "val/fear/m"):
+        save(tmp_path / f"{place}.png", grey(len(place)))
+    found = [(row[2], EMOTIONS[int(row[0])]) for row in read_folder(tmp_path)]
+    assert found == [
+        ("Training", "angry"),
+        ("Training", "happy"),
+        ("PublicTest", "fear"),
+        ("PrivateTest", "sad"),
+        ("PrivateTest", "sad"),
+    ]
+    assert read_folder(tmp_path) == read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "cut jpg", "cut png", "broken link", "folder"])
+def test_an_unreadable_image_becomes_a_row_that_says_so(tmp_path, caplog, kind):
+    save(tmp_path / "train/happy/a.png", grey(3))
+    face = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    bad = tmp_path / "train/happy/b.jpg"
+    if kind == "broken link":
+        bad.symlink_to("nowhere")
+    elif kind == "folder":
+        bad.mkdir()
+    else:
+        encoded = cv2.imencode(".png" if "png" in kind else ".jpg", face)[1].tobytes()
+        content = {"empty": b"", "text": b"no image"}.get(kind, encoded[: len(encoded) // 2])
+        bad.write_bytes(content)
+    rows = read_folder(tmp_path)
+    assert rows[1] == ["3", "unreadable train/happy/b.jpg", "Training"]
+    assert "b.jpg: not readable as an image" in caplog.text
+
+
+def test_an_unreadable_name_cannot_break_the_row(tmp_path):
+    save(tmp_path / "train/happy/a.png", grey(3))
+    (tmp_path / 'train/happy/b,"c"\n\udcff.png').write_bytes(b"")
+    rows = read_folder(tmp_path)
+    assert rows[1] == ["3", "unreadable train/happy/b__c___.png", "Training"]
+
+
+@pytest.mark.parametrize(("name", "near"), [("anger", "angry"), ("suprise", "surprise")])
+def test_an_unknown_emotion_names_the_nearest(tmp_path, name, near):
+    save(tmp_path / "train" / name / "a.png", grey(3))
+    with pytest.raises(UserError, match=rf"unknown emotion '{name}' \(nearest: '{near}'\)"):
+        read_folder(tmp_path)
+
+
+def test_an_unknown_split_names_the_nearest(tmp_path):
+    save(tmp_path / "trian/happy/a.png", grey(3))
+    with pytest.raises(UserError, match=r"unknown split 'trian' \(nearest: 'train'\)"):
+        read_folder(tmp_path)
+
+
+def test_other_files_are_counted_aloud_and_hidden_ones_are_not(tmp_path, caplog):
+    save(tmp_path / "train/happy/a.png", grey(3))
+    for place in ("notes.txt", "train/x.png", "train/happy/c.gif", "train/happy/.DS_Store"):
+        (tmp_path / place).write_bytes(b"x")
+    (tmp_path / ".git").mkdir()
+    assert len(read_folder(tmp_path)) == 1
+    assert "left out 3 files that are no SPLIT/EMOTION images" in caplog.text
+
+
+def test_missing_or_empty_folder(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        read_folder(tmp_path / "absent")
+    (tmp_path / "train/happy").mkdir(parents=True)
+    with pytest.raises(UserError, match="no image"):
+        read_folder(tmp_path)
+
+
+# ---------------------------------------------------------------- kaggle
+
+
+def test_kaggle_layout_with_a_csv(tmp_path):
+    # deadskull7/fer2013
+    (tmp_path / "fer2013.csv").write_bytes(CSV)
+    assert list(sources.downloaded_lines(tmp_path)) == LINES
+
+
+def test_kaggle_layout_prefers_fer2013_csv_at_any_depth(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"something else\n")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/fer2013.csv").write_bytes(CSV)
+    assert list(sources.downloaded_lines(tmp_path)) == LINES
+
+
+@pytest.mark.parametrize("above", ["", "fer2013"])
+def test_kaggle_layout_with_folders_tells_the_split_by_prefix(tmp_path, above):
+    # msambare/fer2013
+    for place in (
+        "train/happy/Training_10.jpg",
+        "test/happy/PublicTest_20.jpg",
+        "test/happy/PrivateTest_30.jpg",
+        "test/disgust/PrivateTest_40.jpg",
+    ):
+        save(tmp_path / above / place, grey(int(place[-6:-4])))
+    lines = [line.decode().split(",") for line in sources.downloaded_lines(tmp_path)][1:]
+    assert [(row[2], row[0], row[1].split()[0]) for row in lines] == [
+        ("Training", "3", "10"),
+        ("PublicTest", "3", "20"),
+        ("PrivateTest", "1", "40"),
+        ("PrivateTest", "3", "30"),
+    ]
+
+
+def test_kaggle_without_network_names_the_ways_out(tmp_path):
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    environment = {name: value for name, value in os.environ.items() if name != "FER2013_CSV"}
+    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
+        environment[name] = "http://127.0.0.1:9"  # the discard port, where nobody listens
+    for name in ("NO_PROXY", "no_proxy"):
+        environment.pop(name, None)
+    environment |= {"PYTHONPATH": str(ROOT), "KAGGLEHUB_CACHE": str(tmp_path / "cache")}
+    finished = subprocess.run(
+        [sys.executable, "-m", "stages.fetch", "fer2013"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert finished.returncode == 1
+    assert "Traceback" not in finished.stderr
+    error = finished.stderr.splitlines()[-1]
+    assert error.startswith("error: fetch.handle 'deadskull7/fer2013'")
+    for way_out in ("FER2013_CSV", "source: file", "sample dataset"):
+        assert way_out in error
+    assert not list((tmp_path / "data").rglob("*.csv"))
+
+
+# ---------------------------------------------------------------- sample
+
+
+def test_sample_yields_the_declared_rows():
+    rows = Rows(Training=20, PublicTest=5, PrivateTest=3)
+    lines = list(sources.sample(SampleSource(source="sample", rows=rows, seed=1)))
+    assert lines[0] == HEADER.encode()
+    table = [line.decode().split(",") for line in lines[1:]]
+    assert [row[2] for row in table] == ["Training"] * 20 + ["PublicTest"] * 5 + ["PrivateTest"] * 3
+    assert all(pixels_of(row).max() <= 255 for row in table)

@@ -1,0 +1,57 @@
+"""Maps of what a model looks at, on models whose answer is known to hang on one place."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from recognizer.classifier import Classifier
+from stages.dataset.faces import EMOTIONS
+from stages.evaluation.occlusion_sensitivity import PATCH, sensitivity, sensitivity_pictures
+from tests.model_fixture import write_tiny_model
+
+
+@pytest.fixture(scope="module")
+def corner_model(tmp_path_factory):
+    """A model that says `happy` where the upper left corner is bright, and looks nowhere else."""
+    path = write_tiny_model(tmp_path_factory.mktemp("model") / "model.onnx")
+    model = onnx.load(path)
+    weights = np.zeros((48, 48, 7), np.float32)
+    weights[4:12, 4:12, EMOTIONS.index("happy")] = 3e-4
+    for index, constant in enumerate(model.graph.initializer):
+        if constant.dims and constant.dims[0] == 48 * 48:
+            fresh = numpy_helper.from_array(weights.reshape(48 * 48, 7), constant.name)
+            model.graph.initializer[index].CopyFrom(fresh)
+    onnx.save(model, path)
+    return Classifier(path)
+
+
+def test_only_the_place_that_counts_stands_out(corner_model):
+    face = np.full((48, 48), 60, np.uint8)
+    face[:20, :20] = 220
+    heat = sensitivity(corner_model, face, EMOTIONS.index("happy"))
+    assert heat.shape == (48, 48)
+    top, left = np.unravel_index(heat.argmax(), heat.shape)
+    assert 4 - PATCH < top < 12 + PATCH
+    assert 4 - PATCH < left < 12 + PATCH
+    assert heat.max() > 0.01
+    assert heat[24:, 24:] == pytest.approx(0)
+    # Whatever takes from one emotion gives to the others.
+    assert sensitivity(corner_model, face, EMOTIONS.index("sad")).min() < 0
+
+
+def test_the_pictures_show_every_emotion_and_leave_the_faces_alone(corner_model):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (30, 48, 48), dtype=np.uint8)
+    before = images.copy()
+    probabilities = corner_model.predict(images)
+    labels = probabilities.argmax(axis=1)
+    assert len(set(labels)) < 7, "some emotions must stay without a face for this test"
+    means, faces = sensitivity_pictures(corner_model, images, labels, probabilities)
+    for picture in (means, faces):
+        assert picture.dtype == np.uint8
+        assert picture.ndim == 3
+        assert picture.std() > 10
+    assert np.array_equal(images, before)
+    again = sensitivity_pictures(corner_model, images, labels, probabilities)
+    assert all(map(np.array_equal, again, (means, faces)))

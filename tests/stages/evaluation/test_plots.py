@@ -1,0 +1,110 @@
+"""The tables and the picture behind `dvc plots show`."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from stages.dataset.faces import EMOTIONS
+from stages.evaluation.plots import (
+    confusion_table,
+    mistakes_picture,
+    per_class_table,
+    precision_recall_table,
+    reliability_table,
+    roc_table,
+)
+
+
+@pytest.fixture
+def split():
+    generator = np.random.default_rng(0)
+    labels = np.append(np.arange(7), generator.integers(0, 7, 1000)).astype(np.uint8)
+    logits = generator.normal(size=(len(labels), 7)) + 1.5 * np.eye(7)[labels]
+    return labels, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+def test_confusion_table_has_a_row_per_image_in_order(split):
+    labels, probabilities = split
+    table = confusion_table(labels, probabilities, EMOTIONS)
+    assert list(table.columns) == ["actual", "predicted"]
+    assert table["actual"].tolist() == [EMOTIONS[label] for label in labels]
+    agreement = (table["actual"] == table["predicted"]).mean()
+    assert agreement == pytest.approx((probabilities.argmax(axis=1) == labels).mean())
+
+
+def test_per_class_table_counts_what_it_says():
+    labels = np.array([0, 0, 1, 2])
+    table = per_class_table(labels, np.eye(3)[[0, 1, 1, 2]], ("a", "b", "c"))
+    assert table["emotion"].tolist() == ["a", "b", "c"]
+    assert table["recall"].tolist() == [0.5, 1, 1]
+    assert table["precision"].tolist() == [1, 0.5, 1]
+    assert table["images"].tolist() == [2, 1, 1]
+
+
+def test_reliability_table_covers_all_images(split):
+    table = reliability_table(*split)
+    assert table["images"].sum() == len(split[0])
+    assert (table["images"] > 0).all()
+    assert table["confidence"].is_monotonic_increasing
+
+
+def test_roc_has_the_area_that_scikit_learn_computes(split):
+    labels, probabilities = split
+    table = roc_table(labels, probabilities, EMOTIONS)
+    assert len(table) == 101
+    for k, name in enumerate(EMOTIONS):
+        assert table[name].is_monotonic_increasing
+        area = np.trapezoid(table[name], table["fpr"])
+        assert area == pytest.approx(roc_auc_score(labels == k, probabilities[:, k]), abs=0.01)
+
+
+def test_precision_recall_falls_and_bounds_the_average_precision(split):
+    labels, probabilities = split
+    table = precision_recall_table(labels, probabilities, EMOTIONS)
+    assert len(table) == 101
+    for k, name in enumerate(EMOTIONS):
+        assert table[name].is_monotonic_decreasing
+        assert table[name].iloc[-1] >= (labels == k).mean()
+        average = average_precision_score(labels == k, probabilities[:, k])
+        # Interpolated precision is never below the raw one.
+        assert average - 0.01 <= table[name].mean() <= average + 0.05
+
+
+def test_precision_recall_of_a_case_worked_out_by_hand():
+    # By falling score: hit, miss, hit. Recall 1/2 at precision 1, recall 1 at precision 2/3.
+    labels = np.array([0, 1, 0])
+    scores = np.array([0.9, 0.8, 0.7])
+    table = precision_recall_table(labels, np.column_stack([scores, 1 - scores]), ("a", "b"))
+    assert table["a"][:51].tolist() == [1] * 51
+    assert table["a"][51:].tolist() == pytest.approx([2 / 3] * 50)
+
+
+def test_curves_of_a_perfect_model_are_flat():
+    labels = np.repeat(np.arange(7), 3)
+    for table in (roc_table, precision_recall_table):
+        curves = table(labels, np.eye(7)[labels], EMOTIONS)[list(EMOTIONS)]
+        assert (curves == 1).all(axis=None)
+
+
+def test_picture_shows_the_surest_mistake_and_no_right_answer():
+    labels = np.zeros(20, dtype=np.uint8)
+    probabilities = np.tile([0.9, 0.1], (20, 1))
+    probabilities[[4, 9]] = [[0.4, 0.6], [0.01, 0.99]]
+    # White faces vanish on the white page; only the surest mistake is black.
+    images = np.full((20, 48, 48), 255, dtype=np.uint8)
+    images[9] = 0
+    picture = mistakes_picture(images, labels, probabilities, ("a", "b"), rows=1, columns=1)
+    assert picture.dtype == np.uint8
+    assert (picture == 0).mean() > 0.2
+    images[9], images[4], images[0] = 255, 0, 0
+    picture = mistakes_picture(images, labels, probabilities, ("a", "b"), rows=1, columns=1)
+    assert (picture == 0).mean() < 0.05
+
+
+def test_picture_is_the_same_every_time_and_works_without_mistakes(split):
+    labels, probabilities = split
+    images = np.random.default_rng(1).integers(0, 256, (len(labels), 48, 48), dtype=np.uint8)
+    first = mistakes_picture(images, labels, probabilities, EMOTIONS)
+    assert np.array_equal(first, mistakes_picture(images, labels, probabilities, EMOTIONS))
+    perfect = mistakes_picture(images, labels, np.eye(7)[labels], EMOTIONS)
+    assert perfect.shape[0] < first.shape[0]

@@ -1,0 +1,143 @@
+"""The shell around every stage, as a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+STAGE = """
+import logging
+import sys
+
+from stages.errors import UserError
+from stages.command_line import run
+
+
+def main(dataset, parameters):
+    logging.getLogger(__name__).info("epochs %d", parameters.train.epochs)
+    logging.getLogger("stages.dataset.sources").info("from the sample")
+    logging.getLogger("a_library").info("nobody asked")
+    logging.getLogger("a_library").warning("take care")
+    if dataset == "fer2013":
+        raise UserError("data/fer2013/raw.csv, row 3: expected 2304 pixels, found 7; mend it")
+    if parameters.evaluate.seed == 1:
+        raise KeyError("a bug")
+
+
+run(main, "A stage of its own.")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "stage.py").write_text(STAGE)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "stage.py", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def change(folder: Path, section: str, key: str, value) -> None:
+    path = folder / "params.yaml"
+    document = yaml.safe_load(path.read_text())
+    document["sample"][section][key] = value
+    path.write_text(yaml.safe_dump(document))
+
+
+def test_a_stage_gets_its_parameters_and_says_its_own_lines(folder):
+    change(folder, "train", "epochs", 77)
+    done = run(folder, "sample")
+    assert done.returncode == 0
+    assert done.stderr == "A stage of its own.\nepochs 77\nfrom the sample\ntake care\n"
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [("7.4", "7 seconds"), ("99.4", "99 seconds"), ("6290.0", "105 minutes")]
+)
+def test_a_stage_says_how_long_it_usually_takes(folder, seconds, words):
+    page = folder / "benchmarks" / "stages_sample.csv"
+    page.parent.mkdir()
+    page.write_text(
+        'stage,wall_seconds,machine\ntrain,1,"A, 2 cores, much memory"\n'
+        f'stage,{seconds},"B, 4 cores, more memory"\n'
+    )
+    first = run(folder, "sample").stderr.splitlines()[0]
+    time = f"Usual time: {words} on B, 4 cores (benchmarks/stages_sample.md)."
+    assert first == f"A stage of its own. {time}"
+
+
+def test_a_mistake_is_one_line_and_exit_status_1(folder):
+    done = run(folder, "fer2013")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "error: data/fer2013/raw.csv, row 3: expected 2304 pixels, found 7; mend it"
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_in_params_yaml_is_one_line_and_exit_status_1(folder):
+    change(folder, "train", "epoch", 3)
+    done = run(folder, "sample")
+    assert done.returncode == 1
+    assert (
+        done.stderr == "A stage of its own.\nerror: params.yaml: sample.train.epoch: unknown key\n"
+    )
+
+
+def test_a_bug_keeps_its_traceback(folder):
+    change(folder, "evaluate", "seed", 1)
+    done = run(folder, "sample")
+    assert done.returncode == 1
+    assert done.stderr.startswith("A stage of its own.\nepochs")
+    assert "Traceback" in done.stderr
+    assert done.stderr.endswith("KeyError: 'a bug'\n")
+
+
+def test_a_dataset_must_be_named(folder):
+    done = run(folder)
+    assert done.returncode == 2
+    assert "the following arguments are required: dataset" in done.stderr
+    assert "A stage of its own." in run(folder, "--help").stdout
+
+
+def test_importing_tensorflow_writes_nothing_of_its_own():
+    program = """
+import sys, numpy, stages, keras
+print("before", file=sys.stderr)
+network = keras.Sequential([keras.layers.Dense(2)])
+network.compile("sgd", "mse")
+network.fit(numpy.ones((2, 2)), numpy.ones((2, 2)), verbose=0)
+print("after", file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "before\nafter\n"
+
+
+def test_an_error_of_tensorflow_stays_even_when_the_process_is_aborted():
+    program = """
+import os
+from stages.tensorflow_notes import without_notes
+with without_notes():
+    os.write(2, b"I0000 00:00:1.0 1 port.cc:153] a note\\n")
+    os.write(2, b"F0000 00:00:1.0 1 port.cc:153] this processor lacks AVX\\n")
+    os.abort()
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode < 0
+    assert done.stderr == "F0000 00:00:1.0 1 port.cc:153] this processor lacks AVX\n"

@@ -1,0 +1,119 @@
+"""Every network by its name: shapes, sizes, and grey levels as they come."""
+
+from typing import get_args
+
+import keras
+import numpy as np
+import pytest
+
+from stages import parameters
+from stages.errors import UserError
+from stages.training.networks import BUILDERS, build_network
+
+NETWORKS = {
+    "residual": parameters.Residual(name="residual", widths=[4, 8, 8], blocks=2, dropout=0.3),
+    "symmetric_residual": parameters.SymmetricResidual(
+        name="symmetric_residual", widths=[4, 8, 8], blocks=2, dropout=0.3
+    ),
+    "symmetric_late_pooling": parameters.SymmetricLatePooling(
+        name="symmetric_late_pooling", widths=[4, 8, 8], blocks=2, dropout=0.3
+    ),
+    "five_block": parameters.FiveBlock(name="five_block", dropout=0.3),
+    "five_layer": parameters.FiveLayer(name="five_layer", dropout=0.3),
+    "resnet50": parameters.ResNet50(name="resnet50", weights=None, dropout=0.3),
+}
+FACES = np.random.default_rng(0).uniform(0, 255, (2, 48, 48, 1)).astype(np.float32)
+
+
+def numpy(network: keras.Model, faces: np.ndarray) -> np.ndarray:
+    return keras.ops.convert_to_numpy(network(faces, training=False))
+
+
+def test_every_network_of_the_parameters_has_a_builder():
+    union, _ = get_args(parameters.Network)
+    names = {
+        name for kind in get_args(union) for name in get_args(kind.model_fields["name"].annotation)
+    }
+    assert names == set(BUILDERS) == set(NETWORKS)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_faces_to_logits(name):
+    network = build_network(NETWORKS[name], 48, 7)
+    assert network.name == name
+    logits = numpy(network, FACES)
+    assert logits.shape == (2, 7)
+    assert logits.dtype == np.float32
+    assert np.isfinite(logits).all()
+    # Logits, not probabilities, of what the faces show.
+    assert not np.allclose(logits.sum(axis=1), 1)
+    assert not np.allclose(logits[0], logits[1])
+
+
+def test_the_seed_gives_the_weights():
+    def weights(seed: int) -> list[np.ndarray]:
+        keras.utils.set_random_seed(seed)
+        return build_network(NETWORKS["residual"], 48, 7).get_weights()
+
+    one, again, other = weights(1), weights(1), weights(2)
+    assert all(map(np.array_equal, one, again))
+    assert not all(map(np.array_equal, one, other))
+
+
+@pytest.mark.parametrize(
+    ("name", "widening"), [("symmetric_residual", [24, 12]), ("symmetric_late_pooling", [48, 24])]
+)
+def test_late_pooling_widens_at_the_size_before_pooling(name, widening):
+    network = build_network(NETWORKS[name].model_copy(update={"widths": [4, 6, 8]}), 48, 7)
+    faces = keras.Input((48, 48, 1))
+    convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    sizes = {
+        layer.name: value.shape[1]
+        for layer, value in zip(
+            convolutions,
+            keras.Model(network.input, [layer.output for layer in convolutions])(faces),
+            strict=True,
+        )
+    }
+    wider = [layer for layer in convolutions if layer.kernel.shape[2] not in (1, layer.filters)]
+    assert [sizes[layer.name] for layer in wider] == widening
+    # What comes after is of the same size in both.
+    assert sizes[convolutions[-1].name] == 12
+
+
+def test_residual_takes_any_size():
+    network = build_network(NETWORKS["residual"], 48, 7)
+    for size in (16, 33, 48, 96):
+        faces = np.zeros((1, size, size, 1), np.float32)
+        assert numpy(network, faces).shape == (1, 7)
+
+
+def test_residual_overlooks_lighting_and_exposure():
+    network = build_network(NETWORKS["residual"], 48, 7)
+    face = FACES[:1] * 0.5
+    assert numpy(network, face + 60) == pytest.approx(numpy(network, face), abs=1e-4)
+    assert numpy(network, face * 1.5) == pytest.approx(numpy(network, face), rel=0.02, abs=0.01)
+
+
+def test_residual_finds_a_flat_face_no_trouble():
+    network = build_network(NETWORKS["residual"], 48, 7)
+    assert np.isfinite(numpy(network, np.full((1, 48, 48, 1), 255, np.float32))).all()
+
+
+def test_residual_has_the_widths_and_blocks_asked_for():
+    network = build_network(NETWORKS["residual"], 48, 7)
+    kernels = [weight.shape for weight in network.weights if weight.name == "kernel"]
+    block = [(3, 3, 8, 8)] * 4
+    assert kernels == [(3, 3, 1, 4), (3, 3, 4, 8), *block, (3, 3, 8, 8), *block, (8, 7)]
+
+
+def test_dropout_is_on_in_training_alone():
+    network = build_network(NETWORKS["five_layer"], 48, 7)
+    assert np.array_equal(numpy(network, FACES), numpy(network, FACES))
+    trained = [keras.ops.convert_to_numpy(network(FACES, training=True)) for _ in range(2)]
+    assert not np.array_equal(*trained)
+
+
+def test_resnet50_needs_faces_of_32_pixels():
+    with pytest.raises(UserError, match="resnet50 needs faces of at least 32 pixels, not 24"):
+        build_network(NETWORKS["resnet50"], 24, 7)

@@ -1,0 +1,101 @@
+"""Soft labels: the teachers' mean probabilities, and how targets are blended with them."""
+
+import hashlib
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from scipy.special import softmax
+
+from stages.errors import UserError
+from stages.onnx_graph.conversion import convert, served_model
+from stages.onnx_graph.logits import predict_logits
+from stages.parameters import SelfDistillation, Teacher, TeacherDistillation
+from stages.training.soft_labels import (
+    predict_soft_labels,
+    predicts_own_soft_labels,
+    training_targets,
+)
+from tests.stages.test_train import settings
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (70, 48, 48), dtype=np.uint8)
+
+
+def half_face_network(cropping: tuple[int, int]) -> onnx.ModelProto:
+    """A linear network of one half of the face."""
+    faces = keras.Input((48, 48, 1))
+    half = keras.layers.Cropping2D(((0, 0), cropping))(faces)
+    logits = keras.layers.Dense(7)(keras.layers.Flatten()(half / 255))
+    return convert(served_model(keras.Model(faces, logits), 48))
+
+
+@pytest.fixture(scope="module")
+def teachers(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("teachers")
+    found = []
+    for name, cropping in (("left", (0, 24)), ("right", (24, 0))):
+        path = folder / f"{name}.onnx"
+        onnx.save(half_face_network(cropping), path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        found.append(Teacher(file=path, sha256=digest[:12]))
+    return found
+
+
+def distilled(share: float, teachers: list[Teacher]) -> TeacherDistillation:
+    return TeacherDistillation(name="teachers", share=share, teachers=teachers)
+
+
+def test_they_are_the_mean_over_teachers_faces_and_mirror_images(teachers):
+    mirrored = np.ascontiguousarray(IMAGES[:, :, ::-1])
+    probabilities = [
+        softmax(predict_logits(onnx.load(teacher.file), faces), axis=1)
+        for teacher in teachers
+        for faces in (IMAGES, mirrored)
+    ]
+    assert np.abs(probabilities[0] - probabilities[1]).max() > 1e-3
+    soft_labels = predict_soft_labels(distilled(0.5, teachers), IMAGES)
+    assert soft_labels.dtype == np.float32
+    assert soft_labels == pytest.approx(np.mean(probabilities, axis=0), abs=1e-5)
+
+
+def test_there_are_none_without_teachers():
+    assert predict_soft_labels(None, IMAGES) is None
+    assert predict_soft_labels(SelfDistillation(name="self", share=1, every=1), IMAGES) is None
+
+
+def test_a_teacher_with_another_digest_is_refused(teachers, tmp_path):
+    left, right = teachers
+    swapped = Teacher(file=left.file, sha256=right.sha256)
+    expected = rf"left\.onnx: its SHA-256 begins with {left.sha256}, .* expect {right.sha256}"
+    with pytest.raises(UserError, match=expected):
+        predict_soft_labels(distilled(0.5, [swapped]), IMAGES)
+    missing = Teacher(file=tmp_path / "none.onnx", sha256=left.sha256)
+    with pytest.raises(UserError, match=r"none\.onnx: not found"):
+        predict_soft_labels(distilled(0.5, [missing]), IMAGES)
+
+
+def test_targets_move_from_the_labels_to_the_networks_own_probabilities():
+    one_hot, own = np.eye(7, dtype=np.float32), np.full((7, 7), 1 / 7, np.float32)
+    half = settings(epochs=10, distillation={"name": "self", "share": 0.5, "every": 1})
+    assert np.array_equal(training_targets(one_hot, None, None, half, epoch=9), one_hot)
+    assert np.array_equal(training_targets(one_hot, None, own, half, epoch=0), one_hot)
+    late = training_targets(one_hot, None, own, half, epoch=8)
+    assert late == pytest.approx(0.6 * one_hot + 0.4 * own)
+    assert late.dtype == np.float32
+
+
+def test_targets_have_the_same_share_of_the_teachers_in_every_epoch(teachers):
+    one_hot, soft = np.eye(7, dtype=np.float32), np.full((7, 7), 1 / 7, np.float32)
+    most = settings(epochs=10, distillation=distilled(0.8, teachers).model_dump())
+    for epoch in (0, 9):
+        blended = training_targets(one_hot, soft, None, most, epoch)
+        assert blended == pytest.approx(0.2 * one_hot + 0.8 * soft)
+        assert blended.dtype == np.float32
+
+
+def test_own_soft_labels_are_predicted_every_few_epochs():
+    every = settings(distillation={"name": "self", "share": 0.5, "every": 4})
+    epochs = [epoch for epoch in range(9) if predicts_own_soft_labels(every, epoch)]
+    assert epochs == [3, 7]
+    assert not predicts_own_soft_labels(settings(distillation=None), 3)
