@@ -51,6 +51,7 @@ def without_notes() -> Iterator[None]:
     grep = ["grep", "--line-buffered", "-vE", pattern]
     try:
         with subprocess.Popen(grep, stdin=subprocess.PIPE, stdout=stderr) as filtering:
+            assert filtering.stdin is not None
             os.dup2(filtering.stdin.fileno(), 2)
             try:
                 yield

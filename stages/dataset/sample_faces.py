@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 CLASS_ROWS = (3995, 436, 4097, 7215, 4830, 3171, 4965)
@@ -29,7 +30,7 @@ CLASS_ROWS = (3995, 436, 4097, 7215, 4830, 3171, 4965)
 # 1 inner brow up, 2 outer brow up, 4 brows together, 5 upper lid up, 6 cheek up, 7 lids tight,
 # 9 nose wrinkled, 10 upper lip up, 12 lip corners up, 15 lip corners down, 16 lower lip down,
 # 17 chin up, 20 lips stretched, 23 lips tight, 25 lips apart, 26 jaw down, 43 lids drooping.
-EXPRESSIONS = (
+EXPRESSIONS: tuple[tuple[dict[int, float], ...], ...] = (
     (  # angry: glaring under lowered brows, lips pressed or teeth bared
         {4: 1.0, 5: 0.5, 7: 0.5, 17: 0.5, 23: 1.0},
         {4: 1.0, 5: 0.6, 7: 0.4, 10: 0.5, 16: 0.9, 23: 0.3, 25: 0.9, 26: 0.25},
@@ -58,11 +59,13 @@ EXPRESSIONS = (
     ({},),  # neutral
 )
 
+Floats = NDArray[np.float64]
+
 FIXED_POINT = 4
 """Fractional bits of the coordinates given to OpenCV."""
 
 
-def render_sample(rows: tuple[int, int, int], seed: int) -> tuple[np.ndarray, ...]:
+def render_sample(rows: tuple[int, int, int], seed: int) -> tuple[NDArray[np.uint8], ...]:
     """Render a dataset as imbalanced as FER-2013.
 
     Parameters
@@ -78,25 +81,32 @@ def render_sample(rows: tuple[int, int, int], seed: int) -> tuple[np.ndarray, ..
     images : uint8 [N, 48, 48]
     splits : uint8 [N], 0 Training, 1 PublicTest, 2 PrivateTest
     """
-    labels, images, splits = [], [], []
+    labels, splits = [], []
     for split, count in enumerate(rows):
         order = np.random.default_rng([seed, split])
         labels.append(order.permutation(np.repeat(np.arange(7), _class_counts(count))))
         splits.append(np.full(count, split))
-    labels, splits = np.concatenate(labels), np.concatenate(splits)
     # A generator for each face: no face depends on how many numbers another one took.
-    for row, label in enumerate(tqdm(labels, unit="face", desc="render", disable=None)):
-        images.append(render_face(int(label), np.random.default_rng([seed, 3, row])))
-    return labels.astype(np.uint8), np.stack(images), splits.astype(np.uint8)
+    images = [
+        render_face(int(label), np.random.default_rng([seed, 3, row]))
+        for row, label in enumerate(
+            tqdm(np.concatenate(labels), unit="face", desc="render", disable=None)
+        )
+    ]
+    return (
+        np.concatenate(labels).astype(np.uint8),
+        np.stack(images),
+        np.concatenate(splits).astype(np.uint8),
+    )
 
 
-def _class_counts(count: int) -> np.ndarray:
+def _class_counts(count: int) -> NDArray[np.intp]:
     """`count` divided like CLASS_ROWS; sums to `count`."""
     bounds = np.cumsum((0, *CLASS_ROWS)) / sum(CLASS_ROWS) * count
     return np.diff(np.round(bounds).astype(int))
 
 
-def render_face(emotion: int, rng: np.random.Generator, size: int = 48) -> np.ndarray:
+def render_face(emotion: int, rng: np.random.Generator, size: int = 48) -> NDArray[np.uint8]:
     """Render one grey face, uint8 [size, size], of emotion 0 angry … 6 neutral."""
     person, units, pose = _random_person(rng), _random_units(emotion, rng), _random_pose(rng)
     canvas = _Canvas(size * 4 if size < 128 else size * 2, pose)
@@ -183,7 +193,7 @@ def _random_units(emotion: int, rng: np.random.Generator) -> list[float]:
     strength = rng.uniform(0.7, 1.1)
     for number, intensity in variants[rng.integers(len(variants))].items():
         units[number] = intensity * strength * rng.uniform(0.85, 1.15)
-    return units.tolist()
+    return [float(intensity) for intensity in units]
 
 
 @dataclass(frozen=True)
@@ -220,7 +230,7 @@ class _Mask:
 
     rows: slice
     columns: slice
-    cover: np.ndarray
+    cover: Floats
 
     def __and__(self, other: "_Mask") -> "_Mask":
         """Where both are."""
@@ -253,15 +263,19 @@ class _Canvas:
         self.centre = np.array([pose.x, pose.y]) * side
         self.light = self.tone = np.ones((side, side))
 
-    def fill(self, points, depth=0.0, blur: float = 0.0) -> _Mask:
+    def fill(
+        self, points: ArrayLike, depth: float | Floats | None = 0.0, blur: float = 0.0
+    ) -> _Mask:
         """A polygon with an edge as soft as `blur` face units."""
         return self._mask(points, depth, blur, None)
 
-    def line(self, points, width: float, depth=0.0, blur: float = 0.0) -> _Mask:
+    def line(
+        self, points: ArrayLike, width: float, depth: float | Floats | None = 0.0, blur: float = 0.0
+    ) -> _Mask:
         """An open line `width` face units thick."""
         return self._mask(points, depth, blur, width)
 
-    def paint(self, mask: _Mask, albedo, opacity: float = 1.0) -> None:
+    def paint(self, mask: _Mask, albedo: float | Floats, opacity: float = 1.0) -> None:
         """Lay a paint over what is there."""
         tone = self.tone[mask.rows, mask.columns]
         light = self.light[mask.rows, mask.columns]
@@ -271,7 +285,9 @@ class _Canvas:
         """Take a share of the light away."""
         self.tone[mask.rows, mask.columns] *= 1 - share * mask.cover
 
-    def _mask(self, points, depth, blur: float, width: float | None) -> _Mask:
+    def _mask(
+        self, points: ArrayLike, depth: float | Floats | None, blur: float, width: float | None
+    ) -> _Mask:
         pixels = self._project(np.asarray(points, dtype=float), depth)
         fixed = np.round(pixels * 2**FIXED_POINT).astype(np.int32)
         thickness = 0 if width is None else max(1, round(width * self.unit))
@@ -283,50 +299,54 @@ class _Canvas:
         left, top = (min(max(at - margin, 0), self.side - 1) for at in first)
         right, bottom = (max(min(at + margin + 1, self.side), 1) for at in last)
         layer = np.zeros((bottom - top, right - left), np.uint8)
-        outline = [fixed - np.int32([left, top]) * 2**FIXED_POINT]
+        outline = [fixed - np.array([left, top], np.int32) * 2**FIXED_POINT]
         if width is None:
             cv2.fillPoly(layer, outline, 255, cv2.LINE_AA, FIXED_POINT)
         else:
             cv2.polylines(layer, outline, False, 255, thickness, cv2.LINE_AA, FIXED_POINT)
-        cover = layer / 255
+        cover: Floats = layer / 255
         if sigma > 0.3:
-            cover = cv2.GaussianBlur(cover, (2 * radius + 1, 2 * radius + 1), sigma)
+            blurred = cv2.GaussianBlur(cover, (2 * radius + 1, 2 * radius + 1), sigma)
+            cover = blurred.astype(np.float64, copy=False)
         return _Mask(slice(top, bottom), slice(left, right), cover)
 
-    def _project(self, points: np.ndarray, depth) -> np.ndarray:
+    def _project(self, points: Floats, depth: float | Floats | None) -> Floats:
         """Pixels of points that lie `depth` before the face; None is the head's contour."""
         if depth is not None:
             z = _head_depth(points[:, 0], points[:, 1]) + depth
             points = points + z[:, None] * (np.sin(self.pose.yaw), np.sin(self.pose.pitch))
-        return points @ self.turn.T + self.centre
+        projected: Floats = points @ self.turn.T + self.centre
+        return projected
 
 
-def _head_depth(x, y):
+def _head_depth(x: Floats, y: Floats) -> Floats:
     """Depth of the head's front, an ellipsoid, in face units."""
-    return 0.7 * np.sqrt(np.maximum(1 - (x / 0.84) ** 2 - (y / 1.3) ** 2, 0.01))
+    depth: Floats = 0.7 * np.sqrt(np.maximum(1 - (x / 0.84) ** 2 - (y / 1.3) ** 2, 0.01))
+    return depth
 
 
-def _curve(*points, count: int = 24) -> np.ndarray:
+def _curve(*through: tuple[float, float], count: int = 24) -> Floats:
     """Smooth open line through three points, a parabola in chord length, [count, 2]."""
-    points = np.array(points, dtype=float)
+    points = np.array(through, dtype=float)
     first, second = np.hypot(*np.diff(points, axis=0).T)
     middle = first / (first + second)
     at = np.linspace(0, 1, count)[:, None]
-    return (
+    line: Floats = (
         points[0] * (at - middle) * (at - 1) / middle
         + points[1] * at * (at - 1) / (middle * (middle - 1))
         + points[2] * at * (at - middle) / (1 - middle)
     )
+    return line
 
 
-def _arc(end: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _arc(end: float, count: int) -> tuple[Floats, Floats]:
     """Cosines and sines of `count` angles from 0 to `end`, both included, in radians."""
     angle = np.linspace(0, end, count)
     # Exactly 0 and 1 at quarter turns: the root of a last-bit difference would be 1e-8.
-    return np.round(np.cos(angle), 12), np.round(np.sin(angle), 12)
+    return np.cos(angle).round(12), np.sin(angle).round(12)
 
 
-def _disc(x: float, y: float, rx: float, ry: float, tilt: float = 0.0) -> np.ndarray:
+def _disc(x: float, y: float, rx: float, ry: float, tilt: float = 0.0) -> Floats:
     """An ellipse as a polygon, [24, 2]; `tilt` in radians."""
     cosine, sine = _arc(2 * np.pi, 25)
     along, across = rx * cosine[:-1], ry * sine[:-1]
@@ -342,7 +362,9 @@ def _disc(x: float, y: float, rx: float, ry: float, tilt: float = 0.0) -> np.nda
 # ---------------------------------------------------------------- light
 
 
-def _light(canvas: _Canvas, person: _Person, units: list[float], rng: np.random.Generator):
+def _light(
+    canvas: _Canvas, person: _Person, units: list[float], rng: np.random.Generator
+) -> tuple[Floats, Floats]:
     """Light on the head and on the background, each float64 [side, side].
 
     Lambert's law on a relief of the head, of which a quarter of the resolution is enough.
@@ -364,12 +386,12 @@ def _light(canvas: _Canvas, person: _Person, units: list[float], rng: np.random.
     return _resized(head, canvas.side, canvas.side) * across, across
 
 
-def _resized(values: np.ndarray, height: int, width: int) -> np.ndarray:
+def _resized(values: Floats, height: int, width: int) -> Floats:
     """`values` at [height, width] by cubic convolution (Keys 1981, a = -0.75)."""
     return _cubic(values.shape[0], height) @ values @ _cubic(values.shape[1], width).T
 
 
-def _cubic(old: int, new: int) -> np.ndarray:
+def _cubic(old: int, new: int) -> Floats:
     """Weights [new, old] that resample a line; what lies beyond its ends is like its ends."""
     at = (np.arange(new) + 0.5) * old / new - 0.5
     taps = np.floor(at).astype(int)[:, None] + np.arange(-1, 3)
@@ -382,7 +404,7 @@ def _cubic(old: int, new: int) -> np.ndarray:
     return weights
 
 
-def _relief(x, y, pose: _Pose, person: _Person, units: list[float]) -> np.ndarray:
+def _relief(x: Floats, y: Floats, pose: _Pose, person: _Person, units: list[float]) -> Floats:
     """Height of the head over the picture's plane at the given face units."""
     head = _head_depth(x * (0.76 / person.width), y - 0.05)
     # The features stand before the contour's plane, so the head's turn shifts them.
@@ -390,8 +412,11 @@ def _relief(x, y, pose: _Pose, person: _Person, units: list[float]) -> np.ndarra
     y = y - head * np.sin(pose.pitch)
     mirrored = np.abs(x)
 
-    def bump(cx, cy, width, height, depth):
-        return depth * np.exp(-(((mirrored - cx) / width) ** 2) - ((y - cy) / height) ** 2)
+    def bump(cx: float, cy: float, width: float, height: float, depth: float) -> Floats:
+        raised: Floats = depth * np.exp(
+            -(((mirrored - cx) / width) ** 2) - ((y - cy) / height) ** 2
+        )
+        return raised
 
     cheek = max(units[6], units[12])
     jaw = 0.16 * units[26]
@@ -399,7 +424,7 @@ def _relief(x, y, pose: _Pose, person: _Person, units: list[float]) -> np.ndarra
     along = np.clip((y - person.eye_y) / (tip - person.eye_y), 0, 1.2)
     bridge = np.exp(-((x / (0.07 + 0.05 * along)) ** 2)) * (0.02 + 0.15 * along**1.4)
     nose = bridge / (1 + np.exp((y - tip - 0.02) / 0.02) + np.exp((person.eye_y - y) / 0.06))
-    return (
+    relief: Floats = (
         head
         + nose
         + bump(person.nose_width * 0.75, tip, 0.05, 0.06, 0.04)  # wings of the nose
@@ -411,12 +436,15 @@ def _relief(x, y, pose: _Pose, person: _Person, units: list[float]) -> np.ndarra
         - bump(0, person.mouth_y + 0.17 + jaw, 0.16, 0.06, 0.03)
         + bump(0, 0.88 + jaw, 0.16, 0.12, 0.06 + 0.02 * units[17])  # chin
     )
+    return relief
 
 
 # ---------------------------------------------------------------- parts
 
 
-def _draw_body(canvas: _Canvas, person: _Person, units, rng: np.random.Generator) -> None:
+def _draw_body(
+    canvas: _Canvas, person: _Person, units: list[float], rng: np.random.Generator
+) -> None:
     """Hair behind the head, shoulders, neck, ears and the skin of the head."""
     if person.style in ("long", "fringe"):
         cosine, sine = _arc(np.pi, 24)
@@ -436,7 +464,7 @@ def _draw_body(canvas: _Canvas, person: _Person, units, rng: np.random.Generator
     canvas.paint(canvas.fill(_contour(person, units), None), person.skin)
 
 
-def _contour(person: _Person, units: list[float]) -> np.ndarray:
+def _contour(person: _Person, units: list[float]) -> Floats:
     """The head's outline, [N, 2]: an ellipse above, a squarer curve down to the chin."""
     chin = 1 + 0.16 * units[26]
     sine = _arc(np.pi / 2, 24)[1]
@@ -487,7 +515,7 @@ class _Mouth:
     arch: float
     """Power that rounds the edges; 1 leaves them as they are, less makes the corners steep."""
 
-    def edge(self, middle: float, power: float, ends: int = 0) -> np.ndarray:
+    def edge(self, middle: float, power: float, ends: int = 0) -> Floats:
         """The line from corner to corner through `middle`, [33, 2], without its `ends`."""
         across = np.linspace(-1, 1, 33)[ends : 33 - ends]
         rise = (1 - np.abs(across) ** power) ** self.arch
@@ -559,7 +587,7 @@ def _draw_folds(canvas: _Canvas, person: _Person, units: list[float]) -> None:
     nose_y = eye_y + 0.1 + person.nose_length
     wide = person.mouth_width * (1 + 0.3 * units[12] + 0.25 * units[20])
 
-    def fold(points, width: float, depth: float, share: float) -> None:
+    def fold(points: ArrayLike, width: float, depth: float, share: float) -> None:
         if share > 0.05:  # fainter ones are not seen
             canvas.shade(canvas.line(points, width, depth, width * 0.7), min(share, 0.9))
 
@@ -667,7 +695,7 @@ def _draw_glasses(canvas: _Canvas, person: _Person) -> None:
 # ---------------------------------------------------------------- camera
 
 
-def _photographed(radiance: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+def _photographed(radiance: Floats, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Lens, exposure and sensor: grey uint8 [size, size] with noise."""
     share = len(radiance) // size
     picture = radiance.reshape(size, share, size, share).mean((1, 3))
@@ -682,4 +710,5 @@ def _photographed(radiance: np.ndarray, size: int, rng: np.random.Generator) -> 
     exposed = (exposed - 128) * rng.uniform(1.0, 1.45) + 128
     # A larger picture needs less noise in each pixel to look as grainy.
     grain = rng.uniform(1.5, 6) * (48 / size) ** 0.5
-    return np.clip(np.round(rng.normal(exposed, grain)), 0, 255).astype(np.uint8)
+    face: NDArray[np.uint8] = np.clip(np.round(rng.normal(exposed, grain)), 0, 255).astype(np.uint8)
+    return face
