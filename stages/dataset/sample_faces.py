@@ -388,20 +388,22 @@ def _light(
 
 def _resized(values: Floats, height: int, width: int) -> Floats:
     """`values` at [height, width] by cubic convolution (Keys 1981, a = -0.75)."""
-    return _cubic(values.shape[0], height) @ values @ _cubic(values.shape[1], width).T
+    return _resampled(_resampled(values, height).T, width).T
 
 
-def _cubic(old: int, new: int) -> Floats:
-    """Weights [new, old] that resample a line; what lies beyond its ends is like its ends."""
-    at = (np.arange(new) + 0.5) * old / new - 0.5
-    taps = np.floor(at).astype(int)[:, None] + np.arange(-1, 3)
-    x = np.abs(at[:, None] - taps)
-    near = (1.25 * x - 2.25) * x * x + 1
-    far = ((-0.75 * x + 3.75) * x - 6) * x + 3
-    weights = np.zeros((new, old))
-    row = np.arange(new)[:, None]
-    np.add.at(weights, (row, np.clip(taps, 0, old - 1)), np.where(x <= 1, near, far))
-    return weights
+def _resampled(values: Floats, count: int) -> Floats:
+    """`values` with `count` rows; what lies beyond the first and last row is like them."""
+    last = len(values) - 1
+    at = (np.arange(count) + 0.5) * len(values) / count - 0.5
+    before = np.floor(at).astype(int)
+    resampled = np.zeros((count, values.shape[1]))
+    for row in (before - 1, before, before + 1, before + 2):
+        x = np.abs(at - row)
+        near = (1.25 * x - 2.25) * x * x + 1
+        far = ((-0.75 * x + 3.75) * x - 6) * x + 3
+        weight = np.where(x <= 1, near, far)
+        resampled += weight[:, None] * values[np.clip(row, 0, last)]
+    return resampled
 
 
 def _relief(x: Floats, y: Floats, pose: _Pose, person: _Person, units: list[float]) -> Floats:
