@@ -36,10 +36,10 @@ from recognizer.detectors.yunet import (
     SMALL,
     CropSize,
     YuNetDetector,
-    box_square,
     corrected,
     features,
     relative,
+    row_square,
 )
 from stages.artifacts import Artifacts
 from stages.dataset.faces import SPLITS, Faces
@@ -109,7 +109,7 @@ def proposal_examples(numbers: np.ndarray, images: np.ndarray) -> list[Example]:
         for long_side in (detector.LONG_SIDE, detector.SECOND_LONG_SIDE):
             row = row_on(detector.scan(scene, long_side), true)
             if row is not None:
-                square = box_square(row)
+                square = row_square(row)
                 examples.append(Example(square, relative(row, square), true, number))
                 break
     return examples

@@ -18,30 +18,30 @@ from stages.dataset.faces import EMOTIONS
 from stages.errors import UserError
 
 FOLDER = RESULTS.parent
-FIGURES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
-COPIES = {"accuracy_deduplicated": "without copies", "accuracy_copies": "of the copies"}
+METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
+DUPLICATES = {"accuracy_deduplicated": "others", "accuracy_duplicates": "duplicates"}
 RECALL = {f"recall.{emotion}": emotion for emotion in EMOTIONS}
 
 COMPARISONS = {
     "network": (
         "Networks",
-        "`five_block` and `five_layer` are what the project's ancestors trained, with their "
-        "settings as far as they are known; `residual` is the project's own. The symmetric ones "
-        "came after it, the last is the release's; they were trained in `fused_bfloat16` and on "
-        "another day, so their minutes compare with each other only.",
+        "`five_block` and `five_layer` are the networks of two earlier projects, with their "
+        "settings as far as they are known. `residual` is this project's first network. The two "
+        "symmetric networks were trained later, in `fused_bfloat16`: compare their minutes with "
+        "each other only.",
     ),
     "optimizer": ("Optimizers", "The same small residual network; `base` is SGD with Nesterov."),
     "balance": (
         "Balancing",
         "The same small residual network and SGD; `base` leaves the classes as they are. More "
-        "images are more steps in an epoch, and more minutes.",
+        "images mean more steps in an epoch, and more minutes.",
     ),
-    "copies": (
-        "Copies of test images",
-        "Some images of PublicTest stand in Training as well, to the last pixel. `validate` takes "
-        "them out of Training; whoever trains on the CSV as it is keeps them. Here both, with a "
-        "network that is left to learn Training by heart, by twice the epochs and hardly changed "
-        "faces: one that does not learn the copies gains nothing by them.",
+    "duplicates": (
+        "Train–test duplicates",
+        "Some images of PublicTest are also in Training, with the same pixels. `validate` removes "
+        "them from Training. Here they are kept or removed, with a network that memorizes Training "
+        "(twice the epochs, weak augmentation). A network that does not memorize gains nothing "
+        "from duplicates.",
     ),
 }
 """Title and introduction by the first word of a run's name."""
@@ -51,7 +51,7 @@ def results_table(names: list[str]) -> pd.DataFrame:
     """One row per run, means over its seeds.
 
     `run`, `seeds`, `accuracy`, `macro_f1`, each of these also with `_spread` (half the range
-    between the seeds), `accuracy_deduplicated` and `accuracy_copies` (NaN where a run has not
+    between the seeds), `accuracy_deduplicated` and `accuracy_duplicates` (NaN where a run has not
     measured them), `recall.EMOTION`, `parameters`, `images`, `minutes`.
 
     Raises
@@ -65,8 +65,8 @@ def results_table(names: list[str]) -> pd.DataFrame:
         if not path.exists():
             raise UserError(f"{path}: not found; run `dvc --cd experiments repro`")
         seeds = pd.json_normalize(list(json.loads(path.read_text()).values()))
-        spread = (seeds[list(FIGURES)].max() - seeds[list(FIGURES)].min()) / 2
-        columns = [*FIGURES, *COPIES, *RECALL, "parameters", "images", "minutes"]
+        spread = (seeds[list(METRICS)].max() - seeds[list(METRICS)].min()) / 2
+        columns = [*METRICS, *DUPLICATES, *RECALL, "parameters", "images", "minutes"]
         rows.append(
             {"run": name, "seeds": len(seeds)}
             | seeds.reindex(columns=columns).mean().to_dict()
@@ -77,37 +77,37 @@ def results_table(names: list[str]) -> pd.DataFrame:
 
 def comparison(table: pd.DataFrame) -> str:
     """Markdown of some runs; ± is half the range between the seeds."""
-    copies = {column: name for column, name in COPIES.items() if table[column].notna().all()}
+    measured = {name: title for name, title in DUPLICATES.items() if table[name].notna().all()}
     rows = []
     for run in table.to_dict("records"):
         cells = [
             f"{run[column]:.3f}" + f" ± {run[f'{column}_spread']:.3f}" * (run["seeds"] > 1)
-            for column in FIGURES
+            for column in METRICS
         ]
         rows.append(
             [
                 run["run"].partition("-")[2] or run["run"],
                 run["seeds"],
                 *cells,
-                *(f"{run[column]:.3f}" for column in [*copies, *RECALL]),
+                *(f"{run[column]:.3f}" for column in [*measured, *RECALL]),
                 f"{run['parameters']:,}",
                 f"{run['images']:,}",
                 f"{run['minutes']:.1f}",
             ]
         )
-    names = [*FIGURES.values(), *copies.values(), *RECALL.values()]
+    names = [*METRICS.values(), *measured.values(), *RECALL.values()]
     headers = ["", "seeds", *names, "parameters", "images", "minutes"]
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
 
 
 def changes_against_base(table: pd.DataFrame) -> pd.DataFrame:
-    """Points gained by each run (index) in each figure and recall, against the run `base`."""
-    means = table.set_index("run")[[*FIGURES, *RECALL]]
+    """Points gained by each run (index) in each metric and recall, against the run `base`."""
+    means = table.set_index("run")[[*METRICS, *RECALL]]
     return (means.drop(index="base") - means.loc["base"]) * 100
 
 
-def in_words(table: pd.DataFrame, least: float = 3.0) -> str:
-    """What each way of balancing helped and what it cost: recalls by at least so many points."""
+def gains_and_losses(table: pd.DataFrame, least: float = 3.0) -> str:
+    """List the recalls that each way of balancing changed by at least `least` points."""
     lines = []
     for run, change in changes_against_base(table).iterrows():
         recalls = change[list(RECALL)].rename(RECALL).sort_values(ascending=False)
@@ -120,33 +120,32 @@ def in_words(table: pd.DataFrame, least: float = 3.0) -> str:
             if points <= -least
         ]
         lines.append(
-            f"- `{run.partition('-')[2]}` helped {', '.join(helped) or 'no class'} and cost "
+            f"- `{run.partition('-')[2]}`: gains {', '.join(helped) or 'none'}; losses "
             f"{', '.join(cost) or 'none'}; accuracy {change['accuracy']:+.1f}, macro-F1 "
             f"{change['macro_f1']:+.1f}."
         )
     return (
-        f"Against `base`, in points; recalls that moved by less than {least:g} are left out:\n\n"
+        f"Recall against `base`, in points; changes below {least:g} are omitted:\n\n"
         + "\n".join(lines)
     )
 
 
-def worth_of_copies(table: pd.DataFrame) -> str:
-    """What keeping the copies of test images in Training is worth, in points of accuracy."""
-    removed, kept = (table.set_index("run").loc[f"copies-{kind}"] for kind in ("removed", "kept"))
-    others, copies = ((kept[column] - removed[column]) * 100 for column in COPIES)
+def effect_of_duplicates(table: pd.DataFrame) -> str:
+    """Accuracy that keeping the duplicates in Training changes, in points."""
+    removed, kept = (
+        table.set_index("run").loc[f"duplicates-{kind}"] for kind in ("removed", "kept")
+    )
+    others, duplicates = ((kept[column] - removed[column]) * 100 for column in DUPLICATES)
     whole = (kept["accuracy"] - removed["accuracy"]) * 100
-    # The accuracy of all images is the mean of the two, weighted by how many there are of each.
-    share = (whole - others) / (copies - others)
     return (
-        f"Keeping them makes {whole:+.1f} points of accuracy. The copies' part in that is "
-        f"{share * copies:+.1f} ({copies:+.1f} on them alone), that of all other images "
-        f"{(1 - share) * others:+.1f} ({others:+.1f} on them alone), which tells how much is "
-        "chance."
+        f"Keeping the duplicates changes the accuracy by {whole:+.1f} points: by {duplicates:+.1f} "
+        f"on the duplicates and by {others:+.1f} on all other images. The change on the other "
+        "images is chance."
     )
 
 
 def recall_chart(table: pd.DataFrame) -> Figure:
-    """Recall of every emotion as its difference from `base`, one row per way of balancing."""
+    """Chart of the difference in recall from `base`: a row per strategy, a column per emotion."""
     change = changes_against_base(table)[list(RECALL)]
     figure = Figure(figsize=(8, 0.5 * len(change) + 1.6), dpi=120, layout="constrained")
     panel = figure.subplots()
@@ -178,22 +177,21 @@ def main() -> None:
     epochs = experiments.base.train.epochs
     parts = [
         "# Controlled comparisons",
-        f"On {experiments.dataset}: {epochs} epochs each but for the last comparison, figures on "
-        "PublicTest in the epoch with the best macro-F1, means over the seeds; ± is half the range "
-        "between them. Minutes are of one training on two cores that did light work besides. "
-        "`dvc --cd experiments repro` makes all of it; `experiments/params.yaml` says what each "
-        "run is.",
+        f"Dataset {experiments.dataset}, {epochs} epochs each (twice as many in the last group). "
+        "Metrics are measured on PublicTest in the epoch with the best macro-F1, and averaged over "
+        "the seeds; ± is half the range between them. Minutes are of one training on two cores. "
+        "`dvc --cd experiments repro` runs everything; `experiments/params.yaml` defines each run.",
     ]
-    balanced = _members(table, "balance")
+    balanced = _runs_of(table, "balance")
     results = {
         "balance": [
-            in_words(balanced),
+            gains_and_losses(balanced),
             "![Recall of each emotion against no balancing](recall.png)",
         ],
-        "copies": [worth_of_copies(table)],
+        "duplicates": [effect_of_duplicates(table)],
     }
     for group, (title, introduction) in COMPARISONS.items():
-        parts += [f"## {title}", introduction, comparison(_members(table, group))]
+        parts += [f"## {title}", introduction, comparison(_runs_of(table, group))]
         parts += results.get(group, [])
     with written_atomically(FOLDER / "comparison.csv") as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
@@ -203,10 +201,10 @@ def main() -> None:
         recall_chart(balanced).savefig(temporary)
 
 
-def _members(table: pd.DataFrame, group: str) -> pd.DataFrame:
-    """The runs of one comparison, `base` first where it belongs to it."""
-    members = table["run"].str.startswith(f"{group}-")
-    return table[members | (table["run"] == "base") & (group in ("optimizer", "balance"))]
+def _runs_of(table: pd.DataFrame, group: str) -> pd.DataFrame:
+    """The runs of one comparison, `base` first where it is part of it."""
+    runs = table["run"].str.startswith(f"{group}-")
+    return table[runs | (table["run"] == "base") & (group in ("optimizer", "balance"))]
 
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ def measure(settings: Settings, faces: Faces, resume: Path) -> dict:
     Returns
     -------
     dict
-        `accuracy`, `accuracy_deduplicated` and `accuracy_copies` (of the images without and with
-        an exact copy in Training, the latter if there are any), `macro_f1`, `min_recall`, `recall`
+        `accuracy`, `accuracy_deduplicated` (images without an exact copy in Training),
+        `accuracy_duplicates` (images with one, if any), `macro_f1`, `min_recall`, `recall`
         by emotion, `parameters`, `images` it was trained on, and the `minutes` of the training,
         loading and balancing left out.
     """
@@ -61,13 +61,13 @@ def measure(settings: Settings, faces: Faces, resume: Path) -> dict:
     network, _ = trainer.train(data, settings.train, clock.state, clock.tick)
     size = settings.train.resolutions[-1].size
     probabilities = trainer.predict_probabilities(network, public.images, size)
-    copies = public.copy_in_training
-    figures = classification_figures(public.labels, probabilities, copies, EMOTIONS)
+    duplicated = public.copy_in_training
+    figures = classification_figures(public.labels, probabilities, duplicated, EMOTIONS)
     names = ("accuracy", "accuracy_deduplicated", "macro_f1", "min_recall", "recall")
     measured = {name: figures[name] for name in names}
-    if copies.any():
+    if duplicated.any():
         correct = probabilities.argmax(axis=1) == public.labels
-        measured["accuracy_copies"] = correct[copies].mean()
+        measured["accuracy_duplicates"] = correct[duplicated].mean()
     resume.unlink(missing_ok=True)
     return {
         **measured,
@@ -80,17 +80,17 @@ def measure(settings: Settings, faces: Faces, resume: Path) -> dict:
 def with_duplicates(faces: Faces, files: Artifacts) -> Faces:
     """The faces, followed by the Training faces that validate removed: test duplicates."""
     quarantine = pd.read_csv(files.data / "quarantine.csv")
-    taken_out = quarantine.loc[quarantine["check"] == "copy_of_test_image", "row"]
+    removed = quarantine.loc[quarantine["check"] == "copy_of_test_image", "row"]
     rows, images = read_faces(files.data / "raw.csv")
-    is_copy = rows["row"].isin(taken_out).to_numpy()
-    labels = rows.loc[is_copy, "emotion"].astype(np.uint8)
+    is_duplicate = rows["row"].isin(removed).to_numpy()
+    labels = rows.loc[is_duplicate, "emotion"].astype(np.uint8)
     return faces.followed_by(
         Faces(
-            images=images[is_copy],
+            images=images[is_duplicate],
             labels=labels.to_numpy(),
-            split=np.full(is_copy.sum(), SPLITS.index("Training"), np.uint8),
-            row=rows.loc[is_copy, "row"].to_numpy(np.int32),
-            copy_in_training=np.zeros(is_copy.sum(), bool),
+            split=np.full(is_duplicate.sum(), SPLITS.index("Training"), np.uint8),
+            row=rows.loc[is_duplicate, "row"].to_numpy(np.int32),
+            copy_in_training=np.zeros(is_duplicate.sum(), bool),
         )
     )
 
@@ -130,7 +130,7 @@ def main() -> None:
         settings = experiments.settings(name)
         files = Artifacts(experiments.dataset)
         faces = Faces.read(files.data / "faces.npz")
-        if settings.copies == "kept":
+        if settings.duplicates == "kept":
             faces = with_duplicates(faces, files)
         results = {}
         for seed in settings.seeds:

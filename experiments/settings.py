@@ -18,7 +18,7 @@ class Settings(Section):
 
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     """The run is trained once with each; they replace train.seed."""
-    copies: Literal["removed", "kept"]
+    duplicates: Literal["removed", "kept"]
     """Whether Training images that are also in a test split take part."""
     balance: Balance
     train: Train

@@ -1,40 +1,46 @@
-"""The model file: what it promises, what it says of itself, and its probabilities."""
+"""The model file model.onnx: its contract, its metadata, its probabilities."""
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime
 
 from recognizer.errors import ModelError
 
+T = TypeVar("T")
+
 FORMAT = "fer-onnx/2"
-"""Value of the metadata key `format` in every file that keeps the contract below."""
+"""Value of the metadata key `format` in a file with the contract below."""
 
 OLD_FORMAT = "fer-onnx/1"
-"""The same with one `temperature` in place of `calibration`."""
+"""The older contract: one `temperature` instead of `calibration`."""
 
 SIZE = 48
 """Height and width of a face crop in pixels, as in FER-2013."""
 
 INPUT = "faces"
-"""Name of the only input: uint8 [N, 48, 48], grey."""
+"""Name of the only input: uint8 [N, 48, 48], grey levels."""
 
 OUTPUT = "probabilities"
 """Name of the only output: float32 [N, C], one column per label, rows sum to 1."""
 
 BATCH = 64
-"""Faces per run. Larger batches are no faster on a CPU and take more memory."""
+"""Faces per run of the network. Larger batches are no faster on a CPU and take more memory."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Probabilities are the softmax of scale · logits + bias, both in the order of the labels."""
+    """Probabilities are softmax(scale · logits + bias); both are in the order of the labels.
+
+    Vector scaling: Guo et al., On Calibration of Modern Neural Networks (ICML 2017).
+    """
 
     scale: tuple[float, ...]
     bias: tuple[float, ...]
@@ -42,28 +48,28 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a model file says of itself."""
+    """The metadata in a model file."""
 
     format: str
     labels: tuple[str, ...]
     """Names of the emotions, in the order of the probabilities."""
     dataset: str
     parameters_digest: str
-    """SHA-256 of the parameters it was trained with, in hexadecimal digits."""
+    """SHA-256 of the training parameters, in hexadecimal digits."""
     data_digest: str
-    """SHA-256 of the data it was trained on, in hexadecimal digits."""
+    """SHA-256 of the training data, in hexadecimal digits."""
     calibration: Calibration
-    metrics: dict
-    """Headline metrics by split, measured when it was exported; may be empty."""
+    metrics: dict[str, Any]
+    """Headline metrics by split, measured by the export stage; may be empty."""
 
 
 class Classifier:
-    """A model file, ready to classify faces. It may be used by many threads at once.
+    """Classifies faces with a model file. Many threads may use it at once.
 
     Parameters
     ----------
     path : Path
-        A model.onnx made by the export stage.
+        A model.onnx of the export stage.
     threads : int
         Threads of one call of `predict`.
 
@@ -78,7 +84,7 @@ class Classifier:
     Raises
     ------
     ModelError
-        The file cannot be read, is no ONNX model, or is none of this project's.
+        The file cannot be read, is not an ONNX model, or does not have this project's contract.
     """
 
     def __init__(self, path: Path, threads: int = 1):
@@ -89,12 +95,12 @@ class Classifier:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what goes wrong is in the exception
+        options.log_severity_level = 4  # errors are in the exception
         try:
             self._session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime's exceptions have no other class in common
+        except Exception as error:  # the exceptions of onnxruntime have no other common class
             raise ModelError(f"{path}: not an ONNX model, or a damaged one") from error
         try:
             self.metadata = _read_metadata(self._session.get_modelmeta().custom_metadata_map)
@@ -106,12 +112,12 @@ class Classifier:
         self.dataset = self.metadata.dataset
 
     def predict(self, faces: np.ndarray) -> np.ndarray:
-        """Classify faces, in batches of bounded size.
+        """Classify faces in batches of at most `BATCH`.
 
         Parameters
         ----------
         faces : uint8 [N, 48, 48]
-            Grey, as in FER-2013. N may be 0.
+            Grey levels of aligned crops, as in FER-2013. N may be 0.
 
         Returns
         -------
@@ -121,7 +127,7 @@ class Classifier:
         Raises
         ------
         ValueError
-            Another type or shape.
+            `faces` has another dtype or shape.
         """
         if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1:] != (SIZE, SIZE):
             shape = ", ".join(map(str, faces.shape))
@@ -136,26 +142,37 @@ class Classifier:
 
 
 def _read_metadata(properties: Mapping[str, str]) -> Metadata:
-    """Check and convert a file's properties; ValueError says what is wrong."""
+    """Check and convert the properties of a file; raise ValueError for a wrong one."""
     found = properties.get("format")
     if found not in (FORMAT, OLD_FORMAT):
         raise ValueError(f"metadata format is {found!r}, expected {FORMAT!r}")
-    fields = {}
-    calibration = {"calibration": CALIBRATION} if found == FORMAT else {"temperature": TEMPERATURE}
-    for key, (read, expected) in (PROPERTIES | calibration).items():
+
+    def field(key: str, read: Callable[[str], T], expected: str) -> T:
         if key not in properties:
             raise ValueError(f"metadata {key} is missing")
         try:
-            fields[key] = read(properties[key])
+            return read(properties[key])
         except ValueError:
             raise ValueError(f"metadata {key} is not {expected}") from None
-    labels = len(fields["labels"])
-    if found == OLD_FORMAT:
-        scale = 1 / fields.pop("temperature")
-        fields["calibration"] = Calibration((scale,) * labels, (0.0,) * labels)
-    if {len(fields["calibration"].scale), len(fields["calibration"].bias)} != {labels}:
-        raise ValueError(f"metadata calibration is not {CALIBRATION[1]}, one for each label")
-    return Metadata(format=found, **fields)
+
+    labels = field("labels", _labels, "a JSON list of different names")
+    if found == FORMAT:
+        expected = "a JSON object of scale, positive numbers, and bias, numbers"
+        calibration = field("calibration", _calibration, expected)
+        if {len(calibration.scale), len(calibration.bias)} != {len(labels)}:
+            raise ValueError(f"metadata calibration is not {expected}, one for each label")
+    else:
+        scale = 1 / field("temperature", _temperature, "a positive number")
+        calibration = Calibration((scale,) * len(labels), (0.0,) * len(labels))
+    return Metadata(
+        format=found,
+        labels=labels,
+        dataset=field("dataset", _name, "a dataset's name"),
+        parameters_digest=field("parameters_digest", _digest, "hexadecimal digits"),
+        data_digest=field("data_digest", _digest, "hexadecimal digits"),
+        calibration=calibration,
+        metrics=field("metrics", _metrics, "a JSON object"),
+    )
 
 
 def _labels(text: str) -> tuple[str, ...]:
@@ -171,7 +188,7 @@ def _labels(text: str) -> tuple[str, ...]:
 
 
 def _name(text: str) -> str:
-    # The name of a folder, never a path to another one.
+    # The name of a folder; a path to another folder is refused.
     if not re.fullmatch(r"\w[\w.-]*", text):
         raise ValueError
     return text
@@ -204,26 +221,15 @@ def _temperature(text: str) -> float:
     return temperature
 
 
-def _metrics(text: str) -> dict:
+def _metrics(text: str) -> dict[str, Any]:
     metrics = json.loads(text)
     if not isinstance(metrics, dict):
         raise ValueError
     return metrics
 
 
-PROPERTIES = {
-    "labels": (_labels, "a JSON list of different names"),
-    "dataset": (_name, "a dataset's name"),
-    "parameters_digest": (_digest, "hexadecimal digits"),
-    "data_digest": (_digest, "hexadecimal digits"),
-    "metrics": (_metrics, "a JSON object"),
-}
-CALIBRATION = (_calibration, "a JSON object of scale, positive numbers, and bias, numbers")
-TEMPERATURE = (_temperature, "a positive number")
-
-
 def _check_tensors(session: onnxruntime.InferenceSession, labels: int) -> None:
-    """Compare names, types and shapes with the contract; ValueError says what differs."""
+    """Compare names, types and shapes with the contract; raise ValueError for a difference."""
     for kind, found, expected in (
         ("inputs", session.get_inputs(), (INPUT, "tensor(uint8)", [SIZE, SIZE])),
         ("outputs", session.get_outputs(), (OUTPUT, "tensor(float)", [labels])),

@@ -1,29 +1,29 @@
-"""What a caller can get wrong. Every message is one sentence that may be shown as it is."""
+"""Errors that a caller can cause. Each message is one sentence that can be shown to a user."""
 
 
 class ImageError(ValueError):
-    """The bytes are no image that can be used."""
+    """The bytes are not an image that can be decoded."""
 
 
 class TooManyPixelsError(ImageError):
-    """The image is larger than the caller allows."""
+    """The image has more pixels than the caller allows."""
 
 
 class ModelError(ValueError):
-    """The file is no model that can be served."""
+    """The model file cannot be used."""
 
 
 class VideoError(ValueError):
-    """The file is no video that can be used, or ends too early."""
+    """The file is not a video that can be decoded, or it is damaged or cut short."""
 
 
 class OutputError(ValueError):
-    """What was asked for cannot be written where it was asked for."""
+    """An output cannot be written."""
 
 
 class WorkersError(RuntimeError):
-    """The processes that were to do the work are not there, or are lost."""
+    """The worker processes cannot be reached, or are lost."""
 
 
 class DetectorError(ValueError):
-    """There is no such detector, or its model file is missing or another one."""
+    """The detector is unknown, or its model file is missing or not the expected one."""

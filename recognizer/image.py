@@ -1,6 +1,7 @@
-"""From the bytes of an image file to pixels, safely."""
+"""From the bytes of an image file to pixels, with bounded time and memory."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,31 +15,31 @@ from recognizer.errors import ImageError, TooManyPixelsError
 from recognizer.image_header import ImageHeader, read_header
 
 MAX_PIXELS = 200_000_000
-"""Width · height of an image by default: the largest photos of today's phones, 200 megapixels."""
+"""Default limit of width · height: the largest photos of phones, 200 megapixels."""
 
 LONG_SIDE = 1600
-"""Pixels that the longer side of a reduced image keeps at least."""
+"""The least pixels of the longer side of a reduced image."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """A decoded image; its pixels may be fewer than the file has."""
+    """A decoded image; it may have fewer pixels than the file."""
 
     pixels: np.ndarray
     """uint8 [h, w, 3], BGR."""
     width: int
-    """Of the file in pixels, after its EXIF orientation is applied; w or more."""
+    """Of the upright file in pixels, at least w."""
     height: int
-    """Of the file in pixels; h or more."""
+    """Of the upright file in pixels, at least h."""
 
     @classmethod
     def of(cls, pixels: np.ndarray) -> "Image":
-        """An image that is as large as its pixels, uint8 [H, W, 3], BGR.
+        """Make an image from all pixels of a file, uint8 [H, W, 3], BGR.
 
         Raises
         ------
         ValueError
-            Another type or shape, or no pixels.
+            `pixels` has another dtype or shape, or is empty.
         """
         if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,) or not pixels.size:
             shape = ", ".join(map(str, pixels.shape))
@@ -47,26 +48,25 @@ class Image:
 
     @property
     def scale(self) -> float:
-        """Pixels of the file for each of `pixels`, along one axis; 1 or more."""
-        return self.width / self.pixels.shape[1]
+        """Pixels of the file per pixel of `pixels`, along one axis; at least 1."""
+        return self.width / int(self.pixels.shape[1])
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS, long_side: int | None = LONG_SIDE) -> Image:
     """Decode a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or HEIC of any colour type.
 
-    The orientation in EXIF or HEIF is applied. 16 bits become 8, an alpha channel is left out,
-    colour profiles are ignored. Of an animation or a file of several pages, the first is taken.
+    The orientation in EXIF or HEIF is applied. 16 bits become 8; the alpha channel and colour
+    profiles are ignored. An animation or a file with several pages gives its first image.
 
     Parameters
     ----------
     data : bytes
         The whole file.
     max_pixels : int
-        Largest width · height; judged by the header, before anything is decoded.
+        Limit of width · height; checked in the header, before anything is decoded.
     long_side : int or None
-        A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, as long as its longer side keeps
-        this many pixels: that takes less time and memory. None: at its full size, as all other
-        formats.
+        A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which takes less time and memory, if its
+        longer side keeps this many pixels. None: at its full size, as all other formats.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, long_side: int | None = LO
     TooManyPixelsError
         The header claims more than `max_pixels`.
     ImageError
-        Empty, no image, another format, damaged or cut short.
+        The data is empty, in another format, damaged or cut short.
     """
     if not data:
         raise ImageError("the image is empty (0 bytes)")
@@ -102,13 +102,13 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, long_side: int | None = LO
 
 
 def _reduction(header: ImageHeader, long_side: int | None) -> int:
-    """By how much a JPEG is reduced: 1, 2, 4 or 8."""
+    """Factor by which a JPEG is reduced: 1, 2, 4 or 8."""
     if header.format != "JPEG" or long_side is None:
         return 1
     size = header.width, header.height
     for reduction in (8, 4, 2):
         width, height = _reduced(size, reduction)
-        # Whether the image was turned by 90° is told by its reduced sides.
+        # `decode` recognizes a rotation by 90° by the reduced sides, so they must differ.
         if max(width, height) >= long_side and (width != height or size[0] == size[1]):
             return reduction
     return 1
@@ -138,8 +138,8 @@ OPENCV_FLAGS = {
 
 
 def _heic(data: bytes, header: ImageHeader) -> np.ndarray:
-    """libheif has applied the orientation, and leaves 1 in its EXIF."""
     try:
+        # libheif applies the orientation.
         image = HeifImageFile(io.BytesIO(data))
         if image.mode.startswith("I;16"):
             return cv2.cvtColor((np.asarray(image) >> 8).astype(np.uint8), cv2.COLOR_GRAY2BGR)
@@ -150,15 +150,15 @@ def _heic(data: bytes, header: ImageHeader) -> np.ndarray:
 
 
 def _avif(data: bytes, header: ImageHeader) -> np.ndarray:
-    """FFmpeg decodes no frame that is larger than the header claims.
+    """Decode an AVIF with FFmpeg, which decodes no frame larger than the header claims.
 
-    2 kB of AV1 can be 12,000×12,000 in an AVIF that claims 64×64. Pillow and OpenCV decode it
-    whole and scale it down. OpenCV does not turn an AVIF upright, either.
+    An AVIF of 2 kB can claim 64×64 pixels and contain 12,000×12,000. Pillow and OpenCV decode all
+    of them and scale the result; OpenCV does not apply the orientation either.
     """
     limits = {"max_pixels": str(header.width * header.height)}
     try:
-        orientation = AvifImageFile(io.BytesIO(data)).getexif().get(ORIENTATION)
-        with av.open(io.BytesIO(data), options=limits) as container:
+        orientation = AvifImageFile(io.BytesIO(data)).getexif().get(ORIENTATION, 1)
+        with av.open(io.BytesIO(data), "r", options=limits) as container:
             stream = container.streams.video[0]
             stream.codec_context.options = limits
             pixels = next(container.decode(stream)).to_ndarray(format="bgr24")
@@ -171,9 +171,9 @@ def _avif(data: bytes, header: ImageHeader) -> np.ndarray:
 
 
 ORIENTATION = 0x112
-"""Tag of EXIF; Pillow fills it from an AVIF's `irot` and `imir`, which override EXIF's own."""
+"""EXIF tag. In an AVIF, `irot` and `imir` override it; Pillow has done so."""
 
-UPRIGHT = {
+UPRIGHT: dict[int, tuple[Callable[[np.ndarray], np.ndarray], ...]] = {
     2: (np.fliplr,),
     3: (np.fliplr, np.flipud),
     4: (np.flipud,),
@@ -182,7 +182,7 @@ UPRIGHT = {
     7: (np.flipud, np.rot90),
     8: (np.rot90,),
 }
-"""What turns the pixels of each orientation upright (TIFF 6.0, section 8, Orientation)."""
+"""Operations that rotate each orientation upright (TIFF 6.0, section 8, Orientation)."""
 
 
 def _undecodable(header: ImageHeader) -> ImageError:

@@ -1,13 +1,14 @@
 """The format and size of an image, read from its header before anything is decoded.
 
-OpenCV tells an image's size only after decoding it, and a few hundred bytes can claim
-billions of pixels. So the size is read here first, and a format that is not read here reaches
-no decoder. Pillow reads it where it reads what the decoder reads. The exceptions:
+A file of a few hundred bytes can claim billions of pixels, and OpenCV returns the size only after
+decoding. So the size is read here first; a format that is not known here reaches no decoder.
+Pillow reads the size, except where it is slow or reads less than the decoder:
 
 JPEG: Pillow joins EXIF segments in quadratic time (10 MB of small ones: 30 s), and OpenCV does not
-limit the scans. PNG: Pillow needs 2 s for 10 MB of small chunks, and OpenCV unpacks whatever
-follows the last pixel. GIF: Pillow needs 1 s for 10 MB of comments.
-TIFF: OpenCV holds a whole tile or strip, which may be larger than the image.
+limit the number of scans.
+PNG: Pillow needs 2 s for 10 MB of small chunks, and OpenCV unpacks all data behind the last pixel.
+GIF: Pillow needs 1 s for 10 MB of comments.
+TIFF: OpenCV allocates a whole tile or strip, which may be larger than the image.
 """
 
 import io
@@ -30,48 +31,46 @@ from pillow_heif import HeifImageFile
 
 from recognizer.errors import ImageError, TooManyPixelsError
 
-# What Pillow says of a damaged file is in the ImageError, or does not matter. Python would keep
-# each warning that it shows for ever, and print what is logged before logging is set up.
+# The ImageError replaces the warnings of Pillow about a damaged file. Python would keep each shown
+# warning in memory, and print log records if the program configures no logging.
 warnings.filterwarnings("ignore", module=r"PIL\.|pillow_heif")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 MAX_JPEG_SEGMENTS = 10_000
-"""More segments than this before the picture are no photo's metadata."""
+"""The most segments before the picture; no photo's metadata has more."""
 
 MAX_JPEG_SCANS = 100
-"""A progressive photo has about ten. Each scan costs a pass over all pixels, and takes 80 bytes."""
+"""A progressive photo has about ten. A scan may have 80 bytes and costs a pass over all pixels."""
 
 MAX_DEFLATION = 1032
-"""Deflate packs no more bytes than this into one (RFC 1951: 258 into two bits)."""
+"""The most bytes that Deflate packs into one (RFC 1951: 258 bytes into two bits)."""
 
 MAX_PNG_EXCESS = 64 << 20
-"""Bytes that a PNG may unpack to beyond what its pixels need."""
+"""Unpacked bytes that a PNG may have more than its pixels need."""
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a header claims.
-
-    `width` and `height` are in pixels; whether the EXIF orientation is applied depends on the
-    format. `pixels` is the largest number of them that the decoder would hold at once, at least
-    width · height.
-    """
+    """The claims of a header."""
 
     format: str
     width: int
+    """In pixels. Some formats have the EXIF orientation applied, others have not."""
     height: int
     pixels: int
+    """The most pixels that the decoder allocates at once, at least width · height."""
 
 
 def read_header(data: bytes) -> ImageHeader:
-    """Read format and size of a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or HEIC.
+    """Read the format and size of a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or HEIC.
 
     Raises
     ------
     TooManyPixelsError
-        The header claims more than Pillow opens (a WebP of 179 million pixels).
+        The header claims more pixels than Pillow opens, 179 million.
     ImageError
-        Another format, or a header that breaks off, contradicts itself or claims no pixels.
+        The format is another one, or the header is cut short, contradicts itself or claims no
+        pixels.
     """
     for name, magic, read in FORMATS:
         if magic.match(data):
@@ -92,12 +91,12 @@ class _DamagedError(Exception):
 
 
 def _jpeg(data: bytes) -> tuple[int, int, int]:
-    """Walk the segments to the frame header, as libjpeg does (ITU-T T.81, annex B)."""
+    """Read the segments up to the frame header, as libjpeg does (ITU-T T.81, annex B)."""
     if data.count(b"\xff\xda") > MAX_JPEG_SCANS:
         raise ImageError(f"the JPEG image has more than {MAX_JPEG_SCANS} scans")
     position = 2
     for _ in range(MAX_JPEG_SEGMENTS):
-        # Filling bytes and strays between two segments are skipped.
+        # Fill bytes and other bytes between two segments are skipped.
         found = JPEG_MARKER.search(data, position)
         if not found:
             break
@@ -121,11 +120,11 @@ JPEG_BARE = {0x01, *range(0xD0, 0xD9)}
 
 
 def _png(data: bytes) -> tuple[int, int, int]:
-    """The first chunk is IHDR and begins with both sizes (PNG 3, 11.2.1)."""
+    """Read IHDR, the first chunk, which begins with width and height (PNG 3, 11.2.1)."""
     if data[12:16] != b"IHDR":
         raise _DamagedError
     width, height = struct.unpack_from(">II", data, 16)
-    # At most 64 bits a pixel, and a byte before each row, of which an interlaced image has twice.
+    # At most 64 bits a pixel and a byte before each row; an interlaced image has twice the rows.
     needed = height * (8 * width + 2) + 8
     if MAX_DEFLATION * len(data) > needed + MAX_PNG_EXCESS:
         _refuse_excess(data, needed + MAX_PNG_EXCESS)
@@ -133,7 +132,7 @@ def _png(data: bytes) -> tuple[int, int, int]:
 
 
 def _refuse_excess(data: bytes, most: int) -> None:
-    """Unpack the IDAT chunks up to `most` bytes: libpng goes on to their end, however far it is."""
+    """Unpack at most `most` bytes of the IDAT chunks; libpng would unpack all of them."""
     unpacker, position = zlib.decompressobj(), 8
     while position + 8 <= len(data) and not unpacker.eof:
         (length,) = struct.unpack_from(">I", data, position)
@@ -151,13 +150,13 @@ def _refuse_excess(data: bytes, most: int) -> None:
 
 
 def _gif(data: bytes) -> tuple[int, int, int]:
-    """The logical screen's sizes (GIF89a, 18); OpenCV accepts no frame that leaves it."""
+    """Read the size of the logical screen (GIF89a, 18); OpenCV accepts no frame outside it."""
     width, height = struct.unpack_from("<HH", data, 6)
     return width, height, width * height
 
 
 def _opened(plugin: Callable[[io.BytesIO], ImageFile], data: bytes) -> ImageFile:
-    """Open an image with a plugin of Pillow; `Image.open` has a limit for the whole process."""
+    """Open an image with a plugin of Pillow; the limit of `Image.open` is global."""
     try:
         return plugin(io.BytesIO(data))
     except DecompressionBombError as error:
@@ -173,7 +172,7 @@ def _by_pillow(plugin: Callable[[io.BytesIO], ImageFile], data: bytes) -> tuple[
 
 
 def _heic(data: bytes) -> tuple[int, int, int]:
-    """The size that is shown, and the largest that any `ispe` claims: `clap` cuts one out of it."""
+    """Read the displayed size and the largest `ispe`, of which `clap` may display a part."""
     width, height = _opened(HeifImageFile, data).size
     sizes = [struct.unpack(">II", size) for size in HEIF_SIZE.findall(data)]
     return width, height, max((w * h for w, h in sizes), default=0)
@@ -183,8 +182,9 @@ HEIF_SIZE = re.compile(rb"ispe\0{4}(.{8})", re.DOTALL)
 
 
 def _tiff(data: bytes) -> tuple[int, int, int]:
-    """Sizes of the first directory's image, and of its tiles or strips (TIFF 6.0, BigTIFF)."""
+    """Read the sizes of the first image and of its tiles or strips (TIFF 6.0, BigTIFF)."""
     image = _opened(TiffImageFile, data)
+    assert isinstance(image, TiffImageFile)
     width, height = image.size
     claims = [image.tag_v2.get(tag, 0) for tag in TIFF_SIZES]
     if not all(isinstance(claim, int) for claim in claims):

@@ -13,30 +13,30 @@ from recognizer.image import Image
 
 @dataclass(frozen=True)
 class RecognizedFace:
-    """One face: its place, the confidence of the detector, and its emotion."""
+    """A detected face and its emotion."""
 
     box: Box
     confidence: float
-    """0 … 1, from the detector."""
+    """Of the detector, 0 … 1."""
     emotion: str
-    """The most probable one."""
+    """The label with the highest probability."""
     probabilities: dict[str, float]
-    """By emotion, in the model's order; they sum to 1."""
+    """By label, in the order of the model; they sum to 1."""
     square: Square
     """The crop that was classified."""
     eyes: tuple[Point, Point] | None = None
-    """Centres of both eyes, the one at the image's left first; None if not found."""
+    """Centres of both eyes, the left one in the image first; None if not found."""
 
 
 class Recognizer:
-    """A detector and a classifier in a row. It may be used by many threads at once.
+    """A detector and a classifier in a row. Many threads may use it at once.
 
     Parameters
     ----------
     classifier : Classifier
     detector : Detector
     align : bool
-        Crop the face's aligned square, where the detector gives one; else an upright one.
+        Classify the aligned square of a face, if the detector gives one, else an upright square.
     """
 
     def __init__(self, classifier: Classifier, detector: Detector, align: bool = True):
@@ -45,15 +45,15 @@ class Recognizer:
         self.align = align
 
     def recognize(self, image: Image) -> list[RecognizedFace]:
-        """Find and classify the faces in an image; the largest comes first."""
+        """Detect and classify the faces in an image; the largest comes first."""
         return self.classify(image, self.detect(image))
 
     def detect(self, image: Image) -> list[Face]:
-        """Find the faces in an image, in pixels of its file; the largest comes first."""
+        """Detect the faces in an image, in pixels of its file; the largest comes first."""
         return [_scaled(face, image) for face in self.detector.detect(image.pixels)]
 
     def classify(self, image: Image, faces: list[Face]) -> list[RecognizedFace]:
-        """Classify faces of an image, given in pixels of its file; they stay in their order."""
+        """Classify faces of an image, which are in pixels of its file; the order is kept."""
         squares = [self._square(face) for face in faces]
         crops = np.array([_crop(image, square) for square in squares], np.uint8)
         rows = self.classifier.predict(crops.reshape(-1, SIZE, SIZE))
@@ -76,20 +76,19 @@ class Recognizer:
             square = face.square
         else:
             square = box_square(face.box, self.detector.square_ratio)
-        # Rounded here, so that the square of the answer gives the same crop again.
+        # Rounded before the crop, so that the square in the result gives the same crop again.
         return Square(*(round(value, DECIMALS) for value in astuple(square)))
 
 
 def _crop(image: Image, square: Square) -> np.ndarray:
     """The grey crop for the classifier, uint8 [48, 48]."""
     x, y, side = (value / image.scale for value in (square.x, square.y, square.side))
-    return cv2.cvtColor(
-        crop(image.pixels, Square(x, y, side, square.angle), SIZE), cv2.COLOR_BGR2GRAY
-    )
+    face = crop(image.pixels, Square(x, y, side, square.angle), SIZE)
+    return cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)
 
 
 def _scaled(face: Face, image: Image) -> Face:
-    """A face in pixels of the image's file, from one in its `pixels`."""
+    """Convert a face in pixels of `image.pixels` to pixels of the file."""
     scale = image.scale
     if scale == 1:
         return face
@@ -106,4 +105,4 @@ def _scaled(face: Face, image: Image) -> Face:
 
 
 DECIMALS = 6
-"""A float32 probability carries no more, and no square needs more."""
+"""Of probabilities and squares in results; float32 probabilities are not more precise."""

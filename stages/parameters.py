@@ -7,7 +7,7 @@ defaults in code: the file alone says what a run used.
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -128,8 +128,10 @@ class ResNet50(Section):
     dropout: Share
 
 
-class Residual(Section):
-    name: Literal["residual"]
+class ResidualStages(Section):
+    """Settings of every residual network."""
+
+    name: str
     widths: Annotated[list[Annotated[int, Field(ge=4)]], Field(min_length=1)]
     """Channels of the stages; the resolution halves at each."""
     blocks: Annotated[int, Field(ge=1)]
@@ -137,16 +139,25 @@ class Residual(Section):
     dropout: Share
 
 
-class SymmetricResidual(Residual):
-    """A mirror-equivariant residual network: a face and its mirror image get the same logits."""
+class Residual(ResidualStages):
+    name: Literal["residual"]
 
-    name: Literal["symmetric_residual"]
+
+class MirrorEquivariant(ResidualStages):
+    """A face and its mirror image get the same logits."""
+
     widths: Annotated[list[Annotated[int, Field(ge=4, multiple_of=2)]], Field(min_length=1)]
     """Channels of the stages; half of each are the mirror images of the other half."""
 
 
-class SymmetricLatePooling(SymmetricResidual):
-    """The same; each stage pools after its widening convolution instead of before."""
+class SymmetricResidual(MirrorEquivariant):
+    """Each stage pools before its widening convolution."""
+
+    name: Literal["symmetric_residual"]
+
+
+class SymmetricLatePooling(MirrorEquivariant):
+    """Each stage pools after its widening convolution."""
 
     name: Literal["symmetric_late_pooling"]
 
@@ -330,15 +341,15 @@ class Train(Section):
     selection: Selection
 
     @model_validator(mode="after")
-    def _shares_add_up(self):
+    def _shares_add_up(self) -> Self:
         if abs(sum(resolution.share for resolution in self.resolutions) - 1) > 1e-6:
             raise ValueError("the shares of resolutions must add up to 1")
         return self
 
     @model_validator(mode="after")
-    def _faces_outlast_the_halvings(self):
+    def _faces_are_large_enough(self) -> Self:
         match self.network:
-            case Residual(widths=widths):
+            case ResidualStages(widths=widths):
                 halvings = len(widths) - 1
             case FiveBlock():
                 halvings = 5
@@ -433,7 +444,7 @@ def load_parameters(dataset: str, path: Path = Path("params.yaml")) -> Parameter
         raise UserError(f"{path}: {_first_problem(dataset, blocks[dataset], error)}") from None
 
 
-def _first_problem(dataset: str, block: dict, error: ValidationError) -> str:
+def _first_problem(dataset: str, block: dict[str, Any], error: ValidationError) -> str:
     """Format the first problem as `dataset.section.key: what`, with the nearest right key."""
     # An unknown key is reported before a missing one, which it may be a misspelling of.
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
@@ -465,7 +476,7 @@ def _first_problem(dataset: str, block: dict, error: ValidationError) -> str:
     return f"{name}: {message[0].lower()}{message[1:]}{found}"
 
 
-def _place_in(block: dict, location: tuple) -> list:
+def _place_in(block: dict[str, Any], location: tuple[int | str, ...]) -> list[int | str]:
     """Pydantic's location without the tags of unions, which are not keys of the file."""
     place, here = [], block
     for part in location[:-1]:

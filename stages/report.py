@@ -163,12 +163,12 @@ def copies_table() -> str:
     runs = pd.read_csv(EXPERIMENTS, index_col="run")
     columns = {
         "accuracy": "accuracy",
-        "accuracy_copies": "of the copies",
+        "accuracy_duplicates": "of the copies",
         "accuracy_deduplicated": "of the others",
     }
     rows = [
         [f"copies {kind}", *(f"{runs.loc[run, column]:.3f}" for column in columns)]
-        for run, kind in (("copies-removed", "left out"), ("copies-kept", "kept"))
+        for run, kind in (("duplicates-removed", "left out"), ("duplicates-kept", "kept"))
     ]
     headers = ["on PublicTest", *columns.values()]
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)

@@ -66,7 +66,7 @@ def test_mistakes_in_the_file_are_named():
         load_experiments()
 
 
-def test_a_run_is_judged_on_public_test_and_resumes(tmp_path):
+def test_a_run_is_measured_on_public_test_and_resumes(tmp_path):
     rng = np.random.default_rng(0)
     labels = (np.arange(150) % 7).astype(np.uint8)
     # Emotion k is a bright bar at height k.
@@ -92,10 +92,10 @@ def test_a_run_is_judged_on_public_test_and_resumes(tmp_path):
     resume = tmp_path / ".resume.npz"
     result = measure(tiny, faces, resume)
     assert set(result) == {
-        *("accuracy", "accuracy_deduplicated", "accuracy_copies", "macro_f1", "min_recall"),
+        *("accuracy", "accuracy_deduplicated", "accuracy_duplicates", "macro_f1", "min_recall"),
         *("recall", "parameters", "images", "minutes"),
     }
-    whole = 0.2 * result["accuracy_copies"] + 0.8 * result["accuracy_deduplicated"]
+    whole = 0.2 * result["accuracy_duplicates"] + 0.8 * result["accuracy_deduplicated"]
     assert result["accuracy"] == pytest.approx(whole)
     assert set(result["recall"]) == set(EMOTIONS)
     assert result["images"] == 8 * 7  # 50 Training faces: eight of the first emotion at most
@@ -103,7 +103,7 @@ def test_a_run_is_judged_on_public_test_and_resumes(tmp_path):
     assert not resume.exists()
 
 
-def test_copies_of_test_images_are_taken_back_into_training(tmp_path):
+def test_duplicates_can_be_kept_in_training(tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (4, 48, 48), dtype=np.uint8)
     # Line 3 is line 5 with another label; line 2 was rejected for another reason.
@@ -140,7 +140,7 @@ def write_results(recall_of_fear: dict[str, float]) -> None:
         figures = {
             "accuracy": 0.6,
             "accuracy_deduplicated": 0.59,
-            "accuracy_copies": 0.9 if name == "copies-kept" else 0.7,
+            "accuracy_duplicates": 0.9 if name == "duplicates-kept" else 0.7,
             "macro_f1": 0.55,
             "min_recall": 0.5,
             "recall": recall,
@@ -171,31 +171,33 @@ def test_the_page_holds_the_means_and_half_the_range():
     assert table.loc["base", "accuracy_spread"] == 0.01
 
 
-def test_the_page_says_in_words_whom_it_helped():
+def test_the_page_lists_gains_and_losses():
     write_results({"base": 0.6, "balance-oversample": 0.75, "balance-undersample": 0.62})
     compare.main()
     page = Path("experiments/README.md").read_text()
     assert (
-        "- `oversample` helped fear +15 and cost none; accuracy +0.0, macro-F1 +0.0.\n"
-        "- `undersample` helped no class and cost none; accuracy +0.0, macro-F1 +0.0.\n"
-        "- `augment_30_percent` helped no class and cost fear -10;"
+        "- `oversample`: gains fear +15; losses none; accuracy +0.0, macro-F1 +0.0.\n"
+        "- `undersample`: gains none; losses none; accuracy +0.0, macro-F1 +0.0.\n"
+        "- `augment_30_percent`: gains none; losses fear -10;"
     ) in page
 
 
-def test_the_page_says_what_copies_are_worth():
+def test_the_page_says_what_duplicates_change():
     write_results({})
-    # A tenth of the images are copies.
-    for name, copies, others in (("copies-kept", 0.9, 0.6), ("copies-removed", 0.7, 0.59)):
+    # A tenth of the images are duplicates.
+    for name, duplicates, others in (
+        ("duplicates-kept", 0.9, 0.6),
+        ("duplicates-removed", 0.7, 0.59),
+    ):
         path = compare.RESULTS / f"{name}.json"
-        measured = {"accuracy": 0.9 * others + 0.1 * copies, "accuracy_deduplicated": others}
-        figures = json.loads(path.read_text())["seed 0"] | measured
-        path.write_text(json.dumps({"seed 0": figures}))
+        measured = {"accuracy": 0.9 * others + 0.1 * duplicates, "accuracy_deduplicated": others}
+        metrics = json.loads(path.read_text())["seed 0"] | measured
+        path.write_text(json.dumps({"seed 0": metrics}))
     compare.main()
     page = Path("experiments/README.md").read_text()
     assert (
-        "Keeping them makes +2.9 points of accuracy. The copies' part in that is +2.0 (+20.0 on "
-        "them alone), that of all other images +0.9 (+1.0 on them alone), which tells how much is "
-        "chance."
+        "Keeping the duplicates changes the accuracy by +2.9 points: by +20.0 on the duplicates "
+        "and by +1.0 on all other images."
     ) in page
     kept = next(line for line in page.splitlines() if line.startswith("| kept"))
     assert [cell.strip() for cell in kept.split("|")[5:7]] == ["0.600", "0.900"]

@@ -1,4 +1,4 @@
-"""A box around every face, its emotion, and a bar for each probability, drawn on a picture."""
+"""Draws a box around each face, its emotion, and a bar for each probability."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
@@ -26,49 +26,49 @@ COLOURS = {
 INK, PALE, TRACK, PAPER = "#ffffff", "#c4beb2", "#4a463f", "#171614"
 
 SHORTEST = 640
-"""A picture whose longer side has fewer pixels is enlarged, so that the text can be read."""
+"""A picture with a shorter long side, in pixels, is enlarged, so that the text is legible."""
 
 TEXT_SIZES = (0.018, 0.015, 0.012)
-"""Heights of a capital in a panel, over the picture's longer side: the largest for which there
-is room."""
+"""Heights of a capital letter in a panel, divided by the longer side of the picture. The first one
+with which all panels fit is used."""
 
 TAG_TEXT = 0.008
-"""Height of a capital in a tag, over the picture's longer side."""
+"""Height of a capital letter in a tag, divided by the longer side of the picture."""
 
 SMALLEST_TEXT = 8
-"""Height in pixels of a capital that can just be read."""
+"""Least legible height of a capital letter in pixels."""
 
 SMALLEST_STRIP = 0.056
-"""Width of a strip, over the picture's longer side, whose letters can just be read."""
+"""Least legible width of a strip, divided by the longer side of the picture."""
 
 OPACITY = 0.88
-"""Of a label over the picture."""
+"""Opacity of a label over the picture, 0 … 1."""
 
 STEPS = 64
-"""Places along each side of the picture that are tried for a tag."""
+"""Number of positions along each side of the picture that are tried for a tag."""
 
 Label = np.ndarray
-"""What is said of a face, drawn: uint8 [h, w, 3], BGR."""
+"""The drawn label of a face: uint8 [h, w, 3], BGR."""
 
 
 def draw(image: np.ndarray, faces: Sequence[RecognizedFace]) -> np.ndarray:
     """Draw a box around each face and a label beside it, on a copy of a picture.
 
-    All faces get labels of one kind, the first for which there is room outside of all boxes and
-    other labels: a panel with names, bars and numbers; a strip with the emotion and bars; in a
-    crowd a tag with the emotion, which a line connects with its box where it is not beside it.
+    All faces get the same kind of label, the first one that fits without covering a box or another
+    label: a panel with names, bars and numbers; a strip with the emotion and bars; a tag with the
+    emotion. A line connects a tag with a distant box.
 
     Parameters
     ----------
     image : uint8 [H, W, 3]
         BGR.
     faces : sequence of RecognizedFace
-        Their boxes are in this picture.
+        Their boxes are in pixels of `image`.
 
     Returns
     -------
     uint8 [s · H, s · W, 3]
-        s is 1 or, for a small picture, the whole number that makes its longer side 640 at least.
+        s is the smallest whole number with which the longer side has at least 640 pixels.
     """
     scale = -(-SHORTEST // max(image.shape[:2]))
     picture = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
@@ -82,7 +82,7 @@ def draw(image: np.ndarray, faces: Sequence[RecognizedFace]) -> np.ndarray:
             cv2.line(picture, *ends, _bgr(_colour(face.emotion)), stroke, cv2.LINE_AA)
     for face, box in zip(faces, boxes, strict=True):
         corners = (box.x, box.y), (box.x + box.width - 1, box.y + box.height - 1)
-        # The dark rim shows on a bright ground, the colour on a dark one.
+        # The dark border is visible on a bright picture, the colour on a dark one.
         cv2.rectangle(picture, *corners, _bgr(PAPER), 3 * stroke, cv2.LINE_AA)
         cv2.rectangle(picture, *corners, _bgr(_colour(face.emotion)), stroke, cv2.LINE_AA)
     for label, place in labels:
@@ -91,13 +91,13 @@ def draw(image: np.ndarray, faces: Sequence[RecognizedFace]) -> np.ndarray:
     return picture
 
 
-# ---------------------------------------------------------------- where the labels stand
+# ---------------------------------------------------------------- positions of the labels
 
 
 def place_labels(
     shape: tuple[int, ...], faces: Sequence[RecognizedFace], boxes: list[Box], gap: int
 ) -> list[tuple[Label, Box]]:
-    """Draw a label for each face, and find its place in the picture.
+    """Draw a label for each face and choose its position in the picture.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def place_labels(
         Height and width of the picture in pixels.
     faces : sequence of RecognizedFace
     boxes : list of Box
-        Of the faces, in this picture.
+        Boxes of the faces in this picture.
     gap : int
         Pixels between a box and its label.
     """
@@ -115,7 +115,7 @@ def place_labels(
         if labels := _labels_beside(shape, faces, boxes, gap, panel, BESIDE):
             return labels
     if len(faces) == 1:
-        # It gets a panel in any case, where that covers the least of it.
+        # One face always gets a panel, at the position where it covers the least of the box.
         label = panels[-1](faces[0], boxes[0])
         places = _places(label, boxes[0], gap, shape, BESIDE)
         return [(_cut(label, shape), min(places, key=lambda place: _covered(place, boxes)))]
@@ -126,7 +126,7 @@ def place_labels(
 
 
 BESIDE, BELOW = "beside", "below"
-"""Where there is room for a label on several sides of a box, it stands there."""
+"""The preferred position of a label that fits on several sides of a box."""
 
 
 def _labels_beside(
@@ -137,7 +137,7 @@ def _labels_beside(
     kind: Callable[[RecognizedFace, Box], Label],
     preferred: str,
 ) -> list[tuple[Label, Box]] | None:
-    """Labels of one kind right beside their boxes; None if not all of them have room."""
+    """Place labels of one kind next to their boxes; return None if one of them does not fit."""
     labels, taken = [], list(boxes)
     for face, box in zip(faces, boxes, strict=True):
         label = kind(face, box)
@@ -151,7 +151,7 @@ def _labels_beside(
 
 
 def _places(label: Label, box: Box, gap: int, shape: tuple[int, ...], preferred: str) -> list[Box]:
-    """At the right and the left of a box, below and above it; the preferred ones first."""
+    """Positions at the right, at the left, below and above a box; the preferred ones first."""
     tall, wide = label.shape[:2]
     right, left = box.x + box.width, box.x - wide
     low, high = box.y + box.height, box.y - tall
@@ -163,21 +163,21 @@ def _places(label: Label, box: Box, gap: int, shape: tuple[int, ...], preferred:
 
 
 def _inside(x: int, y: int, label: Label, shape: tuple[int, ...]) -> Box:
-    """The place of a label, pushed back into the picture."""
+    """The position of a label, moved into the picture."""
     tall, wide = min(label.shape[0], shape[0]), min(label.shape[1], shape[1])
     return Box(min(max(0, x), shape[1] - wide), min(max(0, y), shape[0] - tall), wide, tall)
 
 
 def _cut(label: Label, shape: tuple[int, ...]) -> Label:
-    """A label, cut to the picture's size."""
+    """A label, cropped to the size of the picture."""
     return label[: shape[0], : shape[1]]
 
 
 def _tags(
     shape: tuple[int, ...], faces: Sequence[RecognizedFace], boxes: list[Box], gap: int
 ) -> list[tuple[Label, Box]]:
-    """Small labels, each as close to its box as there is room in the picture."""
-    # The rims of the boxes are as wide as `gap` and lie half outside.
+    """Draw small labels, each as close to its box as it fits."""
+    # Half of the border of a box, which is `gap` pixels wide, is outside the box.
     labels, taken = [], [_enlarged(box, gap // 2 + 1) for box in boxes]
     for face, box in zip(faces, boxes, strict=True):
         label = _tag(face, max(SMALLEST_TEXT, round(TAG_TEXT * max(shape))))
@@ -194,7 +194,7 @@ def _enlarged(box: Box, margin: int) -> Box:
 
 
 def _everywhere(label: Label, shape: tuple[int, ...]) -> np.ndarray:
-    """Places all over the picture, int [N, 4]: x, y, width, height."""
+    """Positions on a grid over the picture, int [N, 4]: x, y, width, height."""
     tall, wide = min(label.shape[0], shape[0]), min(label.shape[1], shape[1])
     columns = np.linspace(0, shape[1] - wide, STEPS).round().astype(int)
     rows = np.linspace(0, shape[0] - tall, STEPS).round().astype(int)
@@ -203,8 +203,8 @@ def _everywhere(label: Label, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _best_place(places: np.ndarray, box: Box, gap: int, taken: list[Box]) -> Box:
-    """The place that covers the least, and of those the first of the closest to a box."""
-    covered = sum(_shared(places, other) for other in taken)
+    """The position that covers the fewest pixels; among equal ones the closest to the box."""
+    covered = np.sum([_shared(places, other) for other in taken], axis=0)
     x, y, width, height = places.T
     distances = np.maximum(
         np.maximum(x - box.x - box.width, box.x - x - width),
@@ -215,31 +215,32 @@ def _best_place(places: np.ndarray, box: Box, gap: int, taken: list[Box]) -> Box
 
 
 def _covered(place: Box, boxes: Sequence[Box]) -> int:
-    """How many pixels of boxes lie in a place."""
+    """Number of pixels of boxes that a position covers."""
     return int(sum(_shared(_sides([place]), box)[0] for box in boxes))
 
 
 def _sides(places: Sequence[Box]) -> np.ndarray:
-    """Places as int [N, 4]: x, y, width, height."""
+    """Positions as int [N, 4]: x, y, width, height."""
     return np.array([astuple(place) for place in places])
 
 
 def _shared(places: np.ndarray, box: Box) -> np.ndarray:
-    """How many pixels of a box lie in each of the places [N, 4]."""
+    """Number of pixels of a box that each of the positions [N, 4] covers, int [N]."""
     x, y, width, height = places.T
     wide = np.minimum(x + width, box.x + box.width) - np.maximum(x, box.x)
     tall = np.minimum(y + height, box.y + box.height) - np.maximum(y, box.y)
-    return np.maximum(0, wide) * np.maximum(0, tall)
+    shared: np.ndarray = np.maximum(0, wide) * np.maximum(0, tall)
+    return shared
 
 
 def _nearest_points(a: Box, b: Box) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Two points of two boxes between which the distance is the smallest."""
+    """The two points, one of each box, with the smallest distance."""
     spans = ((a.x, a.width, b.x, b.width), (a.y, a.height, b.y, b.height))
     points = []
     for start, length, other, other_length in spans:
         first, last = max(start, other), min(start + length, other + other_length) - 1
         middle = (first + last) // 2
-        # Without a common part, `last` belongs to the one that ends first.
+        # Without overlap, `last` belongs to the span that ends first.
         points.append((middle, middle) if first <= last else _gap(start, other, first, last))
     (x, other_x), (y, other_y) = points
     return (x, y), (other_x, other_y)
@@ -249,11 +250,11 @@ def _gap(start: int, other: int, first: int, last: int) -> tuple[int, int]:
     return (last, first) if start < other else (first, last)
 
 
-# ---------------------------------------------------------------- what the labels show
+# ---------------------------------------------------------------- content of the labels
 
 
 def _panel(face: RecognizedFace, box: Box, size: int) -> Label:
-    """The emotion as a title and a row for each probability; `size` of a capital in pixels."""
+    """Draw the emotion and a row for each probability; `size`: height of capitals in pixels."""
     margin, row, bar, gap = round(1.1 * size), round(1.9 * size), 7 * size, round(0.9 * size)
     title, head = _title(face), round(1.35 * size)
     left = margin + round(0.4 * size)
@@ -280,7 +281,7 @@ def _panel(face: RecognizedFace, box: Box, size: int) -> Label:
 
 
 def _strip(face: RecognizedFace, box: Box, smallest: int) -> Label:
-    """The emotion over a column for each probability, in the model's order, without names."""
+    """Draw the emotion above a bar for each probability; the bars have no names."""
     width = max(smallest, SMALLEST_TEXT * SMALLEST_TEXT, box.width)
     title, margin = _title(face), max(3, round(0.05 * width))
     size = max(SMALLEST_TEXT, round(0.09 * width))
@@ -300,7 +301,7 @@ def _strip(face: RecognizedFace, box: Box, smallest: int) -> Label:
 
 
 def _tag(face: RecognizedFace, size: int) -> Label:
-    """The emotion alone; `size` of a capital in pixels."""
+    """Draw only the emotion; `size`: height of capitals in pixels."""
     title, margin, edge = _title(face), round(0.5 * size), round(0.4 * size)
     width = edge + 2 * margin + text_width(title, size, bold=True)
     tag = Image.new("RGB", (width, size + 2 * margin), PAPER)
@@ -320,7 +321,7 @@ def _bgr_pixels(label: Image.Image) -> Label:
 
 
 def _colour(emotion: str) -> str:
-    """An emotion's colour; a model may know others than FER-2013's."""
+    """The colour of an emotion; emotions that FER-2013 does not have are white."""
     return COLOURS.get(emotion, INK)
 
 

@@ -26,7 +26,7 @@ CHUNKS_AHEAD = 2
 """Submitted chunks for each processor, so that no processor waits for the next chunk."""
 
 CONNECT_SECONDS = 10
-"""Time that a Dask scheduler has to answer."""
+"""Seconds within which a Dask scheduler must answer."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The photos and videos that arguments name: files, folders with all that is in them, patterns."""
+"""The photos and videos that arguments name: files, folders with everything below, patterns."""
 
 import glob
 import os
@@ -22,7 +22,7 @@ CAMERA_RAW = {
     ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".r3d", ".raf", ".raw",
     ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
 }
-"""Most are TIFFs whose first image is a thumbnail, so they must not be read as TIFFs."""
+"""Most are TIFFs whose first image is a thumbnail, so they are not read as TIFFs."""
 OTHER_PICTURES = {
     ".ai", ".cur", ".dcm", ".dds", ".eps", ".exr", ".fits", ".hdr", ".icns", ".ico", ".j2k",
     ".jp2", ".jpf", ".jpx", ".jxl", ".jxr", ".kra", ".pam", ".pbm", ".pcx", ".pfm", ".pgm",
@@ -35,7 +35,7 @@ KNOWN_SUFFIXES = CAMERA_RAW | OTHER_PICTURES | {*PHOTO_SUFFIXES, *VIDEO_SUFFIXES
 
 
 def unsupported(path: Path) -> str | None:
-    """Why a file with this ending cannot be read, if it is a picture's and no supported one."""
+    """Return why a picture with this suffix cannot be read; None for all other files."""
     suffix = path.suffix.lower()
     if suffix in CAMERA_RAW:
         return f"camera raw files ({suffix}) are not supported: export it as JPEG or HEIC"
@@ -49,7 +49,7 @@ def unsupported(path: Path) -> str | None:
 
 @dataclass(frozen=True)
 class Input:
-    """A file to look at, or the reason why a path gives none."""
+    """A file to process, or a path with the reason why it cannot be processed."""
 
     path: Path
     problem: str | None = None
@@ -60,28 +60,27 @@ class Input:
 
 
 def find_inputs(arguments: Sequence[str], ignored: Collection[Path] = ()) -> Iterator[Input]:
-    """Find the files one after the other; sorted inside each argument, so every run agrees.
+    """Yield the files, sorted inside each argument, so that every run has the same order.
 
-    A file that is named is taken whatever its name. A folder gives the photos and videos
-    in it and below it, judged by their suffixes, a pattern those that match it; neither
-    gives hidden files. A picture of a kind that is not supported is an input with a problem.
-    At any time, only the names in the folders on the way down to one file are held, and the
-    matches of one pattern.
+    A named file is taken whatever its suffix. A folder gives the photos and videos in it and
+    below it, recognized by their suffixes; a pattern gives those that match it. Neither gives
+    hidden files. A picture in an unsupported format is an input with a problem. Only the names
+    in the folders on the path to the current file are in memory, and the matches of one pattern.
 
     Parameters
     ----------
     arguments : sequence of str
-        Paths of files or folders, or patterns as of the shell; `**` matches any depth.
+        Paths of files or folders, or patterns as in the shell; `**` matches any depth.
     ignored : collection of Path
-        Folders and patterns give no file that lies in one of these folders.
+        Folders; the files in them are left out, unless an argument names them.
     """
-    ignored = frozenset(folder.resolve() for folder in ignored)
+    ignored_folders = frozenset(folder.resolve() for folder in ignored)
     for argument in arguments:
         path = Path(argument)
         if is_folder(argument):
-            found, problem = _in_folder(path, ignored), "holds no photo and no video"
+            found, problem = _in_folder(path, ignored_folders), "contains no photo or video"
         elif is_pattern(argument):
-            found, problem = _matches(argument, ignored), "matches no photo and no video"
+            found, problem = _matches(argument, ignored_folders), "matches no photo or video"
         else:
             yield _input(path)
             continue
@@ -94,17 +93,17 @@ def find_inputs(arguments: Sequence[str], ignored: Collection[Path] = ()) -> Ite
 
 
 def is_folder(argument: str) -> bool:
-    """Whether an argument is a folder; one that may not be looked at is none."""
+    """Whether an argument is a folder that is accessible."""
     return os.path.isdir(argument)  # noqa: PTH112  Path.is_dir would raise
 
 
 def is_pattern(argument: str) -> bool:
-    """Whether an argument is a pattern; the name of a file that exists is none."""
+    """Whether an argument is a pattern and not the name of an existing file."""
     return glob.has_magic(argument) and not os.path.exists(argument)  # noqa: PTH110
 
 
 def folder_of(argument: str) -> Path:
-    """The folder that everything an argument gives lies in, absolute."""
+    """Return the absolute folder that contains all inputs of an argument."""
     path = Path(argument)
     if is_pattern(argument):
         while glob.has_magic(str(path)):
@@ -115,7 +114,7 @@ def folder_of(argument: str) -> Path:
 
 
 def _matches(pattern: str, ignored: frozenset[Path]) -> Iterator[Input]:
-    # Path.glob takes no absolute pattern.
+    # Path.glob accepts no absolute pattern.
     for name in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207
         path = Path(name)
         if _is_known(name) and path.is_file() and ignored.isdisjoint(path.resolve().parents):
@@ -138,13 +137,13 @@ def _in_folder(folder: Path, ignored: frozenset[Path]) -> Iterator[Input]:
             yield _input(folder / name)
 
 
-def _name(entry: os.DirEntry) -> str | None:
-    """The name of a folder, with a slash, or of a photo or video; None for everything else."""
+def _name(entry: "os.DirEntry[str]") -> str | None:
+    """Return the name of a folder, with a slash, or of a photo or video; else None."""
     if entry.name.startswith("."):
         return None
     if entry.is_dir(follow_symlinks=False):
         return entry.name + "/"
-    # A link that leads nowhere is reported when it is read; a pipe would be waited for.
+    # A broken link is reported when it is read; a pipe would block the run.
     wanted = _is_known(entry.name) and (entry.is_file() or entry.is_symlink())
     return entry.name if wanted else None
 

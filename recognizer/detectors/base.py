@@ -21,7 +21,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Square:
-    """A square of an image, turned with the face in it."""
+    """A square of an image, rotated with the face in it."""
 
     x: float
     y: float
@@ -34,28 +34,29 @@ class Square:
 
 @dataclass(frozen=True)
 class Face:
-    """A detected face; `confidence` is in 0 … 1."""
+    """A detected face."""
 
     box: Box
     confidence: float
+    """0 … 1."""
     eyes: tuple[Point, Point] | None = None
-    """Centres of both eyes, the one at the image's left first; None if not found."""
+    """Centres of both eyes, the left one in the image first; None if not found."""
     square: Square | None = None
-    """The aligned crop, as FER-2013 crops faces; None if the detector gives the box alone."""
+    """The aligned crop, as in FER-2013; None if the detector gives only the box."""
 
 
 class Detector(Protocol):
-    """The interface of a detector. One detector may be used by many threads at once."""
+    """The interface of a detector. Many threads may use one detector at once."""
 
     square_ratio: float
-    """Side of an upright crop as FER-2013 has it, over the longer side of the box."""
+    """Side of an upright crop, as in FER-2013, divided by the longer side of the box."""
 
     def detect(self, image: np.ndarray) -> list[Face]:
-        """Find the faces in an image, uint8 [H, W, 3], BGR; the largest comes first."""
+        """Detect the faces in an image, uint8 [H, W, 3], BGR; the largest comes first."""
 
 
 def largest_first(faces: list[Face]) -> list[Face]:
-    """Sort by area, then by place, so that the order is always the same."""
+    """Sort by area, then by position, so that the order is deterministic."""
     return sorted(
         faces, key=lambda face: (-face.box.width * face.box.height, face.box.y, face.box.x)
     )

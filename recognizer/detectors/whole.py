@@ -6,11 +6,11 @@ from recognizer.detectors.base import Box, Face
 
 
 class WholeImage:
-    """For faces that are cut out already."""
+    """For images that are face crops already."""
 
     square_ratio = 1.0
 
     def detect(self, image: np.ndarray) -> list[Face]:
-        """One face as large as the image, uint8 [H, W, 3], with confidence 1."""
+        """Return one face as large as the image, uint8 [H, W, 3], with confidence 1."""
         height, width = image.shape[:2]
         return [Face(Box(0, 0, width, height), 1.0)]

@@ -1,8 +1,8 @@
-"""The detector `yunet`: YuNet finds the faces, two linear regressions align their crops.
+"""The detector `yunet`: YuNet detects the faces, linear regressions align their crops.
 
-One pass over the image, scaled to 640 pixels, proposes faces. One pass over a small crop of each
-proposal refines it. Only unsure and tilted faces are refined once more, in a large crop. Images in
-which this finds no face with certainty are searched again: larger, and turned by quarters.
+A first pass over the image, scaled to 640 pixels, proposes faces. Each proposal is refined in a
+small crop; faces that are uncertain or tilted are refined once more in a large crop. An image
+without a certain face is searched again: larger, and rotated by multiples of 90°.
 """
 
 import hashlib
@@ -22,17 +22,19 @@ from recognizer.errors import DetectorError
 MODEL = Path(__file__).with_name("face_detection_yunet.onnx")
 
 SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"
-"""Of the model file's bytes, in hexadecimal digits."""
+"""SHA-256 of the model file's bytes, in hexadecimal digits."""
 
 ALIGNMENT = Path(__file__).with_name("yunet_alignment.json")
-"""The weights of the regressions: `proposal`, `small` and `large` [4, 16]. They are fitted by
+"""The weights of the regressions `proposal`, `small` and `large`, each [4, 16], fitted by
 `dvc --cd experiments repro alignment`."""
 
 MIN_EYE_DISTANCE = 0.15
-"""Over the square's side; closer eyes are a profile's, and their line is no measure of its tilt."""
+"""Least distance of the eyes divided by the side of the square. Closer eyes are those of a profile,
+and their line does not show the tilt."""
 
 MAX_CORRECTION = 0.8
-"""Of the centre over the side, of the logarithm of the side, and of the angle in radians."""
+"""Largest correction of the centre divided by the side, of the logarithm of the side, and of the
+angle in radians."""
 
 
 @dataclass(frozen=True)
@@ -44,24 +46,25 @@ class CropSize:
     side: int
     """In pixels."""
     margin: float
-    """Side of the crop over the side of the face's square."""
+    """Side of the crop divided by the side of the face's square."""
 
 
 SMALL = CropSize("small", 128, 1.6)
-"""A twentieth of the pixels of a 640×480 image. Aligns upright faces as well as a large crop."""
+"""It has a twentieth of the pixels of a 640×480 image and aligns upright faces as well as LARGE."""
 
 LARGE = CropSize("large", 416, 1.8)
-"""Half the pixels of a 640×480 image. In a large face, the landmarks follow the tilt better."""
+"""It has half the pixels of a 640×480 image and measures the tilt more precisely than SMALL."""
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """What YuNet detects in the crop of a square."""
+    """The detection of YuNet in the crop of a square."""
 
     size: CropSize
     square: Square
     row: np.ndarray
-    """float32 [15]: box, landmarks, confidence; the square's centre is the origin, its side 1."""
+    """float32 [15]: box, landmarks, confidence; the unit is the side of the square, the origin its
+    centre."""
 
     @property
     def confidence(self) -> float:
@@ -80,37 +83,38 @@ class YuNetDetector:
     Raises
     ------
     DetectorError
-        The file is missing or another one.
+        The file is missing or not the expected one.
     """
 
-    # The reasons of these values are measured by `python -m benchmarks.detection`.
+    # `python -m benchmarks.detection` measures the effect of these values.
     square_ratio = 0.85
 
     LONG_SIDE = 640
-    """In pixels, of the image in the first pass."""
+    """Pixels of the image in the first pass."""
 
     SECOND_LONG_SIDE = 960
-    """In pixels, where the first pass finds no face with certainty."""
+    """Pixels of the image in the second pass, if the first one finds no certain face."""
 
     TURNED_LONG_SIDE = 320
-    """In pixels, of the image turned by quarters."""
+    """Pixels of the image rotated by multiples of 90°."""
 
     MAX_ENLARGEMENT = 2.0
-    """A small image is enlarged at most by this factor."""
+    """The largest factor by which a small image is enlarged."""
 
     MIN_PROPOSAL = 0.3
     """Least confidence of a proposal in the first pass."""
 
     SECOND_MIN_PROPOSAL = 0.2
-    """Least confidence of a proposal where the first pass finds no face with certainty."""
+    """Least confidence of a proposal if the first pass finds no certain face."""
 
     CERTAIN = 0.8
-    """Confidence of a face that needs no further search."""
+    """Least confidence of a face that needs no further search."""
 
     CERTAINLY_UPRIGHT = 0.9
-    """Confidence of a face that is not turned by a quarter or more.
+    """Least confidence with which the detected orientation of a face is reliable.
 
-    YuNet also finds turned faces, and takes them for upright: an upside-down face at 0.8 … 0.9.
+    YuNet also detects faces rotated by 90° or 180°, but with upright landmarks: an upside-down
+    face has a confidence of 0.8 … 0.9.
     """
 
     MIN_CONFIDENCE = 0.7
@@ -120,31 +124,31 @@ class YuNetDetector:
     """Least confidence of a face in an image without a certain one."""
 
     MAX_PROPOSALS = 300
-    """The most confident ones are refined; a crowd must not take forever."""
+    """Only the most confident proposals are refined, which bounds the time for a crowd."""
 
     TILT = radians(7)
-    """A smaller tilt of a face is reduced to none, a larger one by this, up to 45°.
+    """In radians. A smaller tilt becomes 0; a larger one, up to 45°, is reduced by this value.
 
-    The estimated tilt has an error of about this size, and most faces are nearly upright. This is
-    the soft threshold of Donoho, De-noising by soft-thresholding (IEEE Transactions on Information
-    Theory 41, 1995)."""
+    The estimated tilt has an error of about this size, and most faces are nearly upright. The
+    rule is the soft threshold of Donoho, De-noising by soft-thresholding (IEEE Transactions on
+    Information Theory 41, 1995)."""
 
     LARGE_TILT = radians(12)
-    """A face that is tilted more is refined in a large crop, too."""
+    """In radians. A face with a larger tilt is also refined in a large crop."""
 
     MIN_SIDE = 10
-    """In pixels; YuNet was trained on no smaller face."""
+    """Least width and height of a face in pixels; YuNet was trained on no smaller faces."""
 
     PADDED_SIDE = 64
-    """In pixels; a shorter side is padded by repeating the border."""
+    """Pixels; a shorter side of an image is padded by repeating the border."""
 
     MAX_OVERLAP = 0.3
-    """Of two boxes with a larger intersection over union, the more confident one stays."""
+    """Of two boxes with a larger intersection over union, the more confident one is kept."""
 
     def __init__(self, path: Path = MODEL):
         self._model = np.frombuffer(_read_checked(path), np.uint8)
-        # OpenCV's network keeps the image that it works on: each call borrows one for itself.
-        # Each kind of input has its own ones, because a change of the size sets a network up anew.
+        # A network of OpenCV holds the image of the current call, so each call borrows a network.
+        # Each input size has its own networks, because a change of the size initializes it again.
         self._idle: dict[CropSize | None, SimpleQueue[cv2.FaceDetectorYN]] = {
             size: SimpleQueue() for size in (None, SMALL, LARGE)
         }
@@ -153,10 +157,10 @@ class YuNetDetector:
         }
 
     def detect(self, image: np.ndarray) -> list[Face]:
-        """Find the faces in an image, uint8 [H, W, 3], BGR; the largest comes first."""
+        """Detect the faces in an image, uint8 [H, W, 3], BGR; the largest comes first."""
         proposals = self.propose(image, self.LONG_SIDE)
-        sure = [one for one in proposals if one[1] >= self.MIN_PROPOSAL]
-        faces = self._confirmed(image, sure, self.MIN_CONFIDENCE)
+        likely = [one for one in proposals if one[1] >= self.MIN_PROPOSAL]
+        faces = self._confirmed(image, likely, self.MIN_CONFIDENCE)
         certain = [face for face in faces if face.confidence >= self.CERTAIN]
         turn = _quarters(certain) if certain else self._find_turn(image)
         if turn or not certain:
@@ -169,7 +173,7 @@ class YuNetDetector:
     def propose(
         self, image: np.ndarray, long_side: int, turn: int = 0
     ) -> list[tuple[Square, float]]:
-        """Propose faces, the most confident first.
+        """Propose faces; the most confident comes first.
 
         Parameters
         ----------
@@ -178,7 +182,7 @@ class YuNetDetector:
         long_side : int
             Pixels to which the longer side of the image is scaled.
         turn : int
-            Quarters by which the image is turned clockwise first.
+            Number of rotations by 90° clockwise that are applied to the image first, 0 … 3.
 
         Returns
         -------
@@ -187,7 +191,7 @@ class YuNetDetector:
         """
         proposals = []
         for row in self.scan(image, long_side, turn):
-            box = box_square(row)
+            box = row_square(row)
             square = corrected(box, relative(row, box), self._weights["proposal"])
             proposals.append((_turned_back(square, turn, image.shape[:2]), float(row[14])))
         proposals.sort(key=lambda proposal: -proposal[1])
@@ -199,7 +203,7 @@ class YuNetDetector:
         Returns
         -------
         float32 [N, 15]
-            As `_run`, in pixels of the turned image at its full size.
+            As of `_run`, in pixels of the rotated image at its full size.
         """
         scale = min(self.MAX_ENLARGEMENT, long_side / max(image.shape[:2]))
         scaled = _scaled(image, scale)
@@ -208,7 +212,7 @@ class YuNetDetector:
         return rows
 
     def refine(self, image: np.ndarray, square: Square, size: CropSize) -> Refinement | None:
-        """Detect the face in the crop of a square; None where there is none.
+        """Detect the face in the crop of a square; return None if there is none.
 
         Parameters
         ----------
@@ -228,27 +232,29 @@ class YuNetDetector:
         return Refinement(size, square, central[central[:, 14].argmax()])
 
     def aligned(self, refinement: Refinement) -> Square:
-        """The square of a refined face, corrected."""
+        """Return the aligned square of a refined face."""
         weights = self._weights[refinement.size.name]
         return corrected(refinement.square, refinement.row, weights)
 
     def _confirmed(
         self, image: np.ndarray, proposals: list[tuple[Square, float]], least: float
     ) -> list[Face]:
+        """Refine proposals; those with a confidence below `least` are left out."""
         faces = (self._confirm(image, square, least) for square, _ in proposals)
         return [face for face in faces if face]
 
     def _confirm(self, image: np.ndarray, square: Square, least: float) -> Face | None:
-        """Refine a proposal to a face; None where its confidence is below `least`."""
+        """Refine a proposal to a face; return None if its confidence is below `least`."""
         refinement = self._refine_small(image, square)
-        certain = refinement is not None and refinement.confidence >= self.CERTAIN
         if refinement:
             square = self.aligned(refinement)
+        certain = refinement is not None and refinement.confidence >= self.CERTAIN
         if not certain or abs(square.angle) > self.LARGE_TILT:
             refinement = self.refine(image, square, LARGE)
-            if refinement is None or refinement.confidence < least:
-                return None
-            square = self.aligned(refinement)
+            if refinement:
+                square = self.aligned(refinement)
+        if refinement is None or refinement.confidence < least:
+            return None
         box = box_inside(refinement, image.shape[:2])
         if box is None:
             return None
@@ -257,7 +263,7 @@ class YuNetDetector:
         return Face(box, refinement.confidence, eyes_of(refinement), square)
 
     def _reduced(self, angle: float) -> float:
-        """An angle in radians, −π to π, without the part of the tilt that may be noise."""
+        """Apply the soft threshold `TILT` to an angle in radians; the result is in −π to π."""
         angle = remainder(angle, 2 * pi)
         quarter = round(angle / (pi / 2)) * pi / 2
         tilt = angle - quarter
@@ -266,7 +272,7 @@ class YuNetDetector:
         return copysign(abs(tilt) - self.TILT, tilt) if quarter == 0 else angle
 
     def _refine_small(self, image: np.ndarray, square: Square) -> Refinement | None:
-        """Refine in a small crop, and where that may be turned, in crops turned by quarters."""
+        """Refine in a small crop; if the face may be rotated, also in crops rotated by n · 90°."""
         best = self.refine(image, square, SMALL)
         if best is not None and best.confidence >= self.CERTAINLY_UPRIGHT:
             return best
@@ -278,7 +284,7 @@ class YuNetDetector:
         return best
 
     def _find_turn(self, image: np.ndarray) -> int:
-        """The quarters, clockwise, by which a turned photo has to be turned; 0 if it is upright."""
+        """Find the number of rotations by 90° clockwise that turn a photo upright, 0 … 3."""
 
         def confidence(turn: int) -> float:
             proposals = self.propose(image, self.TURNED_LONG_SIDE, turn)
@@ -295,10 +301,10 @@ class YuNetDetector:
         -------
         float32 [N, 15]
             In pixels of the image: x, y, width and height of the box; x and y of both eyes, the
-            nose and both corners of the mouth, those at the image's left first; the confidence.
+            nose and both corners of the mouth, the left one in the image first; the confidence.
         """
         height, width = image.shape[:2]
-        # With 32 rows or columns or less, OpenCV 4.14 computes with memory it never wrote.
+        # With at most 32 rows or columns, OpenCV 4.14 reads uninitialized memory.
         below, beside = max(0, self.PADDED_SIDE - height), max(0, self.PADDED_SIDE - width)
         if below or beside:
             image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE)
@@ -327,7 +333,7 @@ class YuNetDetector:
 
 
 def _scaled(image: np.ndarray, scale: float) -> np.ndarray:
-    """Scale an image; a much smaller one is halved first, which is fast and skips no pixel."""
+    """Scale an image; to less than half by halving first, which is fast and skips no pixel."""
     height, width = image.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
     while image.shape[1] >= 2 * size[0] and image.shape[0] >= 2 * size[1]:
@@ -340,7 +346,9 @@ def _scaled(image: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _turned_back(square: Square, turn: int, shape: tuple[int, int]) -> Square:
-    """A square of an image turned by quarters clockwise, in the image before; `shape` is its."""
+    """Convert a square of an image that was rotated clockwise by `turn` · 90° to the image before,
+    which has this shape.
+    """
     height, width = shape
     x, y = square.x, square.y
     x, y = ((x, y), (y, height - x), (width - x, height - y), (width - y, x))[turn]
@@ -350,14 +358,14 @@ def _turned_back(square: Square, turn: int, shape: tuple[int, int]) -> Square:
 # ---------------------------------------------------------------- squares
 
 
-def box_square(row: np.ndarray) -> Square:
-    """The upright square around the centre of a row's box, as wide as its longer side."""
+def row_square(row: np.ndarray) -> Square:
+    """Return the upright square around the centre of a row's box; its side is the longer one."""
     x, y, width, height = map(float, row[:4])
     return Square(x + width / 2, y + height / 2, max(width, height))
 
 
 def relative(row: np.ndarray, square: Square) -> np.ndarray:
-    """A row [15] in units of an upright square: its centre is the origin, its side is 1."""
+    """Convert a row [15] to units of an upright square: the centre is the origin, the side is 1."""
     row = row.astype(float)
     row[[0, 4, 6, 8, 10, 12]] -= square.x
     row[[1, 5, 7, 9, 11, 13]] -= square.y
@@ -366,7 +374,7 @@ def relative(row: np.ndarray, square: Square) -> np.ndarray:
 
 
 def features(row: np.ndarray) -> np.ndarray:
-    """The features [16] of the regressions, from a relative row [15].
+    """Compute the features [16] of the regressions from a relative row [15].
 
     Centre of the box, logarithms of its width and height, landmarks, confidence, and 1.
     """
@@ -380,10 +388,10 @@ def corrected(square: Square, row: np.ndarray, weights: np.ndarray) -> Square:
     ----------
     square : Square
     row : float [15]
-        What was detected, relative to the square.
+        The detection, relative to the square.
     weights : float [4, 16]
-        For the move to the right and down over the side, the logarithm of the new side over the
-        old one, and the turn in radians.
+        Of the move to the right and down divided by the side, the logarithm of the new side
+        divided by the old one, and the rotation in radians.
     """
     change = np.clip(weights @ features(row), -MAX_CORRECTION, MAX_CORRECTION)
     right, down, growth, turn = change.tolist()
@@ -391,8 +399,14 @@ def corrected(square: Square, row: np.ndarray, weights: np.ndarray) -> Square:
     return Square(x, y, square.side * exp(growth), square.angle + turn)
 
 
+def _centre(row: np.ndarray) -> Point:
+    """Centre of a row's box."""
+    x, y = (row[:2] + row[2:4] / 2).tolist()
+    return x, y
+
+
 def in_image(x: float, y: float, square: Square) -> Point:
-    """A point relative to a square, in pixels of the image."""
+    """Convert a point relative to a square to pixels of the image."""
     across, down = cos(square.angle), sin(square.angle)
     return (
         square.x + square.side * (x * across - y * down),
@@ -401,10 +415,10 @@ def in_image(x: float, y: float, square: Square) -> Point:
 
 
 def box_inside(refinement: Refinement, shape: tuple[int, int]) -> Box | None:
-    """The box of a refined face, upright in the image and inside it; None if it lies outside."""
+    """Return the upright box of a refined face, clipped to the image; None if it is outside."""
     height, width = shape
     row, square = refinement.row, refinement.square
-    centre = np.array(in_image(*(row[:2] + row[2:4] / 2).tolist(), square))
+    centre = np.array(in_image(*_centre(row), square))
     half = row[2:4] * square.side / 2
     if abs(sin(square.angle)) > abs(cos(square.angle)):
         half = half[::-1]  # the face lies on its side
@@ -416,13 +430,13 @@ def box_inside(refinement: Refinement, shape: tuple[int, int]) -> Box | None:
 
 
 def _averaged(square: Square, refinement: Refinement, ratio: float) -> Square:
-    """The mean of an aligned square and the square of the detected box; it keeps the angle.
+    """Return the mean of an aligned square and the square of the detected box; keep the angle.
 
-    The regression sees the landmarks above all. Its errors and those of the box differ, so their
-    mean has smaller ones: `python -m benchmarks.detection`.
+    The regression depends mostly on the landmarks. Its errors and those of the box are different,
+    so the error of the mean is smaller: `python -m benchmarks.detection`.
     """
     row, crop_square = refinement.row, refinement.square
-    x, y = in_image(*(row[:2] + row[2:4] / 2).tolist(), crop_square)
+    x, y = in_image(*_centre(row), crop_square)
     side = float(max(row[2:4])) * crop_square.side * ratio
     return replace(
         square, x=(square.x + x) / 2, y=(square.y + y) / 2, side=(square.side + side) / 2
@@ -430,33 +444,37 @@ def _averaged(square: Square, refinement: Refinement, ratio: float) -> Square:
 
 
 def eyes_of(refinement: Refinement) -> tuple[Point, Point] | None:
-    """Both eyes in the image, the one at the image's left first; None in a profile."""
+    """Return both eyes in pixels of the image, the left one first; None for a profile."""
     row, square = refinement.row, refinement.square
-    left, right = sorted(row[4:8].reshape(2, 2).tolist())
-    if right[0] - left[0] <= MIN_EYE_DISTANCE:
+    (x1, y1), (x2, y2) = sorted(row[4:8].reshape(2, 2).tolist())
+    if x2 - x1 <= MIN_EYE_DISTANCE:
         return None
-    left, right = sorted(in_image(*eye, square) for eye in (left, right))
+    left, right = sorted([in_image(x1, y1, square), in_image(x2, y2, square)])
     return (round(left[0], 1), round(left[1], 1)), (round(right[0], 1), round(right[1], 1))
 
 
 def _quarters(faces: list[Face]) -> int:
-    """The quarters, clockwise, by which an image has to be turned for its most certain face."""
+    """Number of rotations by 90° clockwise that turn the most confident face upright, 0 … 3."""
     best = max(faces, key=lambda face: face.confidence)
+    assert best.square
     return round(-best.square.angle / (pi / 2)) % 4
 
 
 def _distinct(faces: list[Face]) -> list[Face]:
-    """Without faces that lie within a third of a side of a more confident one."""
+    """Leave out faces whose centre is within a third of a side of a more confident face."""
     kept: list[Face] = []
+    squares: list[Square] = []
     for face in sorted(faces, key=lambda face: -face.confidence):
-        squares = ((face.square, other.square) for other in kept)
-        if all(hypot(a.x - b.x, a.y - b.y) >= max(a.side, b.side) / 3 for a, b in squares):
+        one = face.square
+        assert one
+        if all(hypot(one.x - s.x, one.y - s.y) >= max(one.side, s.side) / 3 for s in squares):
             kept.append(face)
+            squares.append(one)
     return kept
 
 
 def _read_checked(path: Path) -> bytes:
-    """Read the model file; DetectorError if it is missing or another one."""
+    """Read the model file; raise DetectorError if it is missing or not the expected one."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -1,8 +1,8 @@
 """Videos.
 
 reader.py         the frames of a video file, with their times
-declared_size.py  whether a file ends before its headers say
-cuts.py           where another shot begins
-tracking.py       which face is which person, and smoothed probabilities
+declared_size.py  the file size by the headers, to detect a file that was cut short
+cuts.py           hard cuts between shots
+tracking.py       faces to persons, and smoothed probabilities
 writer.py         a file that browsers and phones play, with the sound of the source
 """

@@ -1,4 +1,4 @@
-"""Hard cuts: frames that begin another shot, so that no face is followed across them."""
+"""Hard cuts: the first frames of shots. No face is tracked across a cut."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -10,32 +10,32 @@ import numpy as np
 from recognizer.video.reader import Frame
 
 MIN_COLOUR_CHANGE = 0.2
-"""Share of the colours, 0 … 1, that differ across a cut at least. Colours stay where the camera
-or a person moves: a pan by a fifth of the picture from frame to frame changes 0.19 at most."""
+"""The least part of the colours, 0 … 1, that differs across a cut. A motion of the camera or a
+person keeps most colours: a pan by a fifth of the picture per frame changes at most 0.19."""
 
 MAX_CORRELATION = 0.7
-"""Correlation of the two pictures across a cut at most. It stays high where the light changes:
-above 0.9 for one and a half times the exposure."""
+"""The largest correlation of the pictures before and after a cut. A change of the light keeps it
+high: above 0.9 for 1.5 times the exposure."""
 
 FLASH_SECONDS, FLASH_FRAMES = 0.15, 5
-"""A picture that comes back within this time was interrupted by a flash, not cut."""
+"""If the old picture returns within this time and number of frames, it was a flash, not a cut."""
 
 THUMBNAIL, LAYOUT, BINS = 64, 16, 8
-"""Pixels along a side for the colours and for the layout; bins for each of the three colours."""
+"""Pixels per side for the colours and for the layout; bins for each of the three channels."""
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What a frame is compared by."""
+class _Signature:
+    """The features by which frames are compared."""
 
     colours: np.ndarray
-    """float32 [512], the share of each colour; they sum to 1."""
+    """float32 [512], the histogram of the colours; it sums to 1."""
     layout: np.ndarray
-    """float32 [16, 16], grey levels less their mean, of length 1."""
+    """float32 [16, 16], grey levels minus their mean, of norm 1."""
 
     @classmethod
-    def of(cls, image: np.ndarray) -> "_Look":
-        """The look of uint8 [H, W, 3], BGR."""
+    def of(cls, image: np.ndarray) -> "_Signature":
+        """Compute the signature of uint8 [H, W, 3], BGR."""
         small = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
         colours = cv2.calcHist([small], [0, 1, 2], None, [BINS] * 3, [0, 256] * 3).ravel()
         grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
@@ -44,54 +44,53 @@ class _Look:
         length = np.linalg.norm(layout)
         return cls(colours / colours.sum(), layout / length if length else layout)
 
-    def is_cut_from(self, before: "_Look") -> bool:
-        """Whether both the colours and their layout are other ones."""
+    def is_cut_from(self, before: "_Signature") -> bool:
+        """Whether both the colours and their layout differ."""
         kept = np.minimum(self.colours, before.colours).sum()
         correlation = (self.layout * before.layout).sum()
-        return 1 - kept > MIN_COLOUR_CHANGE and correlation < MAX_CORRELATION
+        return bool(1 - kept > MIN_COLOUR_CHANGE and correlation < MAX_CORRELATION)
 
 
 def mark_cuts(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Set `cut` in the frames that begin another shot.
+    """Set `cut` in the first frame of each shot but the first.
 
-    Frames are compared by a histogram of their colours and by the correlation of small grey
-    pictures, two of the measures that shot detectors use (Boreczky & Rowe, Comparison of
-    Video Shot Boundary Detection Techniques, 1996): motion changes the second alone, light
-    the first alone, and a cut both. Fades and dissolves are not found.
+    Frames are compared by the histogram of their colours and by the correlation of small grey
+    pictures, two methods of shot detection (Boreczky & Rowe, Comparison of Video Shot Boundary
+    Detection Techniques, 1996). Motion changes only the second, light only the first, a cut
+    both. Fades and dissolves are not detected.
 
     Parameters
     ----------
     frames : iterable of Frame
-        In their order. At most `FLASH_FRAMES` are read ahead, where a cut seems to be.
+        In their order. At a possible cut, at most `FLASH_FRAMES` are read ahead.
     """
-    frames, ahead = iter(frames), deque()
+    pairs = ((frame, _Signature.of(frame.image)) for frame in frames)
+    ahead: deque[tuple[Frame, _Signature]] = deque()
     before = None
-    while frame := ahead.popleft() if ahead else _looked_at(next(frames, None)):
-        picture, look = frame
-        if before is None or not look.is_cut_from(before):
-            before = look
-            yield picture
+    while item := ahead.popleft() if ahead else next(pairs, None):
+        frame, signature = item
+        if before is None or not signature.is_cut_from(before):
+            before = signature
+            yield frame
             continue
-        _read_ahead(frames, ahead, picture.seconds + FLASH_SECONDS)
+        _read_ahead(pairs, ahead, frame.seconds + FLASH_SECONDS)
         soon = [
             later
             for following, later in ahead
-            if following.seconds <= picture.seconds + FLASH_SECONDS
+            if following.seconds <= frame.seconds + FLASH_SECONDS
         ]
         if all(later.is_cut_from(before) for later in soon):
-            before = look
-            picture = replace(picture, cut=True)
-        yield picture
+            before = signature
+            frame = replace(frame, cut=True)
+        yield frame
 
 
-def _looked_at(frame: Frame | None) -> tuple[Frame, _Look] | None:
-    return frame and (frame, _Look.of(frame.image))
-
-
-def _read_ahead(frames: Iterator[Frame], ahead: deque[tuple[Frame, _Look]], end: float) -> None:
-    """Read frames until one lies behind a time, or `FLASH_FRAMES` are there."""
+def _read_ahead(
+    pairs: Iterator[tuple[Frame, _Signature]], ahead: deque[tuple[Frame, _Signature]], end: float
+) -> None:
+    """Read frames until one is later than `end` seconds, or `FLASH_FRAMES` are read."""
     while len(ahead) < FLASH_FRAMES and (not ahead or ahead[-1][0].seconds <= end):
-        frame = next(frames, None)
-        if frame is None:
+        item = next(pairs, None)
+        if item is None:
             return
-        ahead.append(_looked_at(frame))
+        ahead.append(item)

@@ -1,6 +1,5 @@
-"""How many bytes a video file has by its own headers: a file with fewer was cut short."""
+"""The size of a video file by its own headers; a smaller file was cut short."""
 
-import struct
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,14 +8,14 @@ ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 EBML, SEGMENT = bytes.fromhex("1a45dfa3"), bytes.fromhex("18538067")
 
 RIFF_SLACK = 16
-"""Bytes by which some programs overstate the length of an AVI."""
+"""Bytes by which some programs overstate the size of an AVI."""
 
 
 def missing_bytes(path: Path) -> int:
-    """Return how many bytes the end of a file lacks; 0 if it is whole or its headers do not say.
+    """Return the number of bytes missing at the end; 0 for a whole file or an unknown size.
 
-    FFmpeg reads a cut file to its last byte and reports no error. MP4 and QuickTime, Matroska
-    and WebM, AVI and WMV state their length; MPEG streams and live recordings do not.
+    FFmpeg reads a cut file to its last byte and reports no error. MP4, QuickTime, Matroska, WebM,
+    AVI and WMV state their size; MPEG streams and live recordings do not.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -33,40 +32,39 @@ def missing_bytes(path: Path) -> int:
 
 
 def _boxes(file: BinaryIO, size: int) -> int:
-    """The end of the first top-level box with media or an index that the file does not hold."""
+    """Return the end of the first incomplete top-level box with media or an index, else 0."""
     start = 0
     while start < size:
         file.seek(start)
         head = file.read(16)
         if len(head) < 8:
             break
-        length, kind = struct.unpack(">I4s", head[:8])
+        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
         if length == 1 and len(head) == 16:
-            (length,) = struct.unpack(">Q", head[8:])
+            length = int.from_bytes(head[8:], "big")
         if length < 8:
-            break  # "to the end of the file", or no box
+            break  # 0: up to the end of the file; 2 … 7: not a box
         start += length
-        # What follows the last box may be anything; its bytes are no length.
+        # Any bytes may follow the last box; they are not a box with a length.
         if start > size and kind in (b"mdat", b"moov", b"moof"):
             return start
     return 0
 
 
 def _riff(file: BinaryIO, size: int) -> int:
-    """The end of the last RIFF chunk; a long AVI has several."""
+    """Return the end of the last RIFF chunk; a long AVI has several."""
     end = 0
     while end < size:
         file.seek(end)
         head = file.read(8)
         if len(head) < 8 or head[:4] != b"RIFF":
             break
-        (length,) = struct.unpack("<I", head[4:])
-        end += 8 + length
+        end += 8 + int.from_bytes(head[4:], "little")
     return end
 
 
 def _matroska(file: BinaryIO) -> int:
-    """The end of the segment, which follows the EBML header; 0 if its length is not stated."""
+    """Return the end of the segment, which follows the EBML header; 0 for an unknown length."""
     file.seek(4)
     length = _vint(file)
     if length is None:
@@ -79,7 +77,7 @@ def _matroska(file: BinaryIO) -> int:
 
 
 def _vint(file: BinaryIO) -> int | None:
-    """A number of EBML: the first byte's leading zeros count the bytes that follow it."""
+    """Read an EBML number; the leading zeros of its first byte count the bytes that follow."""
     first = file.read(1)
     if not first or not first[0]:
         return None
@@ -90,15 +88,13 @@ def _vint(file: BinaryIO) -> int | None:
 
 
 def _asf(file: BinaryIO) -> int:
-    """The length in the file properties object; 0 for a broadcast, which does not know it."""
+    """Return the size in the file properties object; 0 for a broadcast, whose size is unknown."""
     file.seek(0)
     head = file.read(65536)
     start = head.find(ASF_FILE_PROPERTIES)
     properties = head[start : start + 92]
     if start < 0 or len(properties) < 92:
         return 0
-    (length,), (flags,) = (
-        struct.unpack("<Q", properties[40:48]),
-        struct.unpack("<I", properties[88:]),
-    )
+    length = int.from_bytes(properties[40:48], "little")
+    flags = int.from_bytes(properties[88:], "little")
     return 0 if flags & 1 else length

@@ -1,4 +1,4 @@
-"""A video file, frame by frame."""
+"""The frames of a video file, with their times."""
 
 import struct
 from collections.abc import Iterator, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import inf, log
 from pathlib import Path
+from typing import Any, Self, TypeAlias, TypeVar
 
 import av
 import numpy as np
@@ -17,29 +18,33 @@ from recognizer.errors import VideoError
 from recognizer.video.declared_size import missing_bytes
 
 USUAL_RATE = 30.0
-"""Frames per second of a file that states none, or one that no camera has."""
+"""Frames per second of a file that states no rate, or one outside 1 … 240."""
 
 OPTIONS = {
-    # Playlists name other files, and pictures are no videos: neither is opened, whatever its name.
+    # No playlists, which can name other files, and no still images, whatever the name of the file.
     "format_whitelist": "mov,matroska,avi,asf,flv,mpeg,mpegts,mpegvideo,m4v,ogg,dv,mxf,rm",
     "protocol_whitelist": "file",
 }
 
 MAX_READ_ERRORS = 10
-"""Errors in a row after which the rest of a file is given up."""
+"""Consecutive errors after which the rest of a file is not read."""
 
 STILL = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
-"""A stream of this kind is a cover or a preview, no video."""
+"""A stream with one of these dispositions is a cover or a preview, not a video."""
 
 SHOWN_SHORTER = 0.1
-"""Seconds that a file must lack before an error names its two durations."""
-
+"""The least missing seconds for which an error states both durations."""
 
 MIN_DISTORTION, MAX_DISTORTION = log(1.02), log(4)
-"""Pixels that are not square are scaled, as in players: between a rounding error and nonsense."""
+"""Pixels that are not square are scaled, as in players, if the logarithm of their width divided by
+their height is in this range: not a rounding error, and not a nonsense value."""
 
 TORN_END = 0.5
-"""Seconds before the end of a cut file in which a damaged frame is part of the cut."""
+"""Seconds before the end of a cut file in which a damaged frame is not reported."""
+
+
+S = TypeVar("S", bound=av.stream.Stream)
+Packet: TypeAlias = "av.Packet[Any]"
 
 
 @dataclass(frozen=True)
@@ -49,24 +54,23 @@ class Frame:
     index: int
     """From 0."""
     seconds: float
-    """Time of the frame as a player shows it; never less than that of the frame before."""
+    """Time at which a player shows the frame; at least that of the previous frame."""
     image: np.ndarray
     """uint8 [H, W, 3], BGR, upright."""
     cut: bool = False
-    """Whether another shot begins with this frame; see `mark_cuts`."""
+    """Whether a new shot begins with this frame; see `mark_cuts`."""
 
 
 class Video:
-    """An open video file, for one pass from its start to its end.
+    """An open video file, which can be read once from its start to its end.
 
-    Only frames inside the edit list are frames: what a trim without re-encoding hides is
-    left out, as players do. Rotation, mirroring and the shape of the pixels in the file are
-    applied. Where a file has
-    several video streams, the default one is read; covers and previews are no videos.
+    Frames outside the edit list, which a trim without re-encoding hides, are left out, as in
+    players. Rotation, mirroring and the aspect ratio of the pixels are applied. If a file has
+    several video streams, the default one is read; covers and previews are not videos.
 
     Times are those of the file, from the start of its earliest stream: if the sound starts
-    two seconds before the picture, the first frame is at 2.0. Where the file's times are
-    missing or go back, they go on from the frame before.
+    two seconds before the picture, the first frame is at 2.0. A missing or decreasing time is
+    replaced by the time of the previous frame plus one step.
 
     Parameters
     ----------
@@ -77,20 +81,20 @@ class Video:
     rate : float
         Frames per second on average.
     announced : int
-        About how many frames there are by the header; 0 if it does not say.
+        Approximate number of frames by the header; 0 if unknown.
     width, height : int
-        Of the first frame, upright.
+        Of the first frame in pixels, upright.
     start : float
-        The file's own time, in seconds, that counts as 0.
+        The time in the file, in seconds, that is 0 here.
 
     Raises
     ------
     VideoError
-        No such file, or no video in it that can be decoded.
+        The file cannot be read, or contains no video that can be decoded.
     """
 
     def __init__(self, path: Path):
-        # An absolute path is never taken for an address such as "concat:a.mp4".
+        # FFmpeg would read a relative path such as "concat:a.mp4" as an address.
         self._path = path.absolute()
         try:
             with path.open("rb"):
@@ -112,7 +116,7 @@ class Video:
 
     def _open_stream(self) -> None:
         self._stream = _video_stream(self._container)
-        # With a thread for each frame, PyAV loses the frames around a damaged one.
+        # With threads per frame, PyAV loses the frames around a damaged one.
         self._stream.thread_type = "SLICE"
         rate = float(self._stream.average_rate or 0)
         self.rate = rate if 1 <= rate <= 240 else USUAL_RATE
@@ -130,7 +134,7 @@ class Video:
         first = self._time(self._first) or 0.0
         self.start = (self._container.start_time or 0) / av.time_base
         if self.start < 0:
-            # The encoder's delay of the sound; the picture does not wait for it.
+            # The delay of the audio encoder, which does not delay the picture.
             self.start = min(0.0, first)
         self._stated_end = _stated_end(self._container, self._stream)
         self.announced = max(0, round((self._stated_end - first) * self.rate))
@@ -140,23 +144,25 @@ class Video:
         return self._container.format.name == "avi"
 
     def _time(self, picture: VideoFrame) -> float | None:
-        """The file's own time of a frame in seconds, if it has one."""
-        # An AVI has no times of presentation, only the order of decoding, which may run ahead.
+        """The time of a frame in the file, in seconds; None if the file states none."""
+        # An AVI has only decoding times, which may be earlier than the presentation.
         stamp = picture.dts if self._is_avi else picture.pts
-        return None if stamp is None else float(stamp * picture.time_base) - self._delay
+        if stamp is None or picture.time_base is None:
+            return None
+        return float(stamp * picture.time_base) - self._delay
 
-    def __enter__(self) -> "Video":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._container.close()
 
     def reopened(self) -> av.container.InputContainer:
-        """The file once more from its start, for its sound or its packets."""
+        """Open the file again from its start, for its sound or its packets."""
         return av.open(str(self._path), options=OPTIONS)
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
-        """Read the first frame and every N-th after it; the others are not converted to pixels.
+        """Yield the first frame and every N-th after it; the others are not converted to pixels.
 
         Raises
         ------
@@ -174,12 +180,12 @@ class Video:
                 yield Frame(index, seconds, _upright(picture, self._pixel_ratio))
             picture = next(self._pictures, None)
             index += 1
-        self._complain(seconds)
+        self._check_end(seconds)
 
-    def _complain(self, last: float) -> None:
-        """Say what is wrong with a file whose last frame has come."""
+    def _check_end(self, last: float) -> None:
+        """Raise VideoError if the file was cut short or frames of it are damaged."""
         problems = []
-        # A frame that breaks off with the file is told of with the file.
+        # A frame that ends with a cut file is reported with the cut.
         whole = last - TORN_END if self._missing or self._torn else inf
         damaged = [seconds for seconds in self._damaged if seconds < whole]
         if damaged:
@@ -199,22 +205,22 @@ class Video:
             raise VideoError("; ".join(problems))
 
     def _decode(self) -> Iterator[VideoFrame]:
-        """Frames in the order in which they are shown; damage is noted and passed over."""
-        seen = 0.0
+        """Yield the frames in their order of presentation; record and skip damaged ones."""
+        last = 0.0
         for packet in self._packets():
             if packet.stream is not self._stream:
                 continue
             try:
-                pictures = packet.decode()
+                pictures: list[VideoFrame] = packet.decode()
             except av.error.FFmpegError:
-                self._damaged.append(seen)
+                self._damaged.append(last)
                 continue
             for picture in pictures:
                 yield picture
-                seen = (self._time(picture) or seen + self.start) - self.start
+                last = (self._time(picture) or last + self.start) - self.start
 
-    def _packets(self) -> Iterator[av.Packet]:
-        """Packets of all streams: the picture may end before the file does."""
+    def _packets(self) -> Iterator[Packet]:
+        """Yield the packets of all streams, because the picture may end before the file."""
         errors = 0
         while True:
             packets = self._container.demux()
@@ -231,7 +237,7 @@ class Video:
                 if errors > MAX_READ_ERRORS:
                     raise VideoError("damaged: the rest of it cannot be read") from error
 
-    def _note_end(self, packet: av.Packet) -> None:
+    def _note_end(self, packet: Packet) -> None:
         if packet.size:
             self._torn = packet.is_corrupt
             if packet.pts is not None:
@@ -248,7 +254,7 @@ class Video:
 
 
 class _Clock:
-    """Seconds of frames by the file's times, repaired where these are missing or go back."""
+    """Times of frames in seconds; missing and decreasing times of the file are repaired."""
 
     def __init__(self, start: float, step: float):
         self._start, self._step = start, step
@@ -256,26 +262,26 @@ class _Clock:
         self._seconds = 0.0
 
     def read(self, stated: float | None) -> float:
-        """The next frame's time: as the file states it, unless it lies before the last one."""
+        """Return the time of the next frame: the stated one, unless it is missing or decreases."""
         before, self._stated = self._stated, stated
         seconds = None if stated is None else stated - self._start
         if seconds is not None and seconds >= self._seconds:
             self._seconds = seconds
-        elif seconds is None or before is None or not 0 <= stated - before <= 1:
-            self._seconds += self._step
-        else:
-            # Times that have started anew, as in joined MPEG files, go on by their own steps.
+        elif stated is not None and before is not None and 0 <= stated - before <= 1:
+            # Joined MPEG files restart their times; the steps between frames are still right.
             self._seconds += stated - before
+        else:
+            self._seconds += self._step
         return self._seconds
 
 
 def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """The default video stream, or the first.
+    """Return the default video stream, else the first.
 
     Raises
     ------
     VideoError
-        There is none.
+        There is no video stream.
     """
     videos = [stream for stream in container.streams.video if not stream.disposition & STILL]
     stream = default_stream(videos)
@@ -284,8 +290,8 @@ def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
     return stream
 
 
-def default_stream(streams: Sequence[av.stream.Stream]) -> av.stream.Stream | None:
-    """The first of some streams that is marked as the default, else the first, else None."""
+def default_stream(streams: Sequence[S]) -> S | None:
+    """Return the first stream that is marked as the default, else the first, else None."""
     defaults = [stream for stream in streams if stream.disposition & Disposition.default]
     return next(iter([*defaults, *streams]), None)
 
@@ -297,8 +303,8 @@ def _content(container: av.container.InputContainer) -> str:
 
 
 def _stated_end(container: av.container.InputContainer, stream: av.VideoStream) -> float:
-    """The file's own time at which it ends by its header, in seconds; 0 if that is unknown."""
-    if container.format.name == "avi" and stream.frames:
+    """Return the end by the header, as a time in the file in seconds; 0 if unknown."""
+    if container.format.name == "avi" and stream.frames and stream.time_base:
         # FFmpeg shortens the duration of an AVI by the bytes that are missing.
         return float(stream.frames * stream.time_base)
     duration = (container.duration or 0) / av.time_base
@@ -308,26 +314,27 @@ def _stated_end(container: av.container.InputContainer, stream: av.VideoStream) 
 
 
 def _upright(picture: VideoFrame, pixel_ratio: Fraction | None) -> np.ndarray:
-    """The pixels of a frame as they are to be shown, uint8 [H, W, 3], BGR.
+    """Return the pixels of a frame as players show them, uint8 [H, W, 3], BGR.
 
     Parameters
     ----------
     picture : VideoFrame
     pixel_ratio : Fraction or None
-        Width over height of a pixel in the file.
+        Width of a pixel in the file divided by its height.
     """
     width, height = picture.width, picture.height
     if pixel_ratio and MIN_DISTORTION < abs(log(pixel_ratio)) < MAX_DISTORTION:
-        # The shorter side is enlarged, so that no detail is lost.
+        # One side is enlarged and none reduced, so that no detail is lost.
         if pixel_ratio > 1:
             width = round(width * pixel_ratio)
         else:
             height = round(height / pixel_ratio)
     image = picture.to_ndarray(format="bgr24", width=width, height=height)
-    matrix = picture.side_data.get(SideData.DISPLAYMATRIX)
+    # The stubs of PyAV type the keys as strings.
+    matrix: Any = picture.side_data.get(SideData.DISPLAYMATRIX)  # type: ignore[call-overload]
     if matrix is None:
         return image
-    # x' = a·x + c·y, y' = b·x + d·y; players apply turns by 90° and mirroring alone.
+    # x' = a·x + c·y, y' = b·x + d·y; players apply only rotations by 90° and mirroring.
     a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))
     if abs(b) > abs(a):
         image = image.transpose(1, 0, 2)

@@ -1,4 +1,4 @@
-"""Who is who from frame to frame, and probabilities that do not flicker."""
+"""Tracking: the faces of a person over the frames, with smoothed probabilities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,44 +11,45 @@ from recognizer.detectors.base import Box
 from recognizer.recognizer import DECIMALS, RecognizedFace
 
 MIN_OVERLAP = 0.3
-"""Two boxes with less in common are of two people."""
+"""Least intersection over union of two boxes of one person."""
 
 MAX_GAP = 1.0
-"""Seconds after which a face that is not seen is given up, unless frames are further apart."""
+"""Seconds without a face after which its track ends, unless the frames are further apart."""
 
 TIME_CONSTANT = 0.5
-"""Seconds after which a change of expression shows by 1 − 1/e = 63 %."""
+"""Of the moving average in seconds: the time after which it shows 1 − 1/e = 63 % of a change."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackedFace(RecognizedFace):
-    """A face in a video; its emotion and probabilities are smoothed over time."""
+    """A face in a video, with emotion and probabilities smoothed over time."""
 
     person: int
-    """1 for the first face that was seen, 2 for the next new one, and so on."""
+    """Number of the person, from 1, in the order of appearance."""
 
 
 @dataclass
 class _Track:
     person: int
     box: Box
-    seen: float
+    seconds: float
+    """Time of its last frame."""
     probabilities: np.ndarray
 
 
 class Tracker:
-    """Follows the faces of one video.
+    """Tracks the faces of one video.
 
-    A face is the person of the latest box that it overlaps most, pairs with the largest
-    overlap first (Bochinski, Eiselein & Sikora, High-Speed Tracking-by-Detection Without
-    Using Image Information, 2017). Its probabilities are an exponential moving average:
-    after Δt seconds a new frame counts by 1 − exp(−Δt / time constant), however many
-    frames there are in a second.
+    Faces are matched with the latest boxes of the tracks by intersection over union, the largest
+    first (Bochinski, Eiselein & Sikora, High-Speed Tracking-by-Detection Without Using Image
+    Information, 2017). The probabilities are an exponential moving average: Δt seconds after the
+    last frame of the person, a frame has the weight 1 − exp(−Δt / time constant), so that the
+    smoothing does not depend on the frame rate.
 
     Parameters
     ----------
     time_constant : float
-        Seconds; 0 smooths nothing.
+        In seconds; 0: no smoothing.
     """
 
     def __init__(self, time_constant: float = TIME_CONSTANT):
@@ -60,40 +61,41 @@ class Tracker:
     def update(
         self, seconds: float, faces: Sequence[RecognizedFace], cut: bool = False
     ) -> list[TrackedFace]:
-        """Tell who the faces of the next frame are; they come back in their order.
+        """Assign the faces of the next frame to persons; keep their order.
 
         Parameters
         ----------
         seconds : float
-            Time of the frame, not before that of the frame before.
+            Time of the frame, at least that of the previous frame.
         faces : sequence of RecognizedFace
         cut : bool
-            Whether another shot begins with this frame: then all its faces are new persons.
+            Whether a new shot begins with this frame: then all its faces are new persons.
         """
         before, self._now = self._now, seconds
         if cut:
             self._tracks = []
-        # Whoever was there in the frame before is never too old, however long ago that was.
+        # A person of the previous frame stays, however long ago that frame was.
         self._tracks = [
             track
             for track in self._tracks
-            if track.seen == before or seconds - track.seen <= MAX_GAP
+            if track.seconds == before or seconds - track.seconds <= MAX_GAP
         ]
         known = self._match(faces)
-        return [self._follow(face, known.get(number)) for number, face in enumerate(faces)]
+        return [self._follow(face, known.get(index)) for index, face in enumerate(faces)]
 
     def _match(self, faces: Sequence[RecognizedFace]) -> dict[int, _Track]:
-        """The track of each known face, by the face's number."""
+        """Map the index of each matched face to its track."""
         overlaps = [
-            (overlap(track.box, face.box), track, number)
-            for track, (number, face) in product(self._tracks, enumerate(faces))
+            (overlap(track.box, face.box), track, index)
+            for track, (index, face) in product(self._tracks, enumerate(faces))
         ]
-        matches, taken = {}, set()
-        for shared, track, number in sorted(overlaps, key=lambda pair: -pair[0]):
+        matches: dict[int, _Track] = {}
+        taken: set[int] = set()
+        for shared, track, index in sorted(overlaps, key=lambda pair: -pair[0]):
             if shared < MIN_OVERLAP:
                 break
-            if number not in matches and track.person not in taken:
-                matches[number] = track
+            if index not in matches and track.person not in taken:
+                matches[index] = track
                 taken.add(track.person)
         return matches
 
@@ -104,8 +106,8 @@ class Tracker:
             track = _Track(self._persons, face.box, self._now, latest)
             self._tracks.append(track)
         else:
-            track.probabilities += self._weight(track.seen) * (latest - track.probabilities)
-            track.box, track.seen = face.box, self._now
+            track.probabilities += self._weight(track.seconds) * (latest - track.probabilities)
+            track.box, track.seconds = face.box, self._now
         labels = list(face.probabilities)
         smoothed = [round(float(p), DECIMALS) for p in track.probabilities]
         return TrackedFace(
@@ -117,14 +119,14 @@ class Tracker:
             }
         )
 
-    def _weight(self, seen: float) -> float:
+    def _weight(self, last: float) -> float:
         if not self.time_constant:
             return 1.0
-        return 1 - exp(-(self._now - seen) / self.time_constant)
+        return 1 - exp(-(self._now - last) / self.time_constant)
 
 
 def overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes, 0 … 1."""
+    """Return the intersection over union of two boxes, 0 … 1."""
     width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
     height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
     if width <= 0 or height <= 0:

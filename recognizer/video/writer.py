@@ -1,12 +1,12 @@
-"""Video files that browsers and phones play, with the sound of another file."""
+"""Writes video files that browsers and phones play, with the sound of another file."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from math import inf
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import av
 import cv2
@@ -17,27 +17,31 @@ from av.video.reformatter import ColorRange, Colorspace
 from recognizer.errors import OutputError, VideoError
 from recognizer.video.reader import Video, default_stream
 
+AudioPacket: TypeAlias = "av.Packet[av.AudioStream]"
+
 TICK = Fraction(1, 90_000)
-"""Seconds of the encoder's clock: a whole number of ticks for all usual rates."""
+"""Time base of the encoder in seconds; the usual frame rates have a whole number of ticks."""
 
 BT709 = 1
-"""The code of BT.709 for primaries, transfer and matrix (ITU-T H.273); said in the file, for
-players guess it by the size otherwise."""
+"""The code of BT.709 for primaries, transfer and matrix (ITU-T H.273). The file states it, because
+players would guess it by the size."""
 
 PRIMING = 0.1
-"""Seconds of sound before the start that are copied where the edit list hides them."""
+"""Seconds of sound before the start that are copied although the edit list hides them."""
 
 
 @dataclass(frozen=True)
 class _Format:
-    """What is written into a container, chosen by its file's suffix."""
+    """Codecs and options of a container."""
 
     picture: dict[str, dict[str, str]]
-    """Encoders with their options; the first that this build of FFmpeg has is used."""
+    """Video encoders with their options; the first that this build of FFmpeg has is used."""
     sound: str
+    """Audio encoder."""
     copied: frozenset[str]
-    """Codecs of sound that players take in this container: not encoded again."""
+    """Audio codecs that players support in this container, copied without encoding."""
     options: dict[str, str]
+    """Of the container."""
 
 
 FORMATS = {
@@ -48,7 +52,7 @@ FORMATS = {
         },
         sound="aac",
         copied=frozenset({"aac"}),
-        # The index comes first, so that a browser plays while it loads.
+        # The index is at the start, so that a browser plays the file while it loads.
         options={"movflags": "+faststart"},
     ),
     ".webm": _Format(
@@ -63,26 +67,26 @@ FORMATS = {
 class VideoWriter:
     """Writes frames and the sound of another file: H.264 and AAC in MP4, VP9 and Opus in WebM.
 
-    The sound is copied where players take it in this container, else encoded again. Of
-    several, the default one is kept. When the block ends well, the file is closed, opened
-    again and checked.
+    The sound is copied if players support its codec in this container, else encoded again. Of
+    several audio streams, the default one is kept. When the block ends normally, the file is
+    closed, opened again and checked.
 
     Parameters
     ----------
     path : Path
         A file .mp4 or .webm.
     name : Path
-        What errors call it.
+        The path in error messages.
     height, width : int
-        Of the picture; an odd last row and column are cut off, as colours have half the
-        resolution.
+        Of the picture in pixels; an odd last row or column is cut off, because colours have half
+        the resolution.
     source : Video
-        For its sound, its rate and the time that counts as 0.
+        Gives the sound, the frame rate and the start time.
 
     Raises
     ------
     OutputError
-        The file cannot be written whole, or nothing here encodes its format.
+        The file cannot be written completely, or there is no encoder for its format.
     """
 
     def __init__(self, path: Path, name: Path, height: int, width: int, source: Video):
@@ -95,9 +99,9 @@ class VideoWriter:
             self._container = av.open(
                 str(path.absolute()), "w", container_options=self._form.options
             )
-        # The same input gives the same bytes.
-        self._container.flags |= Flags.bitexact.value
-        self._stream = self._container.add_stream(
+        # The same input gives the same bytes. The stubs of PyAV type an integer as Flags.
+        self._container.flags |= Flags.bitexact.value  # type: ignore[operator]
+        stream = self._container.add_stream(
             encoder,
             rate=Fraction(source.rate).limit_denominator(1001),
             options=options,
@@ -105,7 +109,9 @@ class VideoWriter:
             width=self._size[0],
             height=self._size[1],
         )
-        context = self._stream.codec_context
+        assert isinstance(stream, av.VideoStream)
+        self._stream = stream
+        context = stream.codec_context
         context.color_primaries = context.color_trc = context.colorspace = BT709
         context.color_range = ColorRange.MPEG
         self._sound = _sound(source, self._container, self._form)
@@ -114,7 +120,7 @@ class VideoWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, *_) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self._sound.close()
             with suppress(av.error.FFmpegError):
@@ -132,19 +138,21 @@ class VideoWriter:
         Parameters
         ----------
         image : uint8 [H, W, 3]
-            BGR; one of another size is scaled to that of the file.
+            BGR; an image of another size is scaled to the size of the file.
         seconds : float
-            When it is shown; not before the frame before.
+            Time of the frame; at least that of the previous frame.
         """
         width, height = self._size
         if image.shape[0] // 2 * 2 == height and image.shape[1] // 2 * 2 == width:
             image = np.ascontiguousarray(image[:height, :width])
         else:
             image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
-        frame = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(
+        frame = av.VideoFrame.from_ndarray(
+            image.astype(np.uint8, copy=False), format="bgr24"
+        ).reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
-        # A container takes no two frames at one time.
+        # A container accepts no two frames with the same time.
         self._ticks = max(self._ticks + 1, round(seconds / TICK))
         frame.pts, frame.time_base = self._ticks, TICK
         with _writing(self._name):
@@ -153,30 +161,30 @@ class VideoWriter:
         self._frames += 1
 
     def _write_sound(self, end: float | None) -> None:
-        """Add the packets of the sound before a time, or all that are left."""
+        """Add the audio packets before a time, or all remaining ones."""
         while self._waiting and (end is None or self._waiting[0] < end):
             self._container.mux(self._waiting[1])
             self._waiting = next(self._sound, None)
 
     def _check(self) -> None:
-        """Read the file that was written; a full disk may have shown itself in no other way."""
+        """Read the written file; a full disk may have raised no other error."""
         try:
             with Video(self._path) as video, video.reopened() as container:
                 packets = container.demux(container.streams.video[0])
                 written = sum(packet.size > 0 for packet in packets)
         except (VideoError, av.error.FFmpegError) as error:
             raise OutputError(
-                f"{self._name}: cannot be written: what was written cannot be read again: {error}"
+                f"{self._name}: cannot be written: the written file cannot be read: {error}"
             ) from error
         if written != self._frames:
             raise OutputError(
-                f"{self._name}: cannot be written: only {written} of {self._frames} frames were"
+                f"{self._name}: cannot be written: it has only {written} of {self._frames} frames"
             )
 
 
 @contextmanager
 def _writing(name: Path) -> Iterator[None]:
-    """Turn what FFmpeg says about a write into an OutputError."""
+    """Convert an error of FFmpeg while writing into an OutputError."""
     try:
         yield
     except av.error.FFmpegError as error:
@@ -184,6 +192,7 @@ def _writing(name: Path) -> Iterator[None]:
 
 
 def _encoder(name: Path, form: _Format) -> tuple[str, dict[str, str]]:
+    """Return the first available video encoder and its options."""
     for encoder, options in form.picture.items():
         if encoder in av.codecs_available:
             return encoder, options
@@ -196,11 +205,11 @@ def _encoder(name: Path, form: _Format) -> tuple[str, dict[str, str]]:
 
 def _sound(
     source: Video, copy: av.container.OutputContainer, form: _Format
-) -> Iterator[tuple[float, av.Packet]]:
-    """The packets of the sound to write, each with its time in seconds.
+) -> Generator[tuple[float, AudioPacket], None, None]:
+    """Yield the audio packets to write, each with its time in seconds.
 
-    The stream for them is added to `copy` before the first comes. A source that breaks off
-    ends the sound; the pass that looks for faces reports it.
+    Their stream is added to `copy` before the first packet. A source that is cut short ends the
+    sound; the pass that detects faces reports it.
     """
     with source.reopened() as container:
         stream = default_stream(container.streams.audio)
@@ -213,13 +222,15 @@ def _sound(
             sound = _encoded(packets, stream, copy, form.sound, source.start)
         last = -inf
         for seconds, packet in sound:
-            # A damaged source may go back in time, which no container takes.
+            # The times of a damaged source may decrease, which no container accepts.
             if seconds > last:
                 yield seconds, packet
                 last = seconds
 
 
-def _packets(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.Packet]:
+def _packets(
+    container: av.container.InputContainer, stream: av.AudioStream
+) -> Iterator[AudioPacket]:
     with suppress(av.error.FFmpegError):
         for packet in container.demux(stream):
             if packet.size:
@@ -227,15 +238,15 @@ def _packets(container: av.container.InputContainer, stream: av.AudioStream) -> 
 
 
 def _copied(
-    packets: Iterator[av.Packet], target: av.AudioStream, start: float
-) -> Iterator[tuple[float, av.Packet]]:
+    packets: Iterator[AudioPacket], target: av.AudioStream, start: float
+) -> Iterator[tuple[float, AudioPacket]]:
     for packet in packets:
-        if packet.dts is None:
+        if packet.dts is None or packet.time_base is None:
             continue
         packet.dts -= round(start / packet.time_base)
         packet.pts = packet.dts
         seconds = float(packet.dts * packet.time_base)
-        # Before an edit list's start; a decoder needs the last of it to begin with.
+        # Hidden by the edit list; a decoder needs the last packets before the start.
         if packet.is_discard and seconds < -PRIMING:
             continue
         packet.stream = target
@@ -243,26 +254,29 @@ def _copied(
 
 
 def _encoded(
-    packets: Iterator[av.Packet],
+    packets: Iterator[AudioPacket],
     stream: av.AudioStream,
     copy: av.container.OutputContainer,
     codec: str,
     start: float,
-) -> Iterator[tuple[float, av.Packet]]:
-    # Opus is always at 48 kHz; AAC in browsers at 48 kHz at most.
+) -> Iterator[tuple[float, AudioPacket]]:
+    # Opus always has 48 kHz; AAC in browsers has at most 48 kHz.
     rate = 48_000 if codec == "libopus" else min(48_000, stream.rate)
     layout = "mono" if stream.codec_context.channels == 1 else "stereo"
     target = copy.add_stream(codec, rate=rate, layout=layout, bit_rate=128_000)
+    assert isinstance(target, av.AudioStream)
     for packet in packets:
         with suppress(av.error.InvalidDataError):
             for frame in packet.decode():
-                if frame.pts is not None:
+                if frame.pts is not None and frame.time_base:
                     frame.pts -= round(start / frame.time_base)
-                # The encoder brings it to its own rate and layout.
+                # The encoder converts the rate and the layout.
                 yield from _timed(target.encode(frame))
     yield from _timed(target.encode())
 
 
-def _timed(packets: list[av.Packet]) -> Iterator[tuple[float, av.Packet]]:
+def _timed(packets: list[AudioPacket]) -> Iterator[tuple[float, AudioPacket]]:
     for packet in packets:
+        assert packet.pts is not None
+        assert packet.time_base is not None
         yield float(packet.pts * packet.time_base), packet

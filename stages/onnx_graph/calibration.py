@@ -41,7 +41,8 @@ def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray,
         return prior - (targets * scores).sum(), slope + values / 0.5**2
 
     found = minimize(cost, np.zeros(2 * classes), jac=True, method="L-BFGS-B")
-    return np.float32(np.exp(found.x[:classes])), np.float32(found.x[classes:])
+    scale, bias = np.exp(found.x[:classes]), found.x[classes:]
+    return scale.astype(np.float32), bias.astype(np.float32)
 
 
 def raise_recalls(scores: np.ndarray, labels: np.ndarray, floor: float) -> np.ndarray:

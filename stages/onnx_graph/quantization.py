@@ -91,7 +91,7 @@ def dequantized(model: onnx.ModelProto) -> onnx.ModelProto:
             values, scale, zero = (constants[name] for name in node.input)
             shape = [-1, *[1] * (values.ndim - 1)]
             steps = values.astype(int) - zero.astype(int).reshape(shape)
-            floats = np.float32(steps * scale.reshape(shape))
+            floats = (steps * scale.reshape(shape)).astype(np.float32)
             graph.initializer.append(onnx.numpy_helper.from_array(floats, node.output[0]))
         elif makers[node.input[0]] in ("Conv", "Add") and constants[node.input[2]] == 0:
             # With zero point 0 the quantization clips below 0, so `quantize` dropped the ReLU.

@@ -5,7 +5,7 @@ affine map per image: a tenth of the cost of the same steps one after the other,
 and one interpolation instead of several.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -130,9 +130,9 @@ def _affine_maps(
     return np.concatenate([linear, offset[:, :, None]], axis=2)
 
 
-def _chosen(count: int, probability: float, rng: np.random.Generator) -> Sequence[int]:
+def _chosen(count: int, probability: float, rng: np.random.Generator) -> np.ndarray:
     """Indices of the images that are changed; with probability 0, no random number is drawn."""
-    return np.flatnonzero(rng.random(count) < probability) if probability else []
+    return np.flatnonzero(rng.random(count) < probability) if probability else np.empty(0, int)
 
 
 def _downscale(face: np.ndarray, rng: np.random.Generator) -> None:

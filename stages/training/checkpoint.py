@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class State:
         the first prediction.
     """
 
-    history: list[dict]
+    history: list[dict[str, Any]]
     variables: list[np.ndarray]
     average: list[np.ndarray]
     best: list[np.ndarray]

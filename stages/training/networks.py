@@ -5,6 +5,7 @@ entry in `BUILDERS`. Normalisation is part of the network: its input is grey
 levels, unscaled.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -35,7 +36,7 @@ def build_network(network: parameters.Network, size: int, classes: int) -> keras
     return BUILDERS[network.name](network, size, classes)
 
 
-def residual(network: parameters.Residual, _size: int, classes: int) -> keras.Model:
+def residual(network: parameters.ResidualStages, _size: int, classes: int) -> keras.Model:
     """Compact residual network: the architecture of the released models.
 
     A 3×3 stem, then per further width: max-pooling, a widening convolution and
@@ -131,7 +132,7 @@ def _logits(x: Any, classes: int) -> Any:
     return layers.Dense(classes, dtype="float32", name="logits")(x)
 
 
-BUILDERS = {
+BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "residual": residual,
     "symmetric_residual": residual,
     "symmetric_late_pooling": residual,

@@ -90,7 +90,7 @@ class MirrorConvolution(layers.Conv2D):
         """Convolve [N, height, width, in] to [N, height, width, 2 · filters]."""
         return ops.conv(inputs, _with_mirrored(self.kernel), padding=self.padding)
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the result of `call`."""
         *others, filters = super().compute_output_shape(input_shape)
         return (*others, 2 * filters)
@@ -103,7 +103,7 @@ class MirrorBatchNormalization(layers.Layer):
         super().__init__(**settings)
         self.inner = inner
 
-    def build(self, input_shape: tuple) -> None:
+    def build(self, input_shape: tuple[int, ...]) -> None:
         """Make weights for half of the channels."""
         *others, channels = input_shape
         self.inner.build((*others, channels // 2))
@@ -120,7 +120,7 @@ class MirrorBatchNormalization(layers.Layer):
 class MirrorInvariantDense(layers.Dense):
     """A dense layer with the same weight for each channel and its mirrored channel."""
 
-    def build(self, input_shape: tuple) -> None:
+    def build(self, input_shape: tuple[int, ...]) -> None:
         """Make weights for half of the channels."""
         *others, channels = input_shape
         super().build((*others, channels // 2))

@@ -6,8 +6,9 @@ same weights.
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import keras
@@ -169,7 +170,7 @@ def run_fingerprint(data: TrainingData, settings: parameters.Train) -> str:
     digest = hashlib.sha256(settings.model_dump_json().encode())
     for array in vars(data).values():
         if array is not None:
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -182,7 +183,9 @@ def make_repeatable() -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def build_for_training(precision: str, network: parameters.Network, size: int, classes: int):
+def build_for_training(
+    precision: str, network: parameters.Network, size: int, classes: int
+) -> keras.Model:
     """Build a network whose steps compute in a precision of `parameters.Train`.
 
     Its weights are float32. The symmetric networks get their mirror-equivariant layers.
@@ -201,7 +204,7 @@ def build_for_training(precision: str, network: parameters.Network, size: int, c
         keras.config.set_dtype_policy(before)
     if fused:
         built = normalization.fused(built)
-    if isinstance(network, parameters.SymmetricResidual):
+    if isinstance(network, parameters.MirrorEquivariant):
         return symmetry.mirror_equivariant(built)
     return built
 
@@ -227,13 +230,15 @@ def predict_probabilities(network: keras.Model, images: np.ndarray, size: int) -
     return softmax(np.concatenate(logits).astype(np.float64), axis=1)
 
 
-def best_epoch(history: list[dict], monitor: str) -> int:
+def best_epoch(history: list[dict[str, Any]], monitor: str) -> int:
     """Index of the best row by `monitor`; the earliest of equals."""
     values = [row[monitor] for row in history]
     return values.index(min(values) if monitor == "val_loss" else max(values))
 
 
-def _compiled(data: TrainingData, settings: parameters.Train, sizes: list[int], steps: int):
+def _compiled(
+    data: TrainingData, settings: parameters.Train, sizes: list[int], steps: int
+) -> keras.Model:
     network = build_for_training(settings.precision, settings.network, sizes[-1], data.classes)
     fixed = network.input_shape[1]
     if fixed and set(sizes) != {fixed}:
@@ -250,7 +255,11 @@ def _compiled(data: TrainingData, settings: parameters.Train, sizes: list[int], 
     return network
 
 
-def _train_epoch(network: keras.Model, ema: ModelEma, batches) -> np.ndarray:
+def _train_epoch(
+    network: keras.Model,
+    ema: ModelEma,
+    batches: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> np.ndarray:
     """Mean loss and accuracy of the epoch's batches."""
     results = []
     # Not `fit`: its tf.data generator can deadlock with Python's lock when an epoch ends.
@@ -283,13 +292,13 @@ def _validate(network: keras.Model, data: TrainingData, size: int) -> dict[str, 
     }
 
 
-def _stopped(history: list[dict], settings: parameters.Train) -> bool:
+def _stopped(history: list[dict[str, Any]], settings: parameters.Train) -> bool:
     patience, monitor = settings.selection.patience, settings.selection.monitor
     if not history or patience is None:
         return False
     return len(history) - 1 - best_epoch(history, monitor) >= patience
 
 
-def _assign(variables, arrays: list[np.ndarray]) -> None:
+def _assign(variables: list[Any], arrays: list[np.ndarray]) -> None:
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)

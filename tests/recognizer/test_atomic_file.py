@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, wherever the writer stops."""
+"""A file is written completely or not at all, wherever the writer stops."""
 
 import os
 import resource
@@ -29,7 +29,7 @@ def test_a_file_appears_when_the_block_ends(tmp_path):
 
 @pytest.mark.parametrize("old", [None, b"old"])
 @pytest.mark.parametrize("exception", [ValueError, KeyboardInterrupt])
-def test_a_block_that_raises_leaves_everything_as_it_was(tmp_path, old, exception):
+def test_a_block_that_raises_changes_no_file(tmp_path, old, exception):
     path = tmp_path / "model.onnx"
     if old:
         path.write_bytes(old)
@@ -99,7 +99,7 @@ def test_a_result_is_as_readable_as_any_other_file(tmp_path, umask, mode):
     assert stat.S_IMODE((tmp_path / "plot.png").stat().st_mode) == mode
 
 
-def test_a_link_into_the_cache_is_replaced_and_the_cache_kept(tmp_path):
+def test_a_link_is_replaced_and_its_target_is_kept(tmp_path):
     cached = tmp_path / "cache"
     cached.write_bytes(b"old")
     path = tmp_path / "model.keras"
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_with_the_path(tmp_path):
         write_atomically(tmp_path / "file" / "a.md", "")
 
 
-def test_a_file_that_the_system_does_not_take_whole_replaces_none(tmp_path):
+def test_an_incomplete_file_replaces_none(tmp_path):
     path = tmp_path / "a.md"
     path.write_bytes(b"old")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,4 +1,4 @@
-"""The 48×48 crop: cropped as FER-2013 crops faces, and turned upright."""
+"""The crop of a square, rotated upright."""
 
 import cv2
 import numpy as np
@@ -61,14 +61,14 @@ def test_a_long_image_is_made_square_by_its_border():
 
 
 @pytest.mark.parametrize("shape", [(1, 200_000), (200_000, 1), (1, 1)])
-def test_a_line_takes_no_memory_for_its_square(shape):
+def test_a_narrow_image_needs_no_memory_for_its_square(shape):
     image = np.full(shape, 7, np.uint8)
     (face,) = WholeImage().detect(image)
     assert (crop(image, box_square(face.box), SIZE) == 7).all()
 
 
 @pytest.mark.parametrize("shape", [(60, 40_000), (40_000, 60)])
-def test_a_face_in_a_panorama_is_turned(shape):
+def test_a_face_in_a_panorama_is_rotated(shape):
     image = np.full(shape, 7, np.uint8)
     x, y = (20_000, 30) if shape[1] > shape[0] else (30, 20_000)
     image[max(0, y - 10) : y, max(0, x - 20) : x + 20] = 99  # the upper half of its middle
@@ -77,7 +77,7 @@ def test_a_face_in_a_panorama_is_turned(shape):
 
 
 @pytest.mark.parametrize("size", [48, 96, 128, 432])
-def test_a_square_is_cropped_in_the_asked_size(size):
+def test_a_square_is_cropped_to_the_requested_size(size):
     scene = portrait((200, 120), 240)
     expected = cv2.resize(scene[120:360, 200:440], (size, size), interpolation=cv2.INTER_AREA)
     face = crop(scene, Square(320, 240, 240), size)
@@ -86,7 +86,7 @@ def test_a_square_is_cropped_in_the_asked_size(size):
 
 
 @pytest.mark.parametrize("degrees", [-120, -20, -5, 5, 20, 120])
-def test_a_turned_square_is_turned_back(degrees):
+def test_a_rotated_square_is_rotated_back(degrees):
     scene = portrait((200, 120), 240)
     turn = cv2.getRotationMatrix2D((319.5, 239.5), -degrees, 1)
     turned = cv2.warpAffine(scene, turn, (640, 480), borderMode=cv2.BORDER_REPLICATE)

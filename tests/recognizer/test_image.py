@@ -1,4 +1,4 @@
-"""Bytes to pixels: every kind of image that people send, and every way to send it broken."""
+"""Bytes to pixels: every format and colour type, and damaged, forged and foreign files."""
 
 import io
 import re
@@ -26,7 +26,7 @@ register_heif_opener()  # The fixtures are written with it.
 
 
 def picture(width=80, height=60):
-    """A smooth colour picture without symmetry, so that lossy formats keep it and a turn shows."""
+    """A smooth, asymmetric colour picture: lossy formats keep it, and a rotation changes it."""
     noise = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR))
 
@@ -38,7 +38,7 @@ def saved(image, format_, **options):
 
 
 def bgr(image):
-    """The pixels of a Pillow image as `decode` gives them, but int."""
+    """The pixels of a Pillow image as of `decode`, but int."""
     return np.asarray(image.convert("RGB"), int)[..., ::-1]
 
 
@@ -96,7 +96,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_image_is_read(kind):
+def test_every_image_format_is_read(kind):
     data, original, tolerance = KINDS[kind]
     image = decode(data)
     assert image.pixels.dtype == np.uint8
@@ -106,7 +106,7 @@ def test_every_kind_of_image_is_read(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_header_tells_the_size_that_is_decoded(kind):
+def test_the_header_has_the_decoded_size(kind):
     data, original, _ = KINDS[kind]
     header = read_header(data)
     assert (header.width, header.height) == original.size
@@ -118,7 +118,7 @@ BEST = {key: {"quality": 95} for key in ("JPEG", "AVIF", "HEIF")} | {"WEBP": {"l
 
 
 def turned(image, orientation):
-    """An image as it is to be shown, by Pillow and a format without loss."""
+    """An image rotated upright by Pillow, in a lossless format."""
     exif = Image.Exif()
     exif[274] = orientation
     return ImageOps.exif_transpose(Image.open(io.BytesIO(saved(image, "PNG", exif=exif))))
@@ -127,7 +127,7 @@ def turned(image, orientation):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 def test_the_orientation_is_applied_once(format_, orientation):
-    """Pillow writes it into an AVIF and a HEIC as HEIF's own, which overrides EXIF's."""
+    """Pillow writes it into an AVIF and a HEIC as the orientation of HEIF, which overrides EXIF."""
     exif = Image.Exif()
     exif[274] = orientation
     data = saved(COLOUR, format_, exif=exif.tobytes(), **BEST.get(format_, {}))
@@ -145,7 +145,7 @@ def test_grey_levels_come_through_unchanged(format_):
         np.testing.assert_array_equal(decoded[..., channel], pixels)
 
 
-def test_what_lies_under_transparency_is_kept():
+def test_transparent_pixels_keep_their_colours():
     see_through = TRANSPARENT.copy()
     see_through.putalpha(0)
     assert np.abs(decode(saved(see_through, "PNG")).pixels - bgr(COLOUR)).mean() <= 1
@@ -186,7 +186,7 @@ def test_the_same_bytes_give_the_same_pixels_in_every_thread():
 
 
 def large(width, height):
-    """A smooth picture, so that a reduced one is the same."""
+    """A smooth picture, which looks the same when it is reduced."""
     return COLOUR.resize((width, height), Image.Resampling.BICUBIC)
 
 
@@ -201,7 +201,7 @@ def large(width, height):
         ((8160, 40), (2040, 10)),
         ((12800, 400), (1600, 50)),
         ((3200, 3200), (1600, 1600)),
-        # Reduced, it would be as wide as high, and could be turned or not.
+        # Its reduced sides would be equal and would not show a rotation.
         ((3201, 3202), (3201, 3202)),
     ],
 )
@@ -247,7 +247,7 @@ def test_a_reduced_jpeg_cut_short_is_refused():
 
 
 def png_claiming(width, height, rows=b"\0"):
-    """A well-formed PNG whose header claims any size, whatever stands in its rows."""
+    """A well-formed PNG whose header claims a size, with any rows."""
 
     def chunk(name, body):
         return (
@@ -271,7 +271,7 @@ def jpeg_claiming(width, height):
 
 
 def tiff_claiming(tag, value, **options):
-    """A TIFF with another value for one of its tags, written as a 32-bit one."""
+    """A TIFF with another value of a tag, written in 32 bits."""
     data = saved(GREY, "TIFF", **options)
     start = struct.unpack_from("<I", data, 4)[0] + 2
     (count,) = struct.unpack_from("<H", data, start - 2)
@@ -322,7 +322,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(kind, monkeypatch):
 
 def test_tiles_count_as_pixels():
     tiled = io.BytesIO()
-    # The smallest directory that claims a 10×10 image in one huge tile.
+    # The smallest directory with a 10×10 image in one huge tile.
     tags = [(256, 10), (257, 10), (258, 8), (259, 1), (262, 1)]
     tags += [(322, 30_000), (323, 30_000), (324, 8), (325, 100)]
     tiled.write(struct.pack("<2sHIH", b"II", 42, 8, len(tags)))
@@ -348,19 +348,19 @@ def test_a_png_that_unpacks_to_far_more_than_its_pixels_is_refused(monkeypatch):
             decode(data)
 
 
-def test_a_png_may_hold_a_little_more_than_its_pixels():
+def test_a_png_may_have_a_little_more_data_than_its_pixels():
     rows = bytes(10 * 11) + bytes(1 << 20)
     assert decode(png_claiming(10, 10, rows)).pixels.shape == (10, 10, 3)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "I;16"])
-def test_a_large_even_png_is_no_bomb(mode):
-    """Nothing packs better; the file is looked through and found to be in order."""
+def test_a_large_png_of_one_colour_is_read(mode):
+    """It has the highest compression ratio, so its data is unpacked and accepted."""
     data = saved(Image.new(mode, (9000, 2700)), "PNG")
     assert read_header(data).pixels == 9000 * 2700
 
 
-def test_a_jpeg_of_endless_scans_is_refused():
+def test_a_jpeg_of_many_scans_is_refused():
     data, _, _ = KINDS["JPEG, progressive"]
     last_scan = data[data.rindex(b"\xff\xda") : -2]
     with pytest.raises(ImageError, match=f"more than {MAX_JPEG_SCANS} scans"):
@@ -368,7 +368,7 @@ def test_a_jpeg_of_endless_scans_is_refused():
 
 
 def test_an_avif_whose_frame_is_larger_than_it_claims_is_refused():
-    """In a process of its own, which tells the memory that was needed."""
+    """In a process of its own, which prints its peak memory."""
     large = saved(Image.new("RGB", (6000, 6000)), "AVIF", speed=10)
     assert len(large) < 10_000
     script = """
@@ -421,7 +421,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
         (saved(GREY.convert("F"), "TIFF"), "TIFF image is damaged, cut short, or of a rare kind"),
     ],
 )
-def test_broken_images_are_answered_with_one_sentence(data, reason):
+def test_broken_images_are_an_error_of_one_sentence(data, reason):
     with pytest.raises(ImageError, match=reason) as caught:
         decode(data)
     assert "\n" not in str(caught.value)
@@ -437,7 +437,7 @@ def test_an_image_cut_short_anywhere_is_refused(kind):
 
 @given(st.binary(max_size=2000))
 @settings(max_examples=200)
-def test_random_bytes_raise_nothing_else(data):
+def test_random_bytes_raise_no_other_exception(data):
     with pytest.raises(ImageError):
         decode(data)
 
@@ -452,15 +452,15 @@ HEIF_BEGINNINGS = [b"\0\0\0\x18ftyp" + brand for brand in (b"heic", b"avif", b"m
     st.binary(max_size=500),
 )
 @settings(max_examples=300)
-def test_random_bytes_after_a_magic_number_raise_nothing_else(magic, rest):
+def test_random_bytes_after_a_magic_number_raise_no_other_exception(magic, rest):
     decode_or_refuse(magic + rest)
 
 
 @given(st.sampled_from(sorted(KINDS)), st.data())
 @settings(max_examples=600)
-def test_flipped_bits_raise_nothing_else(kind, draw):
+def test_flipped_bits_raise_no_other_exception(kind, draw):
     data = bytearray(KINDS[kind][0])
-    # Half of the flips hit the first 200 bytes, where the header is.
+    # Half of the flips are in the first 200 bytes, in the header.
     place = st.integers(0, 8 * len(data) - 1) | st.integers(0, 8 * min(200, len(data)) - 1)
     for bit in draw.draw(st.lists(place, min_size=1, max_size=8)):
         data[bit // 8] ^= 1 << bit % 8
@@ -468,7 +468,7 @@ def test_flipped_bits_raise_nothing_else(kind, draw):
 
 
 def decode_or_refuse(data):
-    """What is not refused is an image, and no larger than its header was judged to be."""
+    """An image that is not refused has at most the pixels of its header."""
     limit = 1_000_000
     try:
         image = decode(data, limit)

@@ -1,4 +1,4 @@
-"""Videos that tests write: rendered faces, plain frames, sound, odd times, cuts at a byte."""
+"""Writes videos for the tests: rendered faces, plain frames, sound, irregular times, cut files."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -19,7 +19,7 @@ CODECS = {
     ".wmv": ("wmv2", "yuv420p", "wmav2"),
     ".mpg": ("mpeg2video", "yuv420p", "mp2"),
 }
-"""Of the picture, its pixels and the sound, by suffix; H.264 and AAC in all others."""
+"""Codec of the picture, its pixel format and codec of the sound, by suffix; else H.264 and AAC."""
 
 TICK = Fraction(1, 1000)
 
@@ -80,7 +80,7 @@ def write_frames(
             stream.codec_context.time_base = TICK
         if turn:
             stream.set_display_rotation(**turn)
-        # Opus knows 48 kHz alone.
+        # Opus has only 48 kHz.
         rate = 48000 if path.suffix == ".webm" else 44100
         tone = container.add_stream(audio_codec, rate=rate, layout="mono") if sound else None
         if tone:
@@ -110,7 +110,7 @@ def _tone(start: float, end: float, rate: int) -> Iterable[av.AudioFrame]:
 
 
 def trim(source: Path, path: Path, start: float) -> Path:
-    """Copy a video from `start` seconds without encoding it again: an MP4 gets an edit list."""
+    """Copy a video from `start` seconds without re-encoding, so that an MP4 gets an edit list."""
     with av.open(source) as whole, av.open(path, "w") as copy:
         stream = whole.streams.video[0]
         target = copy.add_stream_from_template(stream)
@@ -125,7 +125,7 @@ def trim(source: Path, path: Path, start: float) -> Path:
 
 
 def cut(path: Path, share: float) -> Path:
-    """Leave only the first part of a file."""
+    """Keep only the first part of a file."""
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     return path

@@ -1,4 +1,4 @@
-"""`python -m recognizer`: what it prints and writes, and what it says when it cannot."""
+"""`python -m recognizer`: its output, its files and its errors."""
 
 import csv
 import hashlib
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def photos(tmp_path):
-    """A face, no face, and two files that are no photos."""
+    """A photo with a face, one without, a damaged one, and a text file."""
     cv2.imwrite(str(tmp_path / "face.jpg"), portrait())
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((100, 150), 90, np.uint8))
     (tmp_path / "cut.png").write_bytes((tmp_path / "grey.png").read_bytes()[:60])
@@ -45,7 +45,7 @@ def photos(tmp_path):
 
 @pytest.fixture
 def recognize(tmp_path, model_path, monkeypatch, capsys):
-    """Calls the program in the temporary folder; gives exit status, stdout and stderr."""
+    """Run the command in the temporary folder; return exit status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments):
@@ -58,10 +58,10 @@ def recognize(tmp_path, model_path, monkeypatch, capsys):
 
 
 def start(folder, *arguments, limit=resource.RLIM_INFINITY):
-    """Start the program as a process of its own; no file of it grows over `limit` bytes."""
+    """Start the command as a process; none of its files can grow over `limit` bytes."""
 
     def prepare():
-        # Where the tests run in the background of a script, SIGINT is ignored and inherited so.
+        # A background job of a shell script ignores SIGINT, and its child processes inherit this.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
@@ -90,7 +90,7 @@ def rows(path):
 # ---------------------------------------------------------------- what is printed
 
 
-def test_a_table_for_people(photos, recognize):
+def test_the_table_on_the_terminal(photos, recognize):
     status, out, err = recognize("face.jpg", "grey.png")
     assert (status, err) == (0, "")
     head, face, none = out.splitlines()
@@ -106,7 +106,7 @@ def test_a_table_for_people(photos, recognize):
     assert none.startswith("no face ")
 
 
-def test_json_lines_for_programs(photos, recognize, classifier):
+def test_json_lines(photos, recognize, classifier):
     status, out, _ = recognize("face.jpg", "grey.png", "--faces", "whole", "--json")
     assert status == 0
     _, answer = map(json.loads, out.splitlines())
@@ -120,7 +120,7 @@ def test_json_lines_for_programs(photos, recognize, classifier):
     assert max(face["probabilities"], key=face["probabilities"].get) == face["emotion"]
 
 
-def test_unreadable_files_are_answered_with_their_errors(photos, recognize):
+def test_unreadable_files_give_their_errors(photos, recognize):
     names = ["notes.txt", "face.jpg", "absent.jpg", "cut.png", "*.gif"]
     status, out, err = recognize(*names, "--json")
     assert status == 1
@@ -132,11 +132,11 @@ def test_unreadable_files_are_answered_with_their_errors(photos, recognize):
     assert err.splitlines() == lines
 
 
-def test_sure_faces_only(photos, recognize):
+def test_faces_below_the_least_confidence_are_left_out(photos, recognize):
     assert recognize("face.jpg", "--min-confidence", "1")[1].splitlines()[1].startswith("no face")
 
 
-def test_alignment_reaches_the_recognizer(recognize):
+def test_no_align_keeps_the_tilt(recognize):
     tilted = cv2.warpAffine(
         portrait(),
         cv2.getRotationMatrix2D((320, 240), 20, 1),
@@ -164,7 +164,7 @@ def test_a_face_in_a_video_keeps_its_person(recognize, tmp_path):
     answers = [json.loads(line) for line in out.splitlines()]
     assert [answer["frame"] for answer in answers] == list(range(50))
     assert [answer["seconds"] for answer in answers] == pytest.approx([k / 25 for k in range(50)])
-    # The face on the right is hidden from frame 20 to 25, and is the same person afterwards.
+    # The face on the right is hidden from frame 20 to 25 and is the same person afterwards.
     seen = {}
     for answer in answers:
         for face in answer["faces"]:
@@ -210,7 +210,7 @@ def test_a_cut_ends_a_person_and_the_smoothing(recognize, tmp_path, workers):
     assert faces["5"][3]["probabilities"] == faces["0"][3]["probabilities"]
 
 
-def test_the_table_of_a_video_tells_time_and_person(recognize, tmp_path):
+def test_the_table_of_a_video_has_time_and_person(recognize, tmp_path):
     write_video(tmp_path / "a.mp4", frames=30)
     _, out, _ = recognize("a.mp4", "--every", "29")
     assert [line.partition("a.mp4 ")[2] for line in out.splitlines()[1:]] == [
@@ -266,7 +266,7 @@ def test_a_csv_has_a_row_per_face_and_per_error_and_nothing_is_printed(photos, r
     )
 
 
-def test_a_finished_csv_still_tells_of_its_errors(photos, recognize):
+def test_a_finished_csv_still_reports_its_errors(photos, recognize):
     names = ["absent.jpg", "grey.png", "face.jpg"]
     recognize(*names, "--csv", "out.csv")
     before = (photos / "out.csv").read_bytes()
@@ -280,12 +280,12 @@ def test_a_finished_csv_still_tells_of_its_errors(photos, recognize):
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_killed_run_goes_on_where_its_csv_stops(photos, recognize, model_path, workers):
+def test_a_killed_run_is_resumed_where_its_csv_ends(photos, recognize, model_path, workers):
     names = [f"{number:02}.png" for number in range(40)]
     for name in names:
         (photos / name).write_bytes((photos / "grey.png").read_bytes())
     recognize(*names, "--csv", "whole.csv", "--faces", "whole")
-    # A pipe that nobody fills stops the run at a known place.
+    # A pipe without a writer stops the run at a known input.
     (photos / names[20]).unlink()
     os.mkfifo(photos / names[20])
     arguments = [*names, "--csv", "out.csv", "--faces", "whole", "--model", model_path]
@@ -294,7 +294,7 @@ def test_a_killed_run_goes_on_where_its_csv_stops(photos, recognize, model_path,
         while not (photos / "out.csv").exists() or len(rows(photos / "out.csv")) < 16:
             assert process.poll() is None
         process.kill()
-        process.communicate()  # until its workers have ended, too
+        process.communicate()  # waits for its workers, too
     stopped = (photos / "out.csv").read_bytes()
     assert 16 <= len(rows(photos / "out.csv")) <= 20
 
@@ -307,7 +307,7 @@ def test_a_killed_run_goes_on_where_its_csv_stops(photos, recognize, model_path,
     assert (photos / "out.csv").read_bytes() == (photos / "whole.csv").read_bytes()
 
 
-def test_a_csv_of_another_model_or_of_other_settings_is_not_mixed(photos, recognize, tmp_path):
+def test_rows_of_another_model_or_other_settings_are_not_mixed(photos, recognize, tmp_path):
     recognize("face.jpg", "grey.png", "--csv", "out.csv")
     before = (photos / "out.csv").read_bytes()
     other = write_tiny_model(tmp_path / "other.onnx", metadata={"data_digest": "2c" * 32})
@@ -319,18 +319,18 @@ def test_a_csv_of_another_model_or_of_other_settings_is_not_mixed(photos, recogn
     assert (photos / "out.csv").read_bytes() == before
 
 
-def test_annotated_copies_of_one_and_of_many(photos, recognize):
+def test_annotated_copies_of_one_and_of_many_inputs(photos, recognize):
     write_video(photos / "sub.mp4", frames=3)
     assert recognize("face.jpg", "--annotate", "one.png")[0] == 0
     assert cv2.imread("one.png").shape == (480, 640, 3)
     assert (cv2.imread("one.png") != cv2.imread("face.jpg")).any()
-    for _ in range(2):  # the copies are no inputs of the second run
+    for _ in range(2):  # the copies are not inputs of the second run
         assert recognize(".", "--annotate", "many")[0] == 1
         names = sorted(path.name for path in Path("many").iterdir())
         assert names == ["face.jpg", "grey.png", "one.png", "sub.mp4"]
 
 
-def test_plots_of_one_and_of_many(photos, recognize):
+def test_plots_of_one_and_of_many_inputs(photos, recognize):
     write_video(photos / "a.mp4", frames=5)
     assert recognize("a.mp4", "--plot", "one.png")[0] == 0
     assert cv2.imread("one.png") is not None
@@ -354,7 +354,7 @@ def test_plots_of_one_and_of_many(photos, recognize):
         ("--annotate", "a.webm", 5000),
     ],
 )
-def test_a_full_disk_is_one_line_and_the_old_file_stays(
+def test_a_full_disk_is_an_error_of_one_line_and_the_old_file_is_kept(
     tmp_path, model_path, recognize, option, name, limit
 ):
     write_video(tmp_path / "v.mp4", frames=10)
@@ -399,7 +399,7 @@ def test_workers_and_dask_write_the_same_files(tmp_path, recognize):
             assert Path(other, name).read_bytes() == Path("here", name).read_bytes()
 
 
-def test_a_scheduler_that_is_not_there_is_one_line(photos, recognize):
+def test_a_missing_scheduler_is_an_error_of_one_line(photos, recognize):
     status, out, err = recognize("face.jpg", "--dask", "nowhere")
     assert (status, out) == (1, "")
     assert err == "error: --dask nowhere: expected an address, as tcp://HOST:PORT\n"
@@ -421,7 +421,7 @@ def test_a_scheduler_that_is_not_there_is_one_line(photos, recognize):
         (["--csv", "notes.txt/out.csv"], "notes.txt/out.csv: cannot be written: "),
     ],
 )
-def test_a_mistake_is_one_line(photos, recognize, arguments, reason):
+def test_a_mistake_is_an_error_of_one_line(photos, recognize, arguments, reason):
     status, out, err = recognize("face.jpg", *arguments)
     assert (status, out) == (1, "")
     assert err.startswith("error: ")
@@ -443,7 +443,7 @@ def test_a_mistake_is_one_line(photos, recognize, arguments, reason):
         ["a.jpg", "--faces", "other"],
     ],
 )
-def test_arguments_that_make_no_sense_are_explained(monkeypatch, capsys, arguments):
+def test_wrong_arguments_are_explained(monkeypatch, capsys, arguments):
     monkeypatch.setattr(sys, "argv", ["recognize-emotions", *arguments])
     with pytest.raises(SystemExit) as caught:
         main()
@@ -451,7 +451,7 @@ def test_arguments_that_make_no_sense_are_explained(monkeypatch, capsys, argumen
     assert "recognize-emotions: error: " in capsys.readouterr().err
 
 
-def test_matplotlib_that_is_not_installed_is_one_line(photos, recognize, monkeypatch):
+def test_missing_matplotlib_is_an_error_of_one_line(photos, recognize, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -460,7 +460,7 @@ def test_matplotlib_that_is_not_installed_is_one_line(photos, recognize, monkeyp
     assert err == "error: --plot needs matplotlib: pip install matplotlib\n"
 
 
-def test_control_c_is_one_line(photos, model_path):
+def test_control_c_prints_one_line(photos, model_path):
     os.mkfifo(photos / "pipe.png")
     process = start(photos, "grey.png", "pipe.png", "--model", model_path)
     assert process.stdout.readline()
@@ -470,7 +470,7 @@ def test_control_c_is_one_line(photos, model_path):
     assert (status, err) == (130, "interrupted\n")
 
 
-def test_a_closed_output_ends_the_program_quietly(photos, model_path):
+def test_a_closed_output_ends_the_program_without_a_message(photos, model_path):
     process = start(photos, *["grey.png"] * 300, "--model", model_path)
     process.stdout.readline()
     process.stdout.close()
@@ -480,7 +480,7 @@ def test_a_closed_output_ends_the_program_quietly(photos, model_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("option", [[], ["--json"]])
-def test_a_full_disk_behind_the_output_is_one_line(photos, model_path, option):
+def test_a_full_disk_behind_stdout_is_an_error_of_one_line(photos, model_path, option):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "recognizer", "grey.png", "--model", model_path, *option],
@@ -504,7 +504,7 @@ def test_a_name_that_cannot_be_printed_is_printed_escaped(photos, model_path):
 
 
 def on_a_terminal(folder, *arguments):
-    """Run the program with a terminal of 100 columns as its stderr; status and what it showed."""
+    """Run the command with a terminal of 100 columns as stderr; return status and its output."""
     here, there = pty.openpty()
     termios.tcsetwinsize(there, (40, 100))
     process = subprocess.Popen(
@@ -530,7 +530,7 @@ def test_a_terminal_shows_progress(photos, model_path, workers):
     status, shown = on_a_terminal(photos, ".", *options)
     assert status == 1
     assert "| 0/4 [" in shown
-    # Files, time so far and left, rate and faces.
+    # Files, elapsed and remaining time, rate and faces.
     line = r"100%\|█+\| 4/4 \[\d\d:\d\d<00:00, .*(?:file/s|s/file), (\d+) faces\]"
     *_, last = re.findall(line, shown)
     assert int(last) == sum(row["emotion"] != "" for row in rows(photos / "out.csv")) > 10
@@ -538,14 +538,14 @@ def test_a_terminal_shows_progress(photos, model_path, workers):
     assert "error: cut.png: the PNG image is damaged" in shown
 
 
-def test_progress_goes_on_after_the_inputs_of_an_earlier_run(photos, recognize, model_path):
+def test_progress_includes_the_inputs_of_an_earlier_run(photos, recognize, model_path):
     for number in range(5):
         (photos / f"{number}.png").write_bytes((photos / "grey.png").read_bytes())
     recognize(*(f"{number}.png" for number in range(4)), "--csv", "out.csv")
     names = [f"{number}.png" for number in range(5)]
     status, shown = on_a_terminal(photos, *names, "--csv", "out.csv", "--model", model_path)
     assert status == 0
-    # The last input of a run is always taken again.
+    # The last input of a run is always repeated.
     assert "| 3/5 [" in shown
     assert "| 5/5 [" in shown
 
@@ -554,7 +554,7 @@ def test_no_terminal_shows_no_progress(photos, recognize):
     assert recognize("face.jpg", "grey.png", "--csv", "out.csv") == (0, "", "")
 
 
-def test_starting_loads_nothing_that_serving_does_not_install(photos):
+def test_the_command_loads_only_what_serving_installs(photos):
     code = (
         "import sys, recognizer.__main__;"
         "print(sorted({name.partition('.')[0] for name in sys.modules}"
@@ -582,7 +582,7 @@ def test_the_version_names_the_package_and_the_model(tmp_path):
 
 @pytest.mark.parametrize("installed", [False, True])
 def test_the_version_without_a_project_file_or_a_model(tmp_path, installed):
-    # A copy of the folder alone, as in a container, or an installed package.
+    # A copy of the folder without a project, as in a container, or an installed package.
     shutil.copytree(ROOT / "recognizer", tmp_path / "recognizer")
     if installed:
         metadata = tmp_path / "facial_expression_recognition-9.8.7.dist-info/METADATA"

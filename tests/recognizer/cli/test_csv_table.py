@@ -93,7 +93,7 @@ def test_a_run_killed_at_any_byte_is_resumed_to_the_same_file(whole, tmp_path, d
 
 def test_only_the_last_input_is_repeated(whole, tmp_path):
     path = tmp_path / "t.csv"
-    # In the middle of the video: its rows are removed, whatever their frame.
+    # In the middle of the video: all its rows are removed.
     path.write_bytes(whole[: whole.index(b"b.mp4,10")])
     done, _ = write(path)
     assert done == {str(result.path) for result in RESULTS[:4]}

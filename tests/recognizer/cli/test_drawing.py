@@ -1,4 +1,4 @@
-"""Boxes, panels and strips on pictures; annotated files."""
+"""Boxes, panels, strips and tags on pictures; annotated files."""
 
 import cv2
 import numpy as np
@@ -27,14 +27,14 @@ def bgr(colour):
 
 
 def coloured(picture, emotion):
-    """Where a picture shows the colour of an emotion, bool [H, W]."""
+    """The pixels with the colour of an emotion, bool [H, W]."""
     return np.abs(picture.astype(int) - bgr(COLOURS[emotion])).max(axis=2) < 20
 
 
 GREY = np.full((480, 640, 3), 128, np.uint8)
 
 
-def test_the_picture_itself_stays_as_it_was():
+def test_the_original_picture_is_not_changed():
     before = GREY.copy()
     assert draw(GREY, [face(100, 100, 80)]).shape == GREY.shape
     np.testing.assert_array_equal(GREY, before)
@@ -51,7 +51,7 @@ def test_a_box_is_drawn_around_the_face_and_nothing_on_it():
 @pytest.mark.parametrize("share", [0.2, 0.6, 1.0])
 def test_the_bar_is_as_long_as_the_probability(share):
     picture = draw(GREY, [face(100, 100, 80, "sad", share)])
-    # Beside the box, the bar is the longest run of its colour in a row.
+    # Outside the box, the bar is the longest run of its colour in a row.
     rows = coloured(picture, "sad")[:, 200:]
     full = coloured(draw(GREY, [face(100, 100, 80, "sad", 1.0)]), "sad")[:, 200:]
     assert rows.sum(axis=1).max() == pytest.approx(share * full.sum(axis=1).max(), abs=3)
@@ -63,7 +63,7 @@ def test_all_seven_bars_have_their_colours():
         assert coloured(picture, emotion).any(), emotion
 
 
-def test_in_a_crowd_no_face_is_covered_by_the_panel_of_another():
+def test_in_a_crowd_no_panel_covers_another_face():
     faces = [face(20 + 105 * k, y, 80) for y in (60, 220, 380) for k in range(6)]
     picture = draw(GREY, faces)
     for found in faces:
@@ -103,14 +103,14 @@ def test_no_label_covers_a_face_or_another_label(crowd):
         assert not any(overlap(place, other) for other in boxes + places[:k])
 
 
-def test_all_labels_of_a_picture_are_of_one_kind():
+def test_all_labels_of_a_picture_have_the_same_kind():
     faces = [face(*place) for place in CROWDS["four in a row"]]
     labels = place_labels((720, 1280, 3), faces, [found.box for found in faces], 9)
     assert len({label.shape for label, _ in labels}) == 1
 
 
-def test_a_label_that_stands_apart_is_connected_with_its_box():
-    """All around the box in the middle there are others."""
+def test_a_line_connects_a_distant_label_with_its_box():
+    """The box in the middle has other boxes on all sides."""
     places = [(320 + 45 * column, 200 + 45 * row, 40) for row in range(5) for column in range(5)]
     faces = [face(*place, emotion="sad") for place in places]
     faces[12] = face(*places[12])
@@ -119,7 +119,7 @@ def test_a_label_that_stands_apart_is_connected_with_its_box():
     picture = draw(np.full((720, 1280, 3), 128, np.uint8), faces)
     yellow = coloured(picture, "happy")
     box = boxes[12]
-    # Yellow besides the box with its rim and the label.
+    # Pixels of the colour outside the box with its border and the label.
     yellow[box.y - 9 : box.y + 49, box.x - 9 : box.x + 49] = False
     yellow[place.y : place.y + place.height, place.x : place.x + place.width] = False
     assert yellow.sum() > 5
@@ -178,7 +178,7 @@ def test_an_annotated_photo_is_a_photo_in_colour(tmp_path, suffix):
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_a_photo_that_cannot_be_written_is_one_sentence(tmp_path):
+def test_a_photo_that_cannot_be_written_is_an_error_of_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     _, data = cv2.imencode(".png", GREY)
     with pytest.raises(OutputError, match=r"file/a\.jpg: cannot be written: "):

@@ -103,7 +103,7 @@ def test_inputs_are_taken_only_as_results_are_consumed(job, executor, held, requ
 
     for count, result in enumerate(results(job, executor, endless()), start=1):
         assert result.path.name == f"{count}.jpg"
-        # One more has been taken to see whether a video follows.
+        # One more input was taken, to check whether a video follows.
         assert taken <= count + held + 1
         if count == 500:
             return
@@ -193,10 +193,10 @@ def cluster():
 
 
 def reader(path: Path, cluster: LocalCluster, besides: int | None = None) -> int:
-    """Wait until a worker has a file open; its process."""
+    """Wait until a worker has a file open; return its process."""
     while True:
         for process in {nanny.pid for nanny in cluster.workers.values()} - {besides}:
-            # A process may be gone, or close another file meanwhile.
+            # A process may have ended, or closed another file in the meantime.
             with suppress(OSError):
                 if path in [entry.readlink() for entry in Path(f"/proc/{process}/fd").iterdir()]:
                     return process
@@ -205,7 +205,7 @@ def reader(path: Path, cluster: LocalCluster, besides: int | None = None) -> int
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 def test_a_killed_dask_worker_loses_and_repeats_no_result(job, folder, expected, cluster, tmp_path):
-    # A pipe holds the worker that reads it in the middle of its chunk until it is killed.
+    # A pipe blocks the worker that reads it, in the middle of a chunk, until the worker is killed.
     photos = [Input(result.path) for result in expected if not isinstance(result, FrameResult)]
     pipe = tmp_path / "pipe.png"
     os.mkfifo(pipe)

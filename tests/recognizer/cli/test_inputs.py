@@ -1,4 +1,4 @@
-"""Files, folders and patterns: what they give, in which order, and what is said of nothing."""
+"""The inputs of files, folders and patterns, their order, and their problems."""
 
 import os
 from pathlib import Path
@@ -40,7 +40,7 @@ def found(*arguments, ignored=()):
     return [str(item.path) for item in find_inputs(arguments, ignored)]
 
 
-def test_a_folder_gives_what_is_in_it_and_below_sorted_and_nothing_else(tree):
+def test_a_folder_gives_only_its_photos_and_videos_sorted(tree):
     assert found(".") == ["a.PNG", "b.jpg", "c/d/y.mp4", "c/z.webp", "e[1].jpg"]
     assert found(tree / "c") == [str(tree / "c/d/y.mp4"), str(tree / "c/z.webp")]
 
@@ -67,15 +67,15 @@ def test_a_file_that_looks_like_a_pattern_is_a_file(tree):
     assert found("e[1].jpg") == ["e[1].jpg"]
 
 
-def test_a_named_file_is_taken_whatever_its_name(tree):
+def test_a_named_file_is_taken_whatever_its_suffix(tree):
     assert found("c/notes.txt", "absent.jpg") == ["c/notes.txt", "absent.jpg"]
 
 
 @pytest.mark.parametrize(
     ("argument", "problem"),
-    [("empty", "holds no photo and no video"), ("*.gif", "matches no photo and no video")],
+    [("empty", "contains no photo or video"), ("*.gif", "matches no photo or video")],
 )
-def test_nothing_is_an_input_with_a_problem(tree, argument, problem):
+def test_an_argument_without_files_is_an_input_with_a_problem(tree, argument, problem):
     assert list(find_inputs([argument])) == [Input(Path(argument), problem)]
 
 
@@ -85,25 +85,25 @@ def test_output_folders_are_no_input(tree):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_cannot_be_read_is_told(tree):
+def test_a_folder_that_cannot_be_read_is_reported(tree):
     (tree / "c").chmod(0)
     assert Input(Path("c"), "Permission denied") in list(find_inputs(["."]))
     (tree / "c").chmod(0o755)
 
 
-def test_a_link_that_leads_nowhere_is_kept_and_a_pipe_is_not_waited_for(tree):
+def test_a_broken_link_is_kept_and_a_pipe_is_left_out(tree):
     (tree / "empty/gone.jpg").symlink_to("nowhere.jpg")
     os.mkfifo(tree / "empty/pipe.jpg")
     assert found("empty") == ["empty/gone.jpg"]
 
 
-def test_a_link_to_a_folder_above_is_not_followed(tree):
+def test_a_link_to_a_parent_folder_is_not_followed(tree):
     (tree / "empty/loop").symlink_to(tree)
     (tree / "empty/a.jpg").touch()
     assert found("empty") == ["empty/a.jpg"]
 
 
-def test_folders_are_read_only_when_their_turn_comes(tree):
+def test_folders_are_read_lazily(tree):
     inputs = find_inputs(["."])
     assert next(inputs).path == Path("a.PNG")
     (tree / "c/late.jpg").touch()
@@ -114,7 +114,7 @@ def test_folders_are_read_only_when_their_turn_comes(tree):
     ("argument", "folder"),
     [("b.jpg", "."), ("c", "c"), ("c/*/y.*", "c"), ("*.jpg", "."), ("absent/x.jpg", "absent")],
 )
-def test_the_folder_that_everything_lies_in(tree, argument, folder):
+def test_the_folder_that_contains_all_inputs(tree, argument, folder):
     assert folder_of(argument) == (tree / folder).resolve()
 
 
@@ -140,14 +140,14 @@ def test_a_folder_gives_every_kind_of_photo_and_video_in_any_case(tmp_path, suff
         ),
     ],
 )
-def test_a_picture_of_another_kind_is_never_skipped(tmp_path, suffix, problem):
+def test_a_picture_in_another_format_is_not_skipped(tmp_path, suffix, problem):
     path = tmp_path / f"IMG{suffix}"
     path.touch()
     for argument in (tmp_path, path, tmp_path / "*"):
         assert list(find_inputs([str(argument)])) == [Input(path, problem)]
 
 
-def test_no_suffix_is_of_two_kinds():
+def test_no_suffix_is_in_two_lists():
     suffixes = [*PHOTO_SUFFIXES, *VIDEO_SUFFIXES, *CAMERA_RAW, *OTHER_PICTURES]
     assert len(suffixes) == len(set(suffixes))
 
@@ -155,5 +155,5 @@ def test_no_suffix_is_of_two_kinds():
 @pytest.mark.parametrize(
     ("name", "is_video"), [("a.mp4", True), ("a.MOV", True), ("a.jpg", False), ("mp4", False)]
 )
-def test_videos_are_told_by_their_suffix(name, is_video):
+def test_videos_are_recognized_by_their_suffix(name, is_video):
     assert Input(Path(name)).is_video == is_video

@@ -1,4 +1,4 @@
-"""Text of any language: letters that the font has, and escapes for the others."""
+"""Text in any language: letters of the font, and escapes for the others."""
 
 import numpy as np
 import pytest
@@ -20,11 +20,11 @@ from recognizer.cli.lettering import FONTS, drawable, text_width, write
         "“…” – ×",
     ],
 )
-def test_letters_that_the_font_has_stay(text):
+def test_letters_of_the_font_are_kept(text):
     assert drawable(text) == text
 
 
-def test_an_accent_joins_its_letter():
+def test_an_accent_is_composed_with_its_letter():
     assert drawable("e\u0301tonne\u0301") == "étonné"
 
 
@@ -39,18 +39,18 @@ def test_an_accent_joins_its_letter():
         ("\u202eabc", r"\u202eabc"),
     ],
 )
-def test_what_the_font_lacks_is_an_escape(text, escaped):
+def test_other_letters_are_escaped(text, escaped):
     assert drawable(text) == escaped
 
 
 def ink(text, capital=20, bold=False):
-    """Where a text leaves ink, bool [60, 400]; its base line is in row 40."""
+    """The pixels of a text, bool [60, 400]; its base line is row 40."""
     picture = Image.new("L", (400, 60))
     write(ImageDraw.Draw(picture), text, (10, 40), capital, "#ffffff", bold)
     return np.asarray(picture) > 127
 
 
-def test_the_height_of_a_capital_is_that_asked_for():
+def test_capitals_have_the_requested_height():
     for capital in (10, 20, 30):
         rows = np.flatnonzero(ink("H", capital).any(axis=1))
         assert rows[-1] == 39
@@ -69,7 +69,7 @@ def test_different_letters_leave_different_ink():
     assert ink("sad", bold=True).sum() > 1.2 * ink("sad").sum()
 
 
-def test_the_licence_lies_beside_the_font():
+def test_the_licence_is_in_the_folder_of_the_font():
     names = {path.name for path in FONTS.iterdir()}
     assert names == {
         "DejaVuSansCondensed.ttf",

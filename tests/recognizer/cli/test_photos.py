@@ -1,4 +1,4 @@
-"""`python -m recognizer` over photos as phones and cameras write them."""
+"""`python -m recognizer` with photos as phones and cameras write them."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ from tests.portrait_fixture import portrait
 ROOT = Path(__file__).parents[3]
 PHONE_FOLDER = ROOT.parent / "shared/inputs/phone_folder"
 
-register_heif_opener()  # The photos are written with it.
+register_heif_opener()  # to write the photos
 
 SCENE = Image.fromarray(portrait()[..., ::-1])
 PHOTOS = {
@@ -53,7 +53,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def recognize(tmp_path, model_path, monkeypatch, capsys):
-    """Calls the program in the temporary folder; gives exit status, answers and stderr."""
+    """Run the command in the temporary folder; return exit status, results and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments):
@@ -70,7 +70,7 @@ def corners(box):
     return np.array([box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]])
 
 
-def test_a_folder_of_a_telephone_is_read_whole(folder, recognize):
+def test_all_photos_of_a_phone_are_read(folder, recognize):
     status, answers, err = recognize("in")
     assert (status, err) == (0, "")
     assert [Path(answer["path"]).name for answer in answers] == list(PHOTOS)
@@ -81,13 +81,13 @@ def test_a_folder_of_a_telephone_is_read_whole(folder, recognize):
 
 
 @pytest.mark.skipif(not PHONE_FOLDER.exists(), reason=f"{PHONE_FOLDER} is not there")
-def test_the_shared_folder_of_a_telephone_gives_four_answers(recognize):
+def test_the_shared_folder_of_a_phone_gives_four_results(recognize):
     status, answers, err = recognize(PHONE_FOLDER)
     assert (status, err) == (0, "")
     assert [len(answer["faces"]) for answer in answers] == [1, 1, 1, 1]
 
 
-def test_what_cannot_be_read_is_a_row_with_its_error(tmp_path, recognize):
+def test_an_unreadable_file_is_a_row_with_its_error(tmp_path, recognize):
     names = {
         "a.cr2": "camera raw files (.cr2) are not supported: export it as JPEG or HEIC",
         "b.heic": "not an image of a known format: expected JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF"
@@ -128,7 +128,7 @@ def test_108_megapixels_are_read_and_the_limit_is_an_option(tmp_path, recognize)
 # ---------------------------------------------------------------- annotated copies
 
 
-def test_copies_get_a_name_whose_format_can_be_written(folder, recognize):
+def test_copies_have_a_suffix_that_can_be_written(folder, recognize):
     assert recognize("in", "--annotate", "out")[0] == 0
     copies = sorted(path.name for path in (folder / "out").iterdir())
     assert copies == [
@@ -151,7 +151,7 @@ def test_copies_get_a_name_whose_format_can_be_written(folder, recognize):
 def test_a_copy_is_upright_and_as_large_as_the_photo(
     tmp_path, recognize, orientation, format_, size
 ):
-    """It carries no EXIF, so no viewer turns it again."""
+    """The copy has no EXIF, so that no viewer rotates it again."""
     back = {3: 3, 5: 5, 6: 8, 8: 6}[orientation]
     operation = {
         3: Image.Transpose.ROTATE_180,
@@ -168,7 +168,7 @@ def test_a_copy_is_upright_and_as_large_as_the_photo(
     assert not Image.open(io.BytesIO(data)).getexif()
     picture = decode(data, long_side=None).pixels
     assert picture.shape == (*size[::-1], 3)
-    # The edge of the box is drawn where the answer says; inside, the photo is as it was.
+    # The border of the box is drawn at the box of the result; inside it, the photo is unchanged.
     box = answer["faces"][0]["box"]
     inside = np.s_[
         box["y"] + box["height"] // 4 : box["y"] + 3 * box["height"] // 4,
@@ -180,7 +180,7 @@ def test_a_copy_is_upright_and_as_large_as_the_photo(
     assert (edge.max(axis=1) - edge.min(axis=1)).max() > 40
 
 
-def test_a_full_disk_leaves_the_old_copy_as_it_was(tmp_path, model_path):
+def test_a_full_disk_keeps_the_old_copy(tmp_path, model_path):
     (tmp_path / "a.png").write_bytes(cv2.imencode(".png", portrait())[1].tobytes())
     (tmp_path / "b.png").write_bytes(b"the old one")
     limited = (
@@ -200,7 +200,7 @@ def test_a_full_disk_leaves_the_old_copy_as_it_was(tmp_path, model_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
 
 
-def test_a_copy_that_its_format_cannot_hold_is_one_sentence(tmp_path, recognize):
+def test_a_copy_too_large_for_its_format_is_an_error_of_one_sentence(tmp_path, recognize):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((2, 17_000, 3), np.uint8))
     status, _, err = recognize("a.png", "--annotate", "b.webp")
     assert status == 1

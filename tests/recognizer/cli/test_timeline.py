@@ -1,4 +1,4 @@
-"""The picture of who shows what, and when."""
+"""The plot of the emotions of each person over time."""
 
 import re
 
@@ -30,23 +30,23 @@ def picture_of(timeline, path):
 
 
 def share(picture, emotion):
-    """How much of the picture has the colour of an emotion."""
+    """The fraction of the picture with the colour of an emotion."""
     colour = [int(COLOURS[emotion][k : k + 2], 16) for k in (5, 3, 1)]
     return (np.abs(picture.astype(int) - colour).max(axis=2) < 6).mean()
 
 
-def test_areas_are_as_wide_as_the_time_an_emotion_is_shown(tmp_path):
+def test_areas_are_as_wide_as_the_duration_of_an_emotion(tmp_path):
     timeline = Timeline(LABELS)
     for number in range(40):
         timeline.add(number / 10, [face(1, "happy" if number < 30 else "sad")])
     picture = picture_of(timeline, tmp_path / "new/t.png")
-    key = share(picture, "fear")  # only in the key
+    key = share(picture, "fear")  # only in the legend
     assert key < 0.01
     happy, sad = share(picture, "happy") - key, share(picture, "sad") - key
     assert happy == pytest.approx(3 * sad, rel=0.05)
 
 
-def test_where_a_person_is_not_seen_the_strip_is_empty(tmp_path):
+def test_the_strip_of_a_person_is_empty_without_the_person(tmp_path):
     always, gap = Timeline(LABELS), Timeline(LABELS)
     for number in range(50):
         always.add(number / 5, [face(1, "happy")])
@@ -66,7 +66,7 @@ def test_frames_far_apart_are_no_gap(tmp_path):
     assert shares[0] == pytest.approx(shares[1], rel=0.02)
 
 
-def test_the_most_seen_persons_get_a_strip(tmp_path):
+def test_the_most_frequent_persons_get_a_strip(tmp_path):
     timeline = Timeline(LABELS)
     for number in range(30):
         seen = [face(p, "angry") for p in range(1, MOST_PERSONS + 4) if p < 4 or number < p]
@@ -78,7 +78,7 @@ def test_the_most_seen_persons_get_a_strip(tmp_path):
 
 
 def written(path):
-    """The texts in an SVG."""
+    """The texts of an SVG."""
     return re.findall(r"<!-- (.*?) -->", path.read_text())
 
 
@@ -100,7 +100,7 @@ def test_ticks_are_labelled_with_their_exact_time(tmp_path, seconds, labels):
 
 
 @given(st.floats(0.001, 1e6))
-def test_there_are_neither_few_ticks_nor_many_and_each_label_is_its_time(seconds):
+def test_the_number_of_ticks_is_bounded_and_labels_are_exact(seconds):
     step = tick_step(seconds)
     count = int(seconds / step)
     assert count <= MOST_TICKS
@@ -121,12 +121,12 @@ def test_labels_that_are_not_ascii_are_drawn(tmp_path, recwarn):
     for suffix in (".svg", ".png", ".pdf"):
         timeline.write(tmp_path / f"t{suffix}")
     assert set(labels) <= set(written(tmp_path / "t.svg"))
-    # matplotlib warns of letters that its font lacks.
+    # matplotlib warns about letters that its font does not have.
     assert not [str(w.message) for w in recwarn if "missing from font" in str(w.message)]
 
 
 @pytest.mark.parametrize("faces", [[], [[]], [[face(1, "sad")]]])
-def test_videos_with_little_in_them(tmp_path, faces):
+def test_videos_with_few_frames_or_faces(tmp_path, faces):
     timeline = Timeline(LABELS)
     for number, seen in enumerate(faces):
         timeline.add(float(number), seen)

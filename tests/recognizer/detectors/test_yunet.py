@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recognizer.classifier import SIZE, Classifier
-from recognizer.cropping import box_square as square_of_box
-from recognizer.cropping import crop
+from recognizer.cropping import box_square, crop
 from recognizer.detectors.base import Square
 from recognizer.detectors.registry import build_detector
 from recognizer.detectors.yunet import (
@@ -31,12 +30,12 @@ from recognizer.detectors.yunet import (
     SMALL,
     Refinement,
     YuNetDetector,
-    box_square,
     corrected,
     eyes_of,
     features,
     in_image,
     relative,
+    row_square,
 )
 from recognizer.image import Image, decode
 from recognizer.recognizer import Recognizer
@@ -66,7 +65,7 @@ def changed(**constants):
 
 
 def turned(scene, angle):
-    """A scene turned clockwise by degrees, at its size; by quarters without interpolation."""
+    """A scene rotated clockwise by degrees, at its size; by 90° without interpolation."""
     if angle % 90 == 0:
         return np.ascontiguousarray(np.rot90(scene, -angle // 90))
     height, width = scene.shape[:2]
@@ -75,7 +74,7 @@ def turned(scene, angle):
 
 
 def reduced(angle):
-    """A tilt in degrees, as the detector reports it."""
+    """A tilt in degrees after the soft threshold of the detector."""
     return float(np.sign(angle) * max(0, abs(angle) - degrees(YuNetDetector.TILT)))
 
 
@@ -83,18 +82,18 @@ def reduced(angle):
 
 
 @pytest.mark.parametrize("angle", [0, 90, 180, 270, -45, -20, 20, 45])
-def test_a_turned_photo_has_the_same_emotion(yunet, astronaut, angle):
+def test_a_rotated_photo_has_the_same_emotion(yunet, astronaut, angle):
     recognizer = Recognizer(Classifier(ROOT / "models/fer2013/model.onnx"), yunet)
     face, *others = recognizer.recognize(Image.of(turned(astronaut, angle)))
     assert face.emotion == "happy"
     assert not others
-    # Of a tilt up to 45°, the detector takes TILT away.
+    # The detector reduces a tilt up to 45° by TILT.
     tilt = reduced(angle) if abs(angle) <= 45 else angle
     assert abs(degrees(remainder(face.square.angle - radians(tilt), 2 * pi))) < 12
 
 
 def backlit(image):
-    """The face dark before a bright background."""
+    """A photo with a dark face and a bright background."""
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
     outside = np.clip((np.hypot(x - 227, y - 120) - 70) / 40, 0, 1)[..., None]
     return image * 0.2 * (1 - outside) + (image * 0.4 + 150) * outside
@@ -192,7 +191,7 @@ def test_a_face_is_found_once_where_it_is(yunet, place, size, shape):
 
 
 @pytest.mark.parametrize("angle", [-30, -20, 20, 30])
-def test_a_tilted_face_is_turned_upright(yunet, angle):
+def test_a_tilted_face_is_rotated_upright(yunet, angle):
     upright = portrait((200, 120), 240)
     (level,) = yunet.detect(upright)
     (face,) = yunet.detect(turned(upright, angle))
@@ -202,13 +201,13 @@ def test_a_tilted_face_is_turned_upright(yunet, angle):
 
     expected = crop(upright, level.square, SIZE).astype(int)
     aligned = crop(turned(upright, angle), face.square, SIZE)
-    cropped = crop(turned(upright, angle), square_of_box(face.box, yunet.square_ratio), SIZE)
+    cropped = crop(turned(upright, angle), box_square(face.box, yunet.square_ratio), SIZE)
     assert np.abs(aligned - expected).mean() < np.abs(cropped - expected).mean()
 
 
 @pytest.mark.parametrize(("place", "size"), [((300, 200), 48), ((300, 200), 96), ((200, 120), 240)])
-def test_the_square_is_about_what_was_pasted(yunet, place, size):
-    """Rendered faces show more of their hair than those that the regressions were fitted to."""
+def test_the_square_is_close_to_the_pasted_face(yunet, place, size):
+    """Rendered faces have more hair in the square than the faces of the regressions."""
     (face,) = yunet.detect(portrait(place, size))
     assert face.square.x == pytest.approx(place[0] + size / 2, abs=0.1 * size)
     assert face.square.y == pytest.approx(place[1] + size / 2, abs=0.1 * size)
@@ -261,14 +260,14 @@ def test_boxes_stay_inside_the_image(yunet):
     "shape", [(480, 640), (1, 1), (10, 10), (11, 3), (10, 4096), (1, 200_000), (200_000, 1)]
 )
 @pytest.mark.parametrize("noise", [0, 255])
-def test_nothing_is_found_where_nothing_is(yunet, shape, noise):
+def test_no_face_is_found_in_noise(yunet, shape, noise):
     image = np.random.default_rng(0).integers(0, 1 + noise, (*shape, 3), dtype=np.uint8)
     assert yunet.detect(image) == []
 
 
 @pytest.mark.parametrize("shape", [(10, 1280), (32, 700), (20, 20), (16, 64), (300, 31)])
-def test_a_narrow_image_has_one_answer(shape):
-    """OpenCV leaves memory unwritten there, and answers what an earlier image left in it."""
+def test_a_narrow_image_always_has_the_same_faces(shape):
+    """OpenCV reads uninitialized memory there, with the content of an earlier image."""
     yunet = build_detector("yunet")
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     answers = []
@@ -279,7 +278,7 @@ def test_a_narrow_image_has_one_answer(shape):
     assert answers == [answers[0]] * 8
 
 
-def test_one_detector_serves_many_threads(yunet):
+def test_many_threads_use_one_detector(yunet):
     scenes = [portrait((20 * k, 10 * k), 120, (240 + 40 * k, 320)) for k in range(4)]
     serial = [yunet.detect(scene) for scene in scenes]
     assert all(serial)
@@ -334,8 +333,8 @@ def test_without_weights_a_square_stays_as_it_is():
     assert corrected(square, relative(ROW, square), np.zeros((4, 16))) == square
 
 
-def test_weights_move_scale_and_turn_a_square_as_it_is_turned():
-    """Their last column stands for what is the same for every face."""
+def test_weights_move_scale_and_rotate_a_rotated_square():
+    """The last column of the weights is the constant term."""
     weights = np.zeros((4, 16))
     weights[:, -1] = 0.1, 0.2, np.log(1.5), 0.25
     square = corrected(Square(100, 80, 60, np.pi / 2), relative(ROW, Square(0, 0, 1)), weights)
@@ -351,12 +350,12 @@ def test_a_correction_is_bounded(square, row, weights):
 
 
 @given(rows, st.floats(0.1, 10), numbers, numbers)
-def test_the_features_depend_on_no_place_or_scale(row, scale, x, y):
+def test_the_features_do_not_depend_on_place_or_scale(row, scale, x, y):
     other = row.copy()
     other[:14] *= scale
     other[[0, 4, 6, 8, 10, 12]] += x
     other[[1, 5, 7, 9, 11, 13]] += y
-    one, two = (features(relative(each, box_square(each))) for each in (row, other))
+    one, two = (features(relative(each, row_square(each))) for each in (row, other))
     side = max(other[2:4])
     np.testing.assert_allclose(one, two, atol=1e-9 * (1e6 + abs(x) + abs(y)) / side, rtol=1e-6)
 

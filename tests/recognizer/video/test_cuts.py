@@ -1,4 +1,4 @@
-"""Hard cuts are found; light, noise and movement are none."""
+"""Hard cuts are detected; changes of light, noise and motion are not cuts."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def test_every_cut_is_found(rate):
 
 
 def test_a_cut_from_one_face_to_another_in_the_same_light():
-    # Left and right half of one photo have much of their colours in common.
+    # The left and the right half of one photo share most of their colours.
     assert cuts([view(0, size=0.5)] * 5 + [view(1, 1, size=0.5)] * 5) == [5]
 
 
@@ -63,7 +63,7 @@ def test_a_cut_in_the_last_frame():
 
 @pytest.mark.parametrize("speed", [0.01, 0.03, 0.1])
 def test_a_pan_is_no_cut(speed):
-    # In widths of the picture for each frame; 0.1 crosses it in a third of a second.
+    # In widths of the picture per frame; 0.1 crosses it in a third of a second.
     step = speed * 0.6 / 0.4
     assert cuts([view(x) for x in np.arange(0, 1, step)]) == []
 
@@ -101,7 +101,7 @@ def test_black_frames_are_no_error():
     assert cuts([black] * 20) == []
 
 
-def test_a_picture_that_comes_back_much_later_was_cut():
+def test_a_picture_that_returns_after_a_flash_would_have_ended_is_a_cut():
     assert cuts([scene(1)] * 5 + [scene(2)] * 10 + [scene(1)] * 5) == [5, 15]
     assert cuts([scene(1), scene(2), scene(1)], rate=1) == [1, 2]
 

@@ -1,4 +1,4 @@
-"""Frames of video files: whole, trimmed, turned, damaged, cut short, and none at all."""
+"""Frames of video files: whole, trimmed, rotated, damaged, cut short, and other files."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def levels(count=20, size=(48, 64)):
 
 
 def noise(count=50, size=(96, 128)):
-    """Frames that need many bytes, so that a cut at a byte hits one of them."""
+    """Frames of many bytes, so that a cut at any byte damages one of them."""
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (count, *size, 3), dtype=np.uint8)
 
@@ -36,7 +36,7 @@ def read(path, every=1):
 
 
 def read_broken(path):
-    """The frames of a file and what is said about it in the end."""
+    """The frames of a file and the error at its end."""
     frames = []
     with Video(path) as video, pytest.raises(VideoError) as caught:
         for frame in video.frames():
@@ -62,12 +62,12 @@ def test_every_nth_frame_comes_with_its_time(tmp_path, suffix, every):
         frames = list(video.frames(every))
     expected = list(range(0, 20, every))
     assert [frame.index for frame in frames] == expected
-    # WMV starts its clock a little later than its picture.
+    # The first time in a WMV is a little later than that of its picture.
     first = frames[0].seconds
     assert first == pytest.approx(0, abs=0.05 if suffix == ".wmv" else 0.001)
     assert [f.seconds - first for f in frames] == pytest.approx(
         [k / RATE for k in expected],
-        # An MPEG program stream gives times to some of its frames only.
+        # An MPEG program stream states times for some of its frames only.
         abs=1.1 / RATE if suffix == ".mpg" else 0.0011,
     )
     for frame in frames:
@@ -76,7 +76,7 @@ def test_every_nth_frame_comes_with_its_time(tmp_path, suffix, every):
         assert level(frame) == frame.index
 
 
-def test_frames_that_are_skipped_are_not_converted_to_pixels(tmp_path, monkeypatch):
+def test_skipped_frames_are_not_converted_to_pixels(tmp_path, monkeypatch):
     path = write_frames(tmp_path / "a.mp4", levels())
     converted, convert = [], reader._upright
 
@@ -118,20 +118,20 @@ def test_a_variable_rate_keeps_the_times_of_the_file(tmp_path, suffix):
         ([2, 2.04], [2, 2.04]),  # a late picture
     ],
 )
-def test_times_that_make_no_sense_do_not_move_the_others(stated, expected):
+def test_wrong_times_do_not_move_the_others(stated, expected):
     clock = reader._Clock(0.0, 0.04)
     assert [clock.read(time) for time in stated] == pytest.approx(expected)
 
 
 def test_repeated_times_in_a_file_do_not_move_the_others(tmp_path):
-    # The writer refuses them; in Matroska they arise where a rate is above 1000 a second.
+    # The writer refuses them; a Matroska file has them at more than 1000 frames a second.
     times = [0, 0.04, 0.0404, 0.08, 0.12]
     path = write_frames(tmp_path / "a.mkv", levels(5), times)
     assert [frame.seconds for frame in read(path)] == [0, 0.04, 0.04, 0.08, 0.12]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
-def test_frames_outside_the_edit_list_are_no_frames(tmp_path, suffix):
+def test_frames_outside_the_edit_list_are_left_out(tmp_path, suffix):
     whole = write_frames(tmp_path / f"a{suffix}", levels(25, (96, 128)), key_frames=25)
     part = trim(whole, tmp_path / f"b{suffix}", start=0.4)
     with av.open(part) as container:
@@ -153,12 +153,12 @@ def test_frames_outside_the_edit_list_are_no_frames(tmp_path, suffix):
         (".webm", (5, 6), (5.5, 7), 0),
     ],
 )
-def test_a_complete_file_is_complete_and_has_the_times_of_a_player(
+def test_a_complete_file_has_all_frames_and_the_times_of_a_player(
     tmp_path, suffix, times, sound, first
 ):
     seconds = np.arange(*times, 0.05)
     path = write_frames(tmp_path / f"a{suffix}", levels(20), seconds, sound)
-    # The encoder of the sound starts up to 23 ms before it.
+    # The audio encoder starts up to 23 ms before the sound.
     assert [frame.seconds for frame in read(path)] == pytest.approx(
         first + seconds - times[0], abs=0.03
     )
@@ -176,7 +176,7 @@ def test_a_complete_file_is_complete_and_has_the_times_of_a_player(
         ("seg2.mkv", 75, 0.054, 2.521),
     ],
 )
-def test_videos_that_people_have_sent(name, count, first, last):
+def test_the_shared_videos(name, count, first, last):
     frames = read(SHARED / name)
     assert len(frames) == count
     assert (frames[0].seconds, frames[-1].seconds) == pytest.approx((first, last), abs=0.001)
@@ -218,7 +218,7 @@ def test_pixels_that_are_not_square_are_scaled(tmp_path, pixel, size):
 
 @pytest.mark.parametrize("suffix", [".mkv", ".webm", ".avi", ".wmv"])
 @pytest.mark.parametrize("share", [0.98, 0.6, 0.3])
-def test_a_video_cut_short_gives_its_frames_and_then_says_so(tmp_path, suffix, share):
+def test_a_video_cut_short_gives_its_frames_and_then_an_error(tmp_path, suffix, share):
     path = cut(write_frames(tmp_path / f"a{suffix}", noise(), sound=(0, 3)), share)
     frames, error = read_broken(path)
     assert 0 < len(frames) <= 50
@@ -252,7 +252,7 @@ def test_an_mp4_cut_short_before_its_index(tmp_path):
         Video(path)
 
 
-def test_a_damaged_frame_is_reported_and_later_ones_still_come(tmp_path):
+def test_a_damaged_frame_is_reported_and_later_ones_are_read(tmp_path):
     path = write_frames(tmp_path / "a.avi", levels(20, (96, 128)))
     with av.open(path) as container:
         packets = [(p.pos, p.size) for p in container.demux() if p.size]
@@ -291,26 +291,26 @@ def test_ffmpeg_prints_nothing(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("content", [b"no video", b"\0\0\0\x18ftypmp42" + bytes(100)])
-def test_what_is_no_video_is_refused(tmp_path, content):
+def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
     with pytest.raises(VideoError, match="not a video that can be decoded"):
         Video(path)
 
 
-def test_an_emptied_file(tmp_path):
+def test_an_empty_file_is_refused(tmp_path):
     (tmp_path / "a.mp4").touch()
     with pytest.raises(VideoError, match=r"the file is empty \(0 bytes\)"):
         Video(tmp_path / "a.mp4")
 
 
-def test_a_video_that_is_not_there(tmp_path):
+def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(VideoError, match="No such file or directory"):
         Video(tmp_path / "a.mp4")
 
 
 def copy_streams(path, *streams, dispositions=()):
-    """Write streams of other files into one, as (file, kind of stream)."""
+    """Write streams of other files, given as (file, kind of stream), into one file."""
     with av.open(path, "w") as copy:
         for number, (source, kind) in enumerate(streams):
             with av.open(source) as container:
@@ -333,13 +333,13 @@ def sounding(tmp_path):
     return write_frames(tmp_path / "sounding.mp4", levels(), sound=(0, 1))
 
 
-def test_sound_alone_is_no_video(tmp_path, sounding):
+def test_a_file_with_only_sound_is_refused(tmp_path, sounding):
     path = copy_streams(tmp_path / "sound.mp4", (sounding, "audio"))
     with pytest.raises(VideoError, match=r"^has no video in it, only sound$"):
         Video(path)
 
 
-def test_a_cover_is_no_video(tmp_path, sounding):
+def test_a_file_with_only_a_cover_is_refused(tmp_path, sounding):
     picture = tmp_path / "cover.avi"
     write_frames(picture, levels(1))
     still = av.stream.Disposition.attached_pic
@@ -375,7 +375,7 @@ def test_a_playlist_does_not_open_other_files(tmp_path, playlist):
         Video(path)
 
 
-def test_a_name_is_never_taken_for_an_address(tmp_path, monkeypatch):
+def test_a_file_name_is_not_read_as_an_address(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = tmp_path / "concat:b.mp4"
     name.write_bytes(write_frames(tmp_path / "a.mp4", levels()).read_bytes())

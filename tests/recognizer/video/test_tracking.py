@@ -1,4 +1,4 @@
-"""A face keeps its person, and its probabilities follow slowly."""
+"""A face keeps its person, and its probabilities are smoothed."""
 
 from math import exp
 
@@ -38,7 +38,7 @@ def test_each_new_face_is_a_new_person():
     assert persons(tracker, 0.2, face(600), face(0), face(300)) == [3, 1, 2]
 
 
-def test_a_short_gap_is_survived_and_a_long_one_is_not():
+def test_a_track_continues_after_a_short_gap_and_ends_in_a_long_one():
     tracker = Tracker()
     assert persons(tracker, 0.0, face(0)) == [1]
     for seconds in (0.3, 0.6, 0.9):
@@ -53,7 +53,7 @@ def test_frames_far_apart_are_no_gap():
     assert [persons(tracker, 10.0 * k, face(5 * k)) for k in range(5)] == [[1]] * 5
 
 
-def test_nobody_is_followed_across_a_cut():
+def test_no_track_crosses_a_cut():
     tracker = Tracker()
     tracker.update(0.0, [face(0, happy=1), face(300)])
     tracked = tracker.update(0.04, [face(0, happy=0)], cut=True)
@@ -62,11 +62,11 @@ def test_nobody_is_followed_across_a_cut():
     assert persons(tracker, 0.08, face(0), face(300)) == [3, 4]
 
 
-def test_the_larger_overlap_wins():
+def test_the_pair_with_the_larger_overlap_is_matched():
     tracker = Tracker()
     tracker.update(0.0, [face(0), face(60)])
     assert persons(tracker, 0.1, face(50), face(10)) == [2, 1]
-    # Two boxes on one face: the worse one is somebody new.
+    # Two boxes on one face: the one with the smaller overlap is a new person.
     assert persons(tracker, 0.2, face(45), face(52), face(8)) == [3, 2, 1]
 
 
@@ -95,7 +95,7 @@ def test_without_a_time_constant_nothing_is_smoothed():
     assert tracked.probabilities == {"happy": 0.3, "sad": 0.7}
 
 
-def test_everything_else_of_a_face_stays():
+def test_the_other_fields_of_a_face_are_kept():
     (tracked,) = Tracker().update(0.0, [face(7, 8, 90, happy=0.25)])
     original = face(7, 8, 90, happy=0.25)
     assert vars(tracked) == vars(original) | {"person": 1}
@@ -105,7 +105,7 @@ boxes = st.builds(Box, *[st.integers(0, 300)] * 2, *[st.integers(1, 200)] * 2)
 
 
 @given(boxes, boxes)
-def test_overlap_is_a_share_and_the_same_both_ways(a, b):
+def test_overlap_is_symmetric_and_between_0_and_1(a, b):
     assert 0 <= overlap(a, b) == overlap(b, a) <= 1
     assert overlap(a, a) == 1
 

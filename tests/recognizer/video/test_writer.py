@@ -1,4 +1,4 @@
-"""Annotated videos: every frame at its time with its answer, the sound, and a full disk."""
+"""Annotated videos: each frame with its time and faces, the sound, a full disk."""
 
 import resource
 import subprocess
@@ -36,7 +36,7 @@ def bgr(colour):
 
 
 def annotate(source, path, every=1, emotions=()):
-    """Write a copy; the answers show the emotions in turn, or no face."""
+    """Write a copy; the results have the emotions in turn, or no face."""
     with Video(source) as video:
         answers = -(-len(list(video.frames())) // every)
     with annotated_video(source, path, every) as write:
@@ -50,7 +50,7 @@ def read(path):
 
 
 def sound_of(path):
-    """The codec of the sound, and from when to when it lasts in seconds."""
+    """The codec of the sound, its start and its end in seconds."""
     with av.open(path) as container:
         (stream,) = container.streams.audio
         times = [frame.time for frame in container.decode(stream)]
@@ -59,7 +59,7 @@ def sound_of(path):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("every", [1, 4])
-def test_all_frames_are_there_and_each_answer_on_its_own(tmp_path, suffix, every):
+def test_all_frames_are_written_each_with_its_faces(tmp_path, suffix, every):
     source, path = write_video(tmp_path / "a.mp4", frames=10), tmp_path / f"out/a{suffix}"
     emotions = ["happy", "sad", "angry"]
     annotate(source, path, every, emotions)
@@ -69,14 +69,14 @@ def test_all_frames_are_there_and_each_answer_on_its_own(tmp_path, suffix, every
     )
     for number, frame in enumerate(frames):
         assert frame.image.shape == (480, 640, 3)
-        # The left edge of the box, in a picture of twice the size.
+        # The left edge of the box, in a picture enlarged by 2.
         shown = frame.image[210:370, 199:202].reshape(-1, 3).mean(axis=0)
         distances = {name: np.abs(shown - bgr(COLOURS[name])).sum() for name in emotions}
         assert min(distances, key=distances.get) == emotions[number // every % 3]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_the_format_is_one_that_browsers_and_phones_play(tmp_path, suffix):
+def test_browsers_and_phones_play_the_codecs(tmp_path, suffix):
     path = tmp_path / f"out{suffix}"
     annotate(write_video(tmp_path / "a.mp4", frames=5, sound=(0, 0.2)), path)
     with av.open(path) as container:
@@ -89,7 +89,7 @@ def test_the_format_is_one_that_browsers_and_phones_play(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_colours_stay(tmp_path, suffix):
+def test_colours_are_kept(tmp_path, suffix):
     colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
     frames = [np.full((480, 640, 3), colour, np.uint8) for colour in colours]
     path = tmp_path / f"out{suffix}"
@@ -131,7 +131,7 @@ def test_the_sound_is_kept(tmp_path, source, suffix):
     assert (start, end) == pytest.approx((0, 2), abs=0.15)
 
 
-def test_sound_that_players_take_is_copied(tmp_path):
+def test_sound_that_players_support_is_copied(tmp_path):
     source = write_frames(tmp_path / "a.mp4", [GREY] * 5, sound=(0, 1))
     annotate(source, tmp_path / "out.mp4")
 
@@ -177,7 +177,7 @@ def test_a_source_cut_short_is_copied_up_to_its_end(tmp_path):
 # ---------------------------------------------------------------- what cannot be written
 
 
-def test_a_failed_video_leaves_nothing_behind(tmp_path):
+def test_a_failed_video_leaves_no_file(tmp_path):
     source, folder = write_video(tmp_path / "a.mp4", frames=5), tmp_path / "out"
     with pytest.raises(RuntimeError), annotated_video(source, folder / "a.mp4", 1) as write:
         write([])
@@ -185,10 +185,10 @@ def test_a_failed_video_leaves_nothing_behind(tmp_path):
     assert list(folder.iterdir()) == []
 
 
-def test_a_file_that_lacks_a_frame_is_no_result(tmp_path):
+def test_a_missing_frame_is_an_error(tmp_path):
     with (
         Video(write_video(tmp_path / "a.mp4", frames=3)) as source,
-        pytest.raises(OutputError, match=r"^b\.mp4: cannot be written: only 3 of 4 frames were$"),
+        pytest.raises(OutputError, match=r"^b\.mp4: cannot be written: it has only 3 of 4 frames$"),
         VideoWriter(tmp_path / "out.mp4", Path("b.mp4"), 240, 320, source) as writer,
     ):
         for frame in source.frames():
@@ -196,14 +196,14 @@ def test_a_file_that_lacks_a_frame_is_no_result(tmp_path):
         writer._frames += 1
 
 
-def test_what_is_no_video_cannot_be_annotated(tmp_path):
+def test_a_file_that_is_no_video_is_not_annotated(tmp_path):
     (tmp_path / "a.mp4").write_text("no video")
     with pytest.raises(VideoError), annotated_video(tmp_path / "a.mp4", tmp_path / "b.mp4", 1):
         pass
     assert not (tmp_path / "b.mp4").exists()
 
 
-def test_an_encoder_that_is_missing_is_named(tmp_path, monkeypatch):
+def test_the_error_of_a_missing_encoder_names_it(tmp_path, monkeypatch):
     source = write_video(tmp_path / "a.mp4", frames=1)
     monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264", "libopenh264"})
     with (
@@ -228,7 +228,7 @@ except OutputError as error:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_file_that_the_system_does_not_take_whole_replaces_none(tmp_path, suffix):
+def test_an_incomplete_file_replaces_none(tmp_path, suffix):
     source = write_video(tmp_path / "a.mp4", frames=10, sound=(0, 0.5))
     path = tmp_path / f"out/b{suffix}"
 
