@@ -36,7 +36,7 @@ def run(main: Callable[[str, Parameters], None], description: str) -> None:
 
 def usual_time(dataset: str, stage: str) -> str:
     """The measured time of a stage as a sentence, empty where none was measured."""
-    path = Path(f"benchmarks/stages_{dataset}.csv")
+    path = Path(f"benchmarks/stage_costs_{dataset}.csv")
     if not path.exists():
         return ""
     with path.open(newline="") as file:

@@ -69,14 +69,14 @@ def test_a_stage_gets_its_parameters_and_says_its_own_lines(folder):
     ("seconds", "words"), [("7.4", "7 seconds"), ("99.4", "99 seconds"), ("6290.0", "105 minutes")]
 )
 def test_a_stage_says_how_long_it_usually_takes(folder, seconds, words):
-    page = folder / "benchmarks" / "stages_sample.csv"
+    page = folder / "benchmarks" / "stage_costs_sample.csv"
     page.parent.mkdir()
     page.write_text(
         'stage,wall_seconds,machine\ntrain,1,"A, 2 cores, much memory"\n'
         f'stage,{seconds},"B, 4 cores, more memory"\n'
     )
     first = run(folder, "sample").stderr.splitlines()[0]
-    time = f"Usual time: {words} on B, 4 cores (benchmarks/stages_sample.md)."
+    time = f"Usual time: {words} on B, 4 cores (benchmarks/stage_costs_sample.md)."
     assert first == f"A stage of its own. {time}"
 
 
