@@ -26,6 +26,7 @@ from recognizer.atomic_file import written_atomically
 from recognizer.classifier import Classifier
 from stages.artifacts import Artifacts
 from stages.dataset.faces import EMOTIONS, SPLITS, Faces
+from stages.errors import UserError
 from stages.markdown_table import markdown_table
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -125,13 +126,17 @@ def main() -> None:
     parser.add_argument("votes", type=Path, help="FER+'s fer2013new.csv")
     path = parser.parse_args().votes
     files = Artifacts("fer2013")
-    faces = Faces.read(files.data / "faces.npz")
+    try:
+        faces = Faces.read(files.data / "faces.npz")
+    except UserError as error:
+        sys.exit(f"error: {error}")
     votes = read_votes(path, faces)
-    split = faces.split
-    from_votes = predict_from_votes(votes, faces.labels, split == SPLITS.index("Training"))
-    public = split == SPLITS.index("PublicTest")
-    predicted = Classifier(files.models / "model.onnx").predict(faces.images[public])
-    text = page(faces.labels[public], votes[public], from_votes[public], predicted.argmax(axis=1))
+    public = faces.split == SPLITS.index("PublicTest")
+    training = faces.split == SPLITS.index("Training")
+    from_votes = predict_from_votes(votes, faces.labels, training)
+    classifier = Classifier(files.models / "model.onnx")
+    predicted = classifier.predict(faces.images[public]).argmax(axis=1)
+    text = page(faces.labels[public], votes[public], from_votes[public], predicted)
     with written_atomically(PAGE) as temporary:
         temporary.write_text(text)
 

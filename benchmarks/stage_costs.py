@@ -102,7 +102,8 @@ def page(dataset: str, table: pd.DataFrame) -> str:
             f"Time and memory of the stages on {dataset}",
             [(stages, Provenance(*source)) for source, stages in sources.items()],
         ),
-        f"Made by `python -m benchmarks.stage_costs {dataset}`; the file describes the columns.",
+        f"Made by `python -m benchmarks.stage_costs {dataset}`; `benchmarks/stage_costs.py`"
+        " describes the columns.",
         markdown_table(
             ["stage", "wall time, s", "CPU time, s", "peak memory, MiB"], costs.to_numpy()
         ),

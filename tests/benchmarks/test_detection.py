@@ -6,22 +6,17 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.detection import (
+from benchmarks.detection import Cost, Photos, matched, measure_cost, measure_photos, page
+from benchmarks.detection_scenes import (
     CONDITIONS,
     KNOWN,
     MAIN_CONDITIONS,
     SETTINGS,
     WAYS,
     Change,
-    Cost,
     Outcome,
-    Photos,
     hit,
-    matched,
     measure,
-    measure_cost,
-    measure_photos,
-    page,
     summarize,
     try_setting,
 )

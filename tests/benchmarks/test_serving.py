@@ -10,20 +10,22 @@ from pathlib import Path
 import pytest
 
 from benchmarks.provenance import Provenance
-from benchmarks.serving import (
+from benchmarks.servers import (
     BARE,
-    CLIENTS,
     OURS,
     OURS_WITH_WORKERS,
+    REVISION,
+    checked_out,
+    servers,
+)
+from benchmarks.serving import (
+    CLIENTS,
     OVERLOAD_CLIENTS,
     PHOTO,
-    REVISION,
     SMALL,
     Row,
     check_same_results,
-    checked_out,
     page,
-    servers,
     write_requests,
 )
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.provenance import Provenance
-from benchmarks.stage_costs import FOLDER, PIPELINE, Cost, measure, read, with_row, write
+from benchmarks.stage_costs import FOLDER, PIPELINE, Cost, measure, page, read, with_row, write
 
 HERE = Provenance("tiny `0123456789ab`", "`0123abc`", "a machine")
 ELSEWHERE = Provenance("tiny `0123456789ab`", "`0123abc`", "another machine")
@@ -42,12 +42,19 @@ def test_the_page_names_the_stages_of_each_measurement(tmp_path):
     )
     write("tiny", found, tmp_path)
     assert read(tmp_path / "stage_costs_tiny.csv").to_dict("list") == found.to_dict("list")
-    page = (tmp_path / "stage_costs_tiny.md").read_text()
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
+    text = (tmp_path / "stage_costs_tiny.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     assert ["fetch", "tiny `0123456789ab`", "`0123abc`", "another machine"] in rows
     assert ["validate, balance", "tiny `0123456789ab`", "`0123abc`", "a machine"] in rows
     assert ["validate", "2.5", "4.0", "256"] in rows
-    assert "python -m benchmarks.stage_costs tiny" in page
+    assert "python -m benchmarks.stage_costs tiny" in text
+
+
+@pytest.mark.parametrize("dataset", ["fer2013", "sample"])
+def test_the_committed_page_has_the_committed_figures(dataset):
+    # The first line depends on the model in the working tree.
+    made = page(dataset, read(FOLDER / f"stage_costs_{dataset}.csv")).splitlines()
+    assert made[1:] == (FOLDER / f"stage_costs_{dataset}.md").read_text().splitlines()[1:]
 
 
 def test_a_stage_that_the_pipeline_no_longer_has_is_dropped(tmp_path):
