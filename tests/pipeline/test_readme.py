@@ -220,6 +220,7 @@ def test_every_command_of_the_readme(reader):
         if "strategy: none" in text:
             assert ran(printed).isdisjoint({"fetch", "validate"})
             assert ran(printed) >= {"balance", "train", "export", "evaluate"}
+            assert printed.count("Running stage 'train@") == 1
             metrics = json.loads(clone.run("dvc metrics diff --json main unbalanced"))["metrics"]
             assert metrics["metrics/sample/balance.json"]["added"]["new"] == 0
             assert any(
