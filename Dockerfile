@@ -1,4 +1,4 @@
-# The server with the committed FER-2013 model. It writes nothing, so its file system may be read-only:
+# The server with the committed FER-2013 model. It writes no files, so it runs with --read-only:
 #   docker build --tag fer --build-arg GIT_COMMIT=$(git rev-parse HEAD) .
 #   docker run --rm --read-only --publish 8000:8000 fer
 FROM python:3.11-slim

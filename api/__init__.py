@@ -1,23 +1,25 @@
-"""The HTTP server around the recognizer: `python -m api`, settings in the environment.
+"""The HTTP server around the recognizer: `python -m api`, configured by environment variables.
 
-__main__.py      starts it
-app.py           puts it together
+__main__.py      starts the server
+app.py           builds the application
 settings.py      the environment variables
-options.py       the options of a request beside its image
-request_body.py  forms and JSON, read into models; base64_file.py decodes a file in base64
-dependencies.py  what the handlers need of the application
-slots.py         images that are recognized at the same time, and the queue in front of them
-security.py      the API key, and headers for browsers
-logs.py          one line of JSON per request
+state.py         what all requests share: settings, models, slots, metrics
+security.py      the API key (header, bearer token, subprotocol) and the origins of streams
+slots.py         concurrency limit, and the bounded queue in front of it (429)
+options.py       the options of a request: detector, alignment, minimum confidence, version
+request_body.py  forms and JSON, parsed into models; base64_file.py decodes base64
+newest_frame.py  the frames of a stream: newer ones replace those that wait
+schemas.py       the JSON of the responses
+errors.py        each error as {"detail": "…"}, or {"error": "…"} where a protocol requires it
+openapi.py       parts of the OpenAPI schema that FastAPI cannot derive
+logs.py          logs as JSON lines
 metrics.py       the metrics for Prometheus
 build.py         versions of the code and of its libraries
-errors.py        every error as {"detail": "…"}, or {"error": "…"} where a protocol wants it
-schemas.py       the shapes of the answers
 
-routes/          our own API: one file per subject
+routes/          the project's own API: one file per subject
 open_inference/  the Open Inference Protocol v2
 deepface/        DeepFace's /analyze
-models/          the versions of the model: loading, ready, failed
-middleware/      limits and rules that hold for every request
+models/          the served versions of the model
+middleware/      what applies to every request: limits, log line, counters, headers
 static/          the page
 """

@@ -1,4 +1,4 @@
-"""Start the server: `python -m api`, with every option of uvicorn's, for instance `--port 9000`."""
+"""Start the server: `python -m api`, with any option of uvicorn, for example `--port 9000`."""
 
 import sys
 
@@ -11,7 +11,7 @@ from api.settings import load_settings
 OPTIONS = (
     *("--http", "api.middleware.connections:HttpConnection"),
     *("--ws", "api.middleware.connections:StreamConnection"),
-    # A frame is compressed already.
+    # Frames are compressed image files.
     *("--ws-per-message-deflate", "false"),
 )
 
@@ -19,6 +19,7 @@ if __name__ == "__main__":
     if "--version" in sys.argv[1:]:
         print(f"facial-expression-recognition {VERSION} (uvicorn {uvicorn.__version__})")
         sys.exit()
-    # With several workers, uvicorn would start each again and again that ends with this error.
+    # uvicorn restarts a worker that exits. Without this check, several workers would fail with the
+    # same invalid setting again and again.
     load_settings()
     main(["api.app:app", *OPTIONS, *sys.argv[1:]], prog_name="python -m api")

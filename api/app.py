@@ -1,4 +1,4 @@
-"""The server, put together; `python -m api` starts it."""
+"""The application, built from its settings; `python -m api` starts it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,25 +7,26 @@ import anyio
 import cv2
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.routing import APIRoute
 
 import api.deepface.routes as deepface
 import api.open_inference.routes as open_inference
 from api.build import VERSION, commit_of_the_code, library_versions
-from api.errors import add_error_handlers, documented
-from api.logs import LogRequests, log_as_json
-from api.metrics import CountRequests, Metrics
+from api.errors import EXCEPTION_HANDLERS
+from api.logs import log_as_json
 from api.middleware.body_limit import BodyLimit
 from api.middleware.deadline import Deadline
 from api.middleware.head_requests import HeadRequests
-from api.models.served_models import ServedModels
+from api.middleware.request_log import RequestLog
+from api.middleware.request_metrics import RequestMetrics
+from api.middleware.security_headers import SecurityHeaders
+from api.openapi import error_responses, operation_id
 from api.routes import docs, health, metrics, model, page, predict, stream
 from api.schemas import Problem, ProtocolProblem
-from api.security import SecurityHeaders, require_api_key
+from api.security import require_api_key
 from api.settings import Settings, load_settings
-from api.slots import InferenceSlots
+from api.state import ServerState
 
-SENT_HEADERS = [
+REQUEST_HEADERS = [
     "Authorization",
     "Content-Type",
     "Inference-Header-Content-Length",
@@ -35,58 +36,39 @@ SENT_HEADERS = [
 ]
 """Headers that the pages of the sites in CORS_ORIGINS may send."""
 
-READ_HEADERS = [
+RESPONSE_HEADERS = [
     "Inference-Header-Content-Length",
     "Retry-After",
     "Server-Timing",
     "X-Model-Version",
     "X-Request-ID",
 ]
-"""Headers of an answer that these pages may read."""
+"""Headers of a response that these pages may read."""
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the server; the models are loaded when it starts."""
+    """Build the application; the models are loaded at startup."""
     app = FastAPI(
         title="Facial expression recognition",
         version=VERSION,
-        description="Finds the faces in an image and recognizes the emotion of each one.",
+        description="Detects the faces in an image and predicts the emotion of each.",
         lifespan=_lifespan,
         docs_url=None,  # see routes/docs.py
         redoc_url=None,
-        generate_unique_id_function=_operation_id,
-        # Where OpenTelemetry is set up, FastAPI would send on every request's query.
+        generate_unique_id_function=operation_id,
+        exception_handlers=EXCEPTION_HANDLERS,
+        # Where OpenTelemetry is configured, FastAPI would export the query string of each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    _add_state(app, settings)
-    _add_middleware(app, settings)
-    add_error_handlers(app)
+    app.state.server = server = ServerState.of(settings)
+    _add_middleware(app, server)
     _add_routes(app, settings)
     return app
 
 
-def _operation_id(route: APIRoute) -> str:
-    """The name of an operation in OpenAPI, and of the function in generated clients."""
-    return route.name
-
-
-def _add_state(app: FastAPI, settings: Settings) -> None:
-    app.state.settings = settings
-    app.state.models = ServedModels(settings)
-    app.state.slots = slots = InferenceSlots(
-        settings.max_concurrency, settings.max_queue, settings.queue_seconds
-    )
-    app.state.streams = streams = anyio.Semaphore(settings.max_streams)
-    app.state.metrics = Metrics(
-        slots=settings.max_concurrency,
-        waiting=lambda: slots.waiting,
-        running=lambda: slots.running,
-        streams=lambda: settings.max_streams - streams.value,
-    )
-
-
-def _add_middleware(app: FastAPI, settings: Settings) -> None:
-    # The last one added is the first to get a request.
+def _add_middleware(app: FastAPI, server: ServerState) -> None:
+    # The middleware that is added last is the first to handle a request.
+    settings = server.settings
     app.add_middleware(BodyLimit, max_bytes=settings.max_bytes)
     app.add_middleware(Deadline, seconds=settings.deadline_seconds)
     if settings.cors_origins:
@@ -94,16 +76,17 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=SENT_HEADERS,
-            expose_headers=READ_HEADERS,
+            allow_headers=REQUEST_HEADERS,
+            expose_headers=RESPONSE_HEADERS,
         )
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(CountRequests, metrics=app.state.metrics)
+    app.add_middleware(RequestMetrics, metrics=server.metrics)
     app.add_middleware(HeadRequests)
-    app.add_middleware(LogRequests)
+    app.add_middleware(RequestLog)
 
 
 def _add_routes(app: FastAPI, settings: Settings) -> None:
+    key_required = settings.api_key is not None
     for subject, shape in (
         (predict, Problem),
         (model, Problem),
@@ -111,12 +94,11 @@ def _add_routes(app: FastAPI, settings: Settings) -> None:
         (deepface, ProtocolProblem),
         (open_inference, ProtocolProblem),
     ):
+        unauthorized = error_responses({401: "The API key is missing or wrong"}, shape)
         app.include_router(
             subject.router,
-            dependencies=[Depends(require_api_key)] if settings.api_key else [],
-            responses=documented({401: "The API key is missing or wrong"}, shape)
-            if settings.api_key
-            else {},
+            dependencies=[Depends(require_api_key)] if key_required else [],
+            responses=unauthorized if key_required else {},
         )
     for router in (health.router, open_inference.probes, stream.router, page.router, docs.router):
         app.include_router(router)
@@ -126,20 +108,21 @@ def _add_routes(app: FastAPI, settings: Settings) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Settings]]:
-    # A damaged image is reported in the answer; OpenCV's lines about it would fill the log.
+    # The response reports a damaged image. OpenCV's own lines about it would fill the log.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    # Before the first connection: a worker that replaces another one must not answer 503 while
-    # the other workers can answer. /readyz reports an error.
-    await anyio.to_thread.run_sync(_load, app)
-    yield {"settings": app.state.settings}  # for the connections
+    # The models are loaded before the first connection: with several workers, one that replaces
+    # another must not answer 503 while the others are ready. /readyz reports an error.
+    server: ServerState = app.state.server
+    await anyio.to_thread.run_sync(_load, server)
+    yield {"settings": server.settings}  # for middleware/connections.py
 
 
-def _load(app: FastAPI) -> None:
-    """Load the models, and set the metric with the versions of everything."""
-    models = app.state.models
+def _load(server: ServerState) -> None:
+    """Load the models, and set the metric with all versions."""
+    models = server.models
     models.load()
-    commit = app.state.settings.git_commit or commit_of_the_code()
-    app.state.metrics.build.info(
+    commit = server.settings.git_commit or commit_of_the_code()
+    server.metrics.build.info(
         {
             "version": VERSION,
             "commit": commit or "unknown",

@@ -1,4 +1,4 @@
-"""The versions of this server and of the libraries that decide its answers."""
+"""The versions of this server and of the libraries that its predictions depend on."""
 
 import platform
 import subprocess
@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 VERSION = "0.1.0"
-"""The same as in pyproject.toml, which is not installed with the server."""
+"""The version in pyproject.toml, which is not installed with the server."""
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,7 +21,7 @@ def library_versions() -> dict[str, str]:
 
 
 def commit_of_the_code() -> str | None:
-    """The commit that is checked out, with "-dirty" behind it after changes; None: no clone."""
+    """The checked-out commit, with the suffix "-dirty" if files changed; None outside a clone."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     if not (ROOT / ".git").exists():
         return None

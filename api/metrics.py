@@ -1,10 +1,9 @@
-"""The metrics for Prometheus, and the middleware that counts requests.
+"""The metrics for Prometheus; middleware/request_metrics.py counts the requests.
 
-Every process counts for itself: with several workers, each scrape reads one of them.
+Each process has its own metrics: with several workers, a scrape reads those of one of them.
 """
 
 from collections.abc import Callable, Iterable
-from time import perf_counter
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,12 +14,11 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.models.evaluation import CONFIDENCE_BINS
 from api.models.served_model import Recognition
-from api.schemas import CONFIDENCE_BINS
 
-# The time at which each counter began would double the length of the answer.
+# Each counter has a further sample with its creation time, which would double the output.
 disable_created_metrics()
 
 REASONS = {
@@ -36,9 +34,10 @@ REASONS = {
     503: "not_ready",
     504: "deadline",
 }
-"""Why a request or a frame was rejected, by the status of its answer."""
+"""The label `reason` of a rejected request or frame, by status."""
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+DURATION_BINS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""Upper edges in seconds."""
 
 
 class Metrics:
@@ -47,11 +46,11 @@ class Metrics:
     Parameters
     ----------
     slots : int
-        Images that are recognized at the same time.
+        The limit of concurrent inferences.
     waiting, running : callable
-        How many requests and frames wait for an inference slot, and how many have one.
+        The number of requests and frames that wait for an inference slot, and that have one.
     streams : callable
-        How many streams are open.
+        The number of open streams.
     """
 
     def __init__(
@@ -60,56 +59,63 @@ class Metrics:
         waiting: Callable[[], int],
         running: Callable[[], int],
         streams: Callable[[], int],
-    ):
-        self.registry = registry = CollectorRegistry()
+    ) -> None:
+        self.registry = CollectorRegistry()
+        self.in_flight = 0
+        ProcessCollector(registry=self.registry)
         self.build = Info(
             "fer_build",
             "Versions of the server, its libraries and the default model.",
-            registry=registry,
+            registry=self.registry,
         )
+        for name, description, count in (
+            ("fer_requests_in_flight", "Requests in progress.", lambda: self.in_flight),
+            ("fer_requests_waiting", "Requests and frames that wait for a slot.", waiting),
+            ("fer_inferences_running", "Inference slots that are taken.", running),
+            ("fer_inference_slots", "Limit of concurrent inferences.", lambda: slots),
+            ("fer_streams_open", "Open connections to /stream.", streams),
+        ):
+            Gauge(name, description, registry=self.registry).set_function(count)
+        self._add_requests()
+        self._add_predictions()
+
+    def _add_requests(self) -> None:
+        registry = self.registry
         self.requests = Counter(
-            "fer_requests", "Requests answered.", ("route", "status"), registry=registry
+            "fer_requests", "Completed requests.", ("route", "status"), registry=registry
         )
         self.latency = Histogram(
             "fer_request_seconds",
-            "Time from a request to the end of its answer.",
+            "Time from a request to the end of its response.",
             ("route",),
             registry=registry,
-            buckets=SECONDS,
+            buckets=DURATION_BINS,
         )
         self.rejected = Counter(
-            "fer_rejected_requests", "Requests and frames refused.", ("reason",), registry=registry
-        )
-        self.in_flight = 0
-        for name, what, count in (
-            ("fer_requests_in_flight", "Requests not yet answered.", lambda: self.in_flight),
-            ("fer_requests_waiting", "Requests and frames that wait for a slot.", waiting),
-            ("fer_inferences_running", "Inference slots that are taken.", running),
-            ("fer_streams_open", "Open connections to /stream.", streams),
-        ):
-            Gauge(name, what, registry=registry).set_function(count)
-        Gauge("fer_inference_slots", "Images that are recognized at once.", registry=registry).set(
-            slots
+            "fer_rejected_requests", "Requests and frames rejected.", ("reason",), registry=registry
         )
         self.frames = Counter(
             "fer_stream_frames",
-            "Frames of streams: answered, refused, or dropped for a newer one.",
+            "Frames of streams: answered, refused, or dropped in favour of a newer one.",
             ("result",),
             registry=registry,
         )
+
+    def _add_predictions(self) -> None:
+        registry = self.registry
         self.steps = Histogram(
             "fer_step_seconds",
             "Time of each step with one image or tensor: decode, detect, classify.",
             ("step",),
             registry=registry,
-            buckets=SECONDS,
+            buckets=DURATION_BINS,
         )
         self.images = Counter(
-            "fer_images", "Images recognized, by detector.", ("detector",), registry=registry
+            "fer_images", "Images processed, by detector.", ("detector",), registry=registry
         )
         self.faces = Histogram(
             "fer_faces_per_image",
-            "Faces answered for one image.",
+            "Faces returned for one image.",
             registry=registry,
             buckets=(0, 1, 2, 3, 5, 10, 20, 50, 100),
         )
@@ -126,7 +132,6 @@ class Metrics:
             registry=registry,
             buckets=CONFIDENCE_BINS,
         )
-        ProcessCollector(registry=registry)
 
     def observe(self, recognition: Recognition, version: str) -> None:
         """Count one image and its faces."""
@@ -146,43 +151,6 @@ class Metrics:
             self.confidence.labels(version).observe(probability)
 
     def count_rejection(self, status: int) -> None:
-        """Count a request or a frame that was refused with this status."""
+        """Count a request or a frame that was rejected with this status."""
         if status in REASONS:
             self.rejected.labels(REASONS[status]).inc()
-
-
-class CountRequests:
-    """ASGI middleware that counts and times every request by its route.
-
-    A stream counts its frames itself.
-    """
-
-    def __init__(self, app: ASGIApp, metrics: Metrics):
-        self.app = app
-        self.metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        status = 500  # unless an answer begins
-        outside = scope.get("root_path", "")
-
-        async def noting_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        start = perf_counter()
-        self.metrics.in_flight += 1
-        try:
-            await self.app(scope, receive, noting_send)
-        finally:
-            self.metrics.in_flight -= 1
-            # A mounted folder is one route, and all paths that nothing serves are another.
-            mount = scope.get("root_path", "").removeprefix(outside)
-            route = getattr(scope.get("route"), "path", mount or "none")
-            self.metrics.requests.labels(route, status).inc()
-            self.metrics.latency.labels(route).observe(perf_counter() - start)
-            self.metrics.count_rejection(status)

@@ -1,7 +1,7 @@
 """The options of a request: in the query, in the fields of a form, or in the JSON body.
 
-An option counts the same wherever it stands. An unknown name, and an option that is given
-twice with different values, are errors that name it.
+An option has the same effect in each place. An unknown name, and an option with two different
+values, are errors that name the option.
 """
 
 from collections.abc import Iterable
@@ -13,12 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 from starlette.requests import HTTPConnection
 
-from api.errors import UNKNOWN_NAME, sentence_of
-from recognizer.detectors.registry import DETECTORS
+from api.errors import UNKNOWN_NAME, validation_message
+
+DetectorName = Literal["yunet", "whole"]
+"""The keys of `DETECTORS` in recognizer/detectors/registry.py."""
+
+Align = Annotated[bool, Field(description="Rotate each face upright before it is classified.")]
+MinConfidence = Annotated[
+    float, Field(ge=0, le=1, description="Leave out faces with a lower detection confidence.")
+]
 
 
 class KnownNames(BaseModel):
-    """A model that refuses unknown names; the error has the nearest known one."""
+    """A model that refuses unknown names; the error suggests the nearest known name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,16 +40,16 @@ class KnownNames(BaseModel):
 
 
 def unknown_name(name: str, known: Iterable[str]) -> PydanticCustomError:
-    """The validation error for an unknown name; its message has the nearest known name."""
-    known = list(known)
-    nearest = get_close_matches(name[:100].lower(), known, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"expected {', '.join(known) or 'none'}"
+    """The validation error for an unknown name; its message suggests the nearest known name."""
+    names = list(known)
+    nearest = get_close_matches(name[:100].lower(), names, n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"expected {', '.join(names) or 'none'}"
     return PydanticCustomError(
-        UNKNOWN_NAME, "unknown: {hint}", {"name": _shown(name), "hint": hint}
+        UNKNOWN_NAME, "unknown: {hint}", {"name": _printable(name), "hint": hint}
     )
 
 
-def _shown(name: str) -> str:
+def _printable(name: str) -> str:
     """A name that a client sent, short and on one line."""
     return name[:100] if name.isprintable() else repr(name[:100])
 
@@ -52,32 +59,25 @@ class NoOptions(KnownNames):
 
 
 class VersionOption(KnownNames):
-    """Which version of the model answers."""
+    """Which version of the model is used."""
 
-    version: str | None = Field(
-        None,
-        description="The version that answers: its SHA-256, or at least the first 8 digits of it."
-        " `GET /models` lists what is served.",
-    )
+    version: Annotated[
+        str | None,
+        Field(
+            description="The version of the model: its SHA-256, or at least the first 8 digits."
+            " `GET /models` lists the served versions."
+        ),
+    ] = None
 
 
 class FaceOptions(KnownNames):
-    """How faces are found, and which of them are answered."""
+    """How faces are detected, and which of them are returned."""
 
-    faces: Literal[tuple(DETECTORS)] = Field(
-        "yunet",
-        description="The detector. `whole` takes the whole image as one face.",
-    )
-    align: bool = Field(
-        True,
-        description="Turn each face upright before it is classified.",
-    )
-    min_confidence: float = Field(
-        0,
-        ge=0,
-        le=1,
-        description="Leave out faces with a lower confidence of the detector.",
-    )
+    faces: Annotated[
+        DetectorName, Field(description="The detector. `whole` takes the whole image as one face.")
+    ] = "yunet"
+    align: Align = True
+    min_confidence: MinConfidence = 0
 
 
 class Options(FaceOptions, VersionOption):
@@ -88,41 +88,47 @@ Model = TypeVar("Model", bound=KnownNames)
 
 
 def merged(one: Model, other: KnownNames, places: tuple[str, str], status: int = 422) -> Model:
-    """Join the options of two places; only what was given counts.
+    """Merge the options of two places; defaults do not override given values.
 
     Parameters
     ----------
     one : KnownNames
-        The result has this type.
+        The result has its type.
     other : KnownNames
-        Its further fields, for instance the image, are left out.
+        Fields that `one` does not have, for example the image, are left out.
     places : tuple of str
-        The two places, for the error: "query", "form".
+        The names of both places for the error, for example ("query", "form").
     status : int
         Status of the error.
 
     Raises
     ------
     HTTPException
-        An option has different values in both.
+        An option has two different values.
     """
     names = other.model_fields_set & type(one).model_fields.keys()
     given = {name: getattr(other, name) for name in names}
     for name in sorted(one.model_fields_set & names):
-        here, there = getattr(one, name), given[name]
-        if here != there:
-            found = f"{here!r} in the {places[0]}, but {there!r} in the {places[1]}"
+        first, second = getattr(one, name), given[name]
+        if first != second:
+            found = f"{first!r} in the {places[0]}, but {second!r} in the {places[1]}"
             raise HTTPException(status, f"{name} is {found[:300]}")
     return one.model_copy(update=given)
 
 
 def single_values(pairs: Iterable[tuple[str, Any]], lists: Iterable[str] = ()) -> dict[str, Any]:
-    """The pairs of a query or form by name; the values of `lists` are collected.
+    """The values of a query or a form by name.
+
+    Parameters
+    ----------
+    pairs : iterable of (str, Any)
+    lists : iterable of str
+        The names that may be repeated; their values become a list.
 
     Raises
     ------
     ValueError
-        Another name stands there twice, with different values.
+        Another name has two different values.
     """
     values: dict[str, Any] = {}
     for name, value in pairs:
@@ -130,28 +136,28 @@ def single_values(pairs: Iterable[tuple[str, Any]], lists: Iterable[str] = ()) -
             values.setdefault(name, []).append(value)
         elif values.setdefault(name, value) != value:
             both = f"{str(values[name])[:100]!r} and {str(value)[:100]!r}"
-            raise ValueError(f"{_shown(name)} is given twice: {both}")
+            raise ValueError(f"{_printable(name)} is given twice: {both}")
     return values
 
 
 def read_options(connection: HTTPConnection) -> Options:
-    """Read the options in the query of a WebSocket; raises HTTPException 422."""
+    """Parse the options in the query of a WebSocket; raises HTTPException 422."""
     try:
         return Options.model_validate(single_values(connection.query_params.multi_items()))
     except ValidationError as error:
-        raise HTTPException(422, sentence_of(error, "query parameter")) from None
+        raise HTTPException(422, validation_message(error, "query parameter")) from None
     except ValueError as error:
         raise HTTPException(422, f"query parameter {error}") from None
 
 
 async def refuse_repeated(connection: HTTPConnection) -> None:
-    """Refuse a query in which an option has two values; FastAPI would take the last one."""
+    """Refuse a query with two values of an option; FastAPI would use the last one."""
     try:
         single_values(connection.query_params.multi_items(), lists=["actions"])
     except ValueError as error:
         raise HTTPException(422, f"query parameter {error}") from None
 
 
-InQuery = Annotated[Options, Query()]
-Version = Annotated[VersionOption, Query()]
+QueryOptions = Annotated[Options, Query()]
+QueryVersion = Annotated[VersionOption, Query()]
 NoQuery = Annotated[NoOptions, Query()]

@@ -1,4 +1,4 @@
-"""The body of a request: forms and JSON, read into models that refuse unknown names."""
+"""Request bodies: forms and JSON, parsed into models that refuse unknown names."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar, get_origin
@@ -11,15 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 
 from api.base64_file import file_from_base64
-from api.errors import sentence_of
+from api.errors import validation_message
+from api.openapi import BINARY
 from api.options import KnownNames, single_values
 
-# Images are never written to disk, not even as temporary files. The memory that a form may take is
-# limited by the length of its body.
+# Images are never written to disk, not even as temporary files. The size limit of the body also
+# limits the memory of a form.
 MultiPartParser.spool_max_size = 2**63
-
-BINARY = {"type": "string", "format": "binary"}
-"""JSON schema of a file in a form, or as the body itself."""
 
 Model = TypeVar("Model", bound=KnownNames)
 
@@ -29,7 +27,7 @@ class FormFile:
     """A file in a form."""
 
     name: str
-    """As the client sent it; may be empty."""
+    """As the client sent it; it may be empty."""
     data: bytes = field(repr=False)
 
 
@@ -41,7 +39,7 @@ def _form_file(value: Any) -> FormFile:
 
 def _file_in_base64(value: Any) -> bytes:
     if not isinstance(value, str):
-        raise ValueError("expected a text, the file in base64")
+        raise ValueError("expected a string, the file in base64")
     return file_from_base64(value)
 
 
@@ -56,12 +54,12 @@ Base64File = Annotated[bytes, PlainValidator(_file_in_base64, json_schema_input_
 """A field of JSON: a file in base64."""
 
 FileOrBase64 = Annotated[bytes, PlainValidator(_file_or_base64), WithJsonSchema(BINARY)]
-"""A field of a form: a file, as it is or in base64."""
+"""A field of a form: a file, or its bytes in base64."""
 
 
 def content_type_of(request: Request) -> str:
     """The content type of a request's body, without parameters."""
-    # Without a content type, a body is taken for bytes (RFC 9110, 8.3).
+    # A body without a content type is binary data (RFC 9110, section 8.3).
     header = request.headers.get("content-type", "application/octet-stream")
     return header.partition(";")[0].strip().lower()
 
@@ -74,21 +72,21 @@ async def form_of(
     max_part_size: int = 2**20,
     status: int = 422,
 ) -> Model:
-    """Read a form into a model.
+    """Parse a form into a model.
 
     Parameters
     ----------
     max_files : int
-        More files are answered 413.
+        Most files; above it, 413.
     max_part_size : int
         Largest field without a file name, in bytes.
     status : int
-        Status of the error for a field that does not fit the model.
+        Status of the error for an invalid field.
 
     Raises
     ------
     HTTPException
-        400 for a form that cannot be read, 413, 415 for a charset other than UTF-8, or `status`.
+        400 for a form that cannot be parsed, 413, 415 for a charset other than UTF-8, or `status`.
     """
     _check_charset(request)
     try:
@@ -98,8 +96,8 @@ async def form_of(
             pairs = [(name, await _content(value)) for name, value in form.multi_items()]
     except HTTPException as error:
         if error.detail.startswith("Too many files"):
-            sentence = f"the form has too many files: at most {max_files} are accepted at once"
-            raise HTTPException(413, sentence) from error
+            message = f"the form has too many files: at most {max_files} are accepted"
+            raise HTTPException(413, message) from error
         raise
     lists = [
         name for name, known in model.model_fields.items() if get_origin(known.annotation) is list
@@ -107,25 +105,25 @@ async def form_of(
     try:
         return model.model_validate(single_values(pairs, lists))
     except ValidationError as error:
-        raise HTTPException(status, sentence_of(error, "form field")) from None
+        raise HTTPException(status, validation_message(error, "form field")) from None
     except ValueError as error:
         raise HTTPException(status, f"form field {error}") from None
 
 
 async def json_of(request: Request, model: type[Model], *, status: int = 422) -> Model:
-    """Read a JSON body into a model.
+    """Parse a JSON body into a model.
 
     Raises
     ------
     HTTPException
-        400 for what is not JSON, `status` for JSON that does not fit the model.
+        400 for a body that is not JSON, `status` for an invalid field.
     """
     try:
         return model.model_validate_json(await request.body())
     except ValidationError as error:
         if error.errors()[0]["type"] == "json_invalid":
             status = 400
-        raise HTTPException(status, sentence_of(error, "JSON field")) from None
+        raise HTTPException(status, validation_message(error, "JSON field")) from None
 
 
 async def _content(value: str | UploadFile) -> str | FormFile:
@@ -135,9 +133,9 @@ async def _content(value: str | UploadFile) -> str | FormFile:
 
 
 def _check_charset(request: Request) -> None:
-    """Refuse every charset but UTF-8 (RFC 7578, 5.1)."""
+    """Refuse every charset but UTF-8 (RFC 7578, section 5.1)."""
     _, parameters = parse_options_header(request.headers.get("content-type"))
     charset = parameters.get(b"charset", b"utf-8").decode("latin-1")
-    # Python has codecs that are not for text, and some of them fail.
+    # Python also has codecs that are not for text; some of them raise other errors.
     if charset.lower() not in {"utf-8", "utf8", "us-ascii"}:
         raise HTTPException(415, f"the form's charset is {charset[:100]!r}, expected utf-8")

@@ -1,4 +1,4 @@
-"""The shapes of the answers, as /docs shows them."""
+"""The JSON of the responses, as /docs shows it."""
 
 from typing import Annotated, Any
 
@@ -6,10 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[int, Field(ge=0)]
+Point = tuple[float, float]
 
 
 class Schema(BaseModel):
-    """Reads from objects with the same attributes as well as from dictionaries."""
+    """A model that is also read from objects with the same attributes."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -18,110 +19,59 @@ class Problem(Schema):
     """The body of every error."""
 
     detail: str = Field(
-        description="One sentence: what is wrong, and what was expected.",
+        description="One sentence: what is wrong and what is expected.",
         examples=["not an image of a known format: expected JPEG, PNG, WebP, BMP or TIFF"],
     )
 
 
 class ProtocolProblem(Schema):
-    """The body of every error at the addresses of a protocol."""
+    """The body of every error of a protocol's routes."""
 
     error: str = Field(
-        description="One sentence: what is wrong, and what was expected.",
+        description="One sentence: what is wrong and what is expected.",
         examples=["faces: expected the shape [N, 48, 48], found [2, 48]"],
     )
 
 
 class Status(Schema):
-    """The answer of a probe."""
+    """The response of a probe."""
 
     status: str = Field(examples=["ok"])
 
 
 class Box(Schema):
-    """A rectangle in pixels of the image after its EXIF orientation is applied."""
+    """A rectangle in pixels of the image, after its EXIF orientation is applied."""
 
     x: Pixels = Field(description="Left edge.", examples=[231])
-    y: Pixels = Field(description="Upper edge.", examples=[84])
+    y: Pixels = Field(description="Top edge.", examples=[84])
     width: Pixels = Field(examples=[176])
     height: Pixels = Field(examples=[176])
 
 
-def request_schema(model: type[BaseModel]) -> dict:
-    """The JSON schema of a body that is read by hand, with nothing referred to by name.
-
-    FastAPI keeps only the names that it has found itself.
-    """
-    schema = model.model_json_schema()
-    definitions = schema.pop("$defs", {})
-
-    def spelled_out(part: Any) -> Any:
-        if isinstance(part, list):
-            return [spelled_out(item) for item in part]
-        if not isinstance(part, dict):
-            return part
-        if "$ref" in part:
-            return spelled_out(definitions[part["$ref"].rpartition("/")[2]])
-        return {key: spelled_out(value) for key, value in part.items()}
-
-    return spelled_out(schema)
-
-
-def form_schema(model: type[BaseModel]) -> dict:
-    """The JSON schema of a form: its required fields alone.
-
-    Options are described in the query. Listed here as well, /docs would send made-up values of
-    each in every form.
-    """
-    schema = request_schema(model)
-    fields = {name: schema["properties"][name] for name in schema["required"]}
-    return {"type": "object", "required": schema["required"], "properties": fields}
-
-
-EXAMPLE_IMAGE = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVQIHWNoAAAAggCB8KrjIgAAAABJRU5ErkJggg=="
-)
-"""A PNG of one grey pixel, for examples that work."""
-
-Point = tuple[float, float]
-
-
 class Square(Schema):
-    """The part of the image that was classified: a square, turned with the face."""
+    """The part of the image that was classified: a square, rotated with the face."""
 
-    x: float = Field(description="Its centre, in pixels.", examples=[319.1])
-    y: float = Field(examples=[171.4])
-    side: float = Field(description="In pixels.", examples=[160.2])
-    angle: float = Field(description="In radians, clockwise.", examples=[-0.017])
+    x: float = Field(description="Centre, in pixels.", examples=[319.1])
+    y: float = Field(description="Centre, in pixels.", examples=[171.4])
+    side: float = Field(description="Length of a side, in pixels.", examples=[160.2])
+    angle: float = Field(description="Rotation in radians, clockwise.", examples=[-0.017])
 
 
 class Face(Schema):
     """One face of the image."""
 
     box: Box
-    confidence: Probability = Field(
-        description="Confidence of the detector that this is a face.", examples=[0.97]
-    )
+    confidence: Probability = Field(description="Confidence of the detection.", examples=[0.97])
     emotion: str = Field(description="The most probable emotion.", examples=["happy"])
     probabilities: dict[str, Probability] = Field(
         description="Calibrated probability of each emotion; they sum to 1.",
-        examples=[
-            {
-                "angry": 0.011,
-                "disgust": 0.001,
-                "fear": 0.012,
-                "happy": 0.921,
-                "sad": 0.009,
-                "surprise": 0.026,
-                "neutral": 0.02,
-            }
-        ],
+        examples=[{"happy": 0.921, "neutral": 0.053, "surprise": 0.026}],
     )
     square: Square
     eyes: tuple[Point, Point] | None = Field(
         None,
-        description="(x, y) in pixels of the eye at the image's left and of the one at its right,"
-        " or null where the detector gives none.",
+        description="Both eyes as (x, y) in pixels, the one on the left of the image first; null if"
+        " the detector finds none.",
         examples=[[[286.4, 151.2], [352.9, 150.1]]],
     )
 
@@ -134,23 +84,23 @@ class ImageSize(Schema):
 
 
 class ModelIdentity(Schema):
-    """The model that answered."""
+    """The model that was used."""
 
     name: str = Field(description="What the model recognizes.", examples=["emotion"])
     version: str = Field(
         description="SHA-256 of the model file's bytes.",
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
-    dataset: str = Field(description="The dataset of its training.", examples=["fer2013"])
+    dataset: str = Field(description="The dataset that it was trained on.", examples=["fer2013"])
 
 
 class Faces(Schema):
-    """Every face that was found, the largest first; none is no error."""
+    """All detected faces, the largest first. The list may be empty."""
 
     image: ImageSize
     faces: list[Face]
     truncated: bool = Field(
-        description="Whether there are more faces than the server answers for one image."
+        description="Whether more faces were detected than the server returns for one image."
     )
 
 
@@ -163,7 +113,7 @@ class Prediction(Faces):
 class BatchFile(Schema):
     """One file of a batch."""
 
-    filename: str = Field(description="As it was sent.", examples=["portrait.jpg"])
+    filename: str = Field(description="As the client sent it.", examples=["portrait.jpg"])
 
 
 class BatchFaces(Faces, BatchFile):
@@ -177,14 +127,14 @@ class BatchError(BatchFile):
 
 
 class BatchPrediction(Schema):
-    """One result for each file, in the order in which they were sent."""
+    """One result per file, in the order of the request."""
 
     results: list[BatchFaces | BatchError]
     model: ModelIdentity
 
 
 class StreamTimes(Schema):
-    """Milliseconds of each step with one frame."""
+    """Duration of each step for one frame, in milliseconds."""
 
     decode: float = Field(examples=[1.9])
     detect: float = Field(examples=[9.4])
@@ -192,14 +142,14 @@ class StreamTimes(Schema):
 
 
 class StreamFrame(Schema):
-    """The frame of a stream that an answer is for."""
+    """The frame of a stream that a message belongs to."""
 
     frame: int = Field(
-        ge=1, description="The number of the frame; the first sent is 1.", examples=[42]
+        ge=1, description="The number of the frame; the first one is 1.", examples=[42]
     )
     dropped: int = Field(
         ge=0,
-        description="Frames before it, since the last answer, that a newer one replaced.",
+        description="Number of frames since the last message that newer frames replaced.",
         examples=[2],
     )
 
@@ -211,39 +161,32 @@ class StreamFaces(Prediction, StreamFrame):
 
 
 class StreamError(StreamFrame):
-    """The error of one frame; the stream goes on."""
+    """The error of one frame; the stream continues."""
 
-    status: int = Field(
-        description="What `POST /predict` would answer for this frame.", examples=[422]
-    )
-    error: str = Field(description="One sentence: what is wrong, and what was expected.")
+    status: int = Field(description="The status of `POST /predict` for this frame.", examples=[422])
+    error: str = Field(description="One sentence: what is wrong and what is expected.")
 
 
 class StreamEnd(Schema):
-    """Why the server closes a stream; the last message."""
+    """The last message of a stream that the server closes."""
 
-    status: int = Field(description="What `POST /predict` would answer.", examples=[401])
-    error: str = Field(description="One sentence: what is wrong, and what was expected.")
+    status: int = Field(
+        description="The status of `POST /predict` in the same case.", examples=[401]
+    )
+    error: str = Field(description="One sentence: what is wrong and what is expected.")
 
 
 class Calibration(Schema):
-    """Probabilities are the softmax of scale · logits + bias, in the order of the labels."""
+    """The probabilities are softmax(scale · logits + bias), in the order of the labels."""
 
-    scale: list[float] = Field(examples=[[1.02, 0.97, 1.1, 1.21, 0.94, 1.13, 0.98]])
-    bias: list[float] = Field(examples=[[0.1, -0.32, 0.04, 0.21, 0.19, -0.11, -0.11]])
-
-
-CONFIDENCE_BINS = tuple(round(upper / 15, 4) for upper in range(1, 16))
-"""Upper edges of the bins for the probability of the predicted emotion.
-
-`evaluate` counts the test images in these bins, and `GET /metrics` the faces of requests.
-"""
+    scale: list[float] = Field(examples=[[1.02, 0.97, 1.1]])
+    bias: list[float] = Field(examples=[[0.1, -0.32, 0.22]])
 
 
 class ConfidenceBin(Schema):
     """A point of the cumulative distribution of the probability of the predicted emotion."""
 
-    up_to: Probability = Field(description="A probability.", examples=[0.6667])
+    up_to: Probability = Field(description="Upper edge of a bin.", examples=[0.6667])
     share: Probability = Field(
         description="Share of the images whose predicted emotion has at most this probability.",
         examples=[0.4260],
@@ -255,42 +198,43 @@ class ModelDescription(ModelIdentity):
 
     labels: list[str] = Field(
         description="The emotions, in the order of the model's output.",
-        examples=[["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]],
+        examples=[["happy", "neutral", "surprise"]],
     )
     format: str = Field(description="The format of the file.", examples=["fer-onnx/2"])
-    parameters_digest: str = Field(description="SHA-256 of the parameters of its training.")
-    data_digest: str = Field(description="SHA-256 of the data of its training.")
+    parameters_digest: str = Field(description="SHA-256 of the training parameters.")
+    data_digest: str = Field(description="SHA-256 of the training data.")
     calibration: Calibration
-    metrics: dict = Field(description="Headline metrics measured when the file was exported.")
-    evaluation: dict | None = Field(
-        description="The committed metrics by split, if they were measured on this very file;"
-        " otherwise null."
+    metrics: dict[str, Any] = Field(
+        description="Headline metrics, measured when the file was exported."
+    )
+    evaluation: dict[str, Any] | None = Field(
+        description="The committed metrics by split; null unless they were measured on this file."
     )
     confidence: list[ConfidenceBin] | None = Field(
-        description="How sure the model was on PrivateTest, in the bins of `fer_confidence` in"
-        " `GET /metrics`: where the shares there differ much, the photos differ from the dataset."
-        " Null where `evaluation` is null or the table was not committed."
+        description="The confidence of the model on PrivateTest, in the bins of `fer_confidence` in"
+        " `GET /metrics`. If the shares there are very different, the photos differ from the"
+        " dataset. Null if `evaluation` is null or the table is not committed."
     )
 
 
 class ServedVersion(Schema):
-    """One version of the model that is served, or that should be."""
+    """One version of the model in the settings."""
 
     source: str = Field(
-        description="The file, or the file of a git revision.",
+        description="The file, or the file and its git revision.",
         examples=["models/fer2013/model.onnx of revision v1.0"],
     )
     revision: str | None = Field(description="The git revision in the settings.")
-    commit: str | None = Field(description="The commit that it was when it was loaded.")
-    default: bool = Field(description="Whether it answers where no version is asked for.")
-    problem: str | None = Field(description="Why it cannot answer, or null if it can.")
-    model: ModelDescription | None = Field(description="Null unless it can answer.")
+    commit: str | None = Field(description="The commit of this revision when it was loaded.")
+    default: bool = Field(description="Whether it is used if a request names no version.")
+    problem: str | None = Field(description="Why it is not ready; null if it is.")
+    model: ModelDescription | None = Field(description="Null unless it is ready.")
 
 
 class ServedVersions(Schema):
-    """All versions, and the detectors of this server."""
+    """All versions and all detectors of this server."""
 
     models: list[ServedVersion]
     detectors: list[str] = Field(
-        description="What `faces` may be on this server.", examples=[["yunet", "whole"]]
+        description="The values of the option `faces`.", examples=[["yunet", "whole"]]
     )

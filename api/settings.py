@@ -1,4 +1,4 @@
-"""The settings, from environment variables; the defaults suit one small machine."""
+"""The settings, read from environment variables. The defaults suit one small machine."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -10,90 +10,92 @@ import joblib
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from api.errors import validation_message
+
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 MISSPELLED = 0.88
-"""Similarity (difflib) above which an environment variable is a misspelled one of ours.
+"""Similarity (difflib) above which an environment variable counts as a misspelled setting.
 
-One letter more, less or other in names of nine letters: MAX_BITES is one, MAX_FILES is not.
+It allows one wrong letter in nine: MAX_BITES is a misspelled MAX_BYTES, MAX_FILES is not.
 """
 
 
 class Settings(BaseSettings):
-    """Each field is an environment variable of the same name in capitals.
+    """Each field is read from the environment variable of the same name in capitals.
 
-    A list is written with commas.
+    The items of a list are separated by commas.
     """
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
     model_path: Path = Path("models/fer2013/model.onnx")
-    """The model file that answers unless a request asks for another version."""
+    """The model file that is used unless a request names another version."""
 
     metrics_dir: Path = Path("metrics")
-    """Folder with <dataset>/evaluation.json, the committed metrics that `GET /model` shows."""
+    """Folder with <dataset>/evaluation.json, the committed metrics for `GET /model`."""
 
     model_rev: Annotated[str, Field(min_length=1)] | None = None
     """A git revision: `model_path` and `metrics_dir` are read as they were committed there."""
 
     extra_model_paths: Annotated[tuple[Path, ...], NoDecode] = ()
-    """Further model files, served beside the first."""
+    """Further model files that are served."""
 
     extra_model_revs: Annotated[tuple[str, ...], NoDecode] = ()
-    """Further git revisions whose `model_path` is served beside the first."""
+    """Further git revisions whose `model_path` is served."""
 
     max_head_bytes: Count = 64 * 1024
-    """Largest head of a request: its first line and its header fields. More is answered 431."""
+    """Largest head of a request (its first line and its header fields); above it, 431."""
 
     max_bytes: Count = 10 * 1024 * 1024
-    """Largest request body, and largest frame of a stream, in bytes."""
+    """Largest request body, and largest frame of a stream, in bytes; above it, 413."""
 
     max_pixels: Count = 25_000_000
-    """Largest width · height of an image, checked before it is decoded."""
+    """Largest width × height of an image, checked before it is decoded; above it, 413."""
 
     max_faces: Count = 100
-    """Faces of one image that are classified and answered: the largest."""
+    """Most faces of one image that are classified and returned; the largest faces come first."""
 
     max_batch: Count = 32
-    """Image files in one request: `POST /predict/batch`, or a BYTES tensor of `…/infer`."""
+    """Most image files in one request (`/predict/batch`, a BYTES tensor of `…/infer`)."""
 
     max_tensor_faces: Count = 1024
-    """Faces in one UINT8 tensor of `POST /v2/models/…/infer`."""
+    """Most faces in one UINT8 tensor of `POST /v2/models/…/infer`."""
 
     max_concurrency: Count = Field(default_factory=joblib.cpu_count)
-    """Images that are decoded and recognized at the same time; others wait.
+    """Images that are processed at the same time; further ones wait.
 
-    By default the processors that this process may use: those of its affinity mask, or fewer
-    where a container has a CPU quota.
+    The default is the number of processors that the process may use: those of its affinity mask,
+    or fewer if its container has a CPU quota.
     """
 
     max_queue: Annotated[int, Field(ge=0)] = 32
-    """Requests that wait for a free slot; more are answered 429."""
+    """Most requests that wait for a free slot; above it, 429."""
 
     queue_seconds: Seconds = 5
-    """Longest wait for a free slot; after it the answer is 429."""
+    """Longest wait for a free slot; after it, 429."""
 
     deadline_seconds: Seconds = 30
-    """From the first byte of a request to its answer; after it the answer is 408 or 504.
+    """Longest time from the first byte of a request to its response; after it, 408 or 504.
 
     A connection whose request's head is not complete after this time is closed.
     """
 
     max_streams: Count = 16
-    """Open connections to `/stream`; one more is answered 429 and closed."""
+    """Most open connections to `/stream`; one more is closed with status 429."""
 
     stream_idle_seconds: Seconds = 60
-    """A stream that sends no frame for this long is closed."""
+    """A stream without a new frame for this time is closed."""
 
     api_key: Annotated[SecretStr, Field(min_length=1)] | None = None
-    """If set, all but probes and pages need it, as `X-API-Key` or `Authorization: Bearer`."""
+    """If set, all routes except probes and pages require it (`X-API-Key` or `Bearer`)."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Sites whose pages may send requests to this server, or * for all. None by default."""
+    """Sites whose pages may send requests to this server; * allows all sites."""
 
     git_commit: str | None = None
-    """Commit of this code, for the metrics. Without it, git is asked where the code is a clone."""
+    """Commit of this code, for the metrics; by default that of the clone, if the code is in one."""
 
     @field_validator("cors_origins", "extra_model_paths", "extra_model_revs", mode="before")
     @classmethod
@@ -116,7 +118,7 @@ class Settings(BaseSettings):
 
 
 def misspelled(variables: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """The environment variables that are nearly one of ours, each with the right name."""
+    """The environment variables that look like misspelled settings, with the correct name."""
     names = [name.upper() for name in Settings.model_fields]
     for variable in sorted(variables):
         if variable.upper() not in names:
@@ -126,7 +128,7 @@ def misspelled(variables: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def load_settings() -> Settings:
-    """Read the environment; an error in it ends the process with one line."""
+    """Read the environment; an invalid variable ends the process with one line."""
     for variable, name in misspelled(os.environ):
         raise SystemExit(
             f"error: environment variable {variable}: unknown, did you mean {name}? (unset it if it"
@@ -135,10 +137,5 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(map(str, problem["loc"])).upper()
-        reason = problem["msg"].removeprefix("Value error, ")
-        reason = reason[:1].lower() + reason[1:]
-        raise SystemExit(
-            f"error: environment variable {name}: {reason} (found {problem['input']!r})"
-        ) from None
+        message = validation_message(error, "environment variable", str.upper)
+        raise SystemExit(f"error: {message}") from None

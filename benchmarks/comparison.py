@@ -41,7 +41,8 @@ from benchmarks.result_files import write_results
 from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
 from stages.artifacts import Artifacts
-from stages.dataset.faces import EMOTIONS, SPLITS
+from stages.dataset.faces import EMOTIONS, Faces
+from stages.errors import UserError
 from stages.evaluation.metrics import bootstrap_intervals
 from stages.markdown_table import markdown_table
 
@@ -144,11 +145,11 @@ def install_fer(folder: Path) -> list[Candidate]:
 
 def private_test() -> tuple[np.ndarray, np.ndarray]:
     """PrivateTest as validation kept it: images uint8 [N, 48, 48] and labels uint8 [N]."""
-    if not FACES.exists():
-        sys.exit(f"error: {FACES}: not found; `dvc repro` or `dvc pull` brings it")
-    with np.load(FACES) as arrays:
-        private = arrays["split"] == SPLITS.index("PrivateTest")
-        return arrays["images"][private], arrays["labels"][private]
+    try:
+        private = Faces.read(FACES).of_split("PrivateTest")
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    return private.images, private.labels
 
 
 # ---------------------------------------------------------------- measuring

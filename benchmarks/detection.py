@@ -47,6 +47,7 @@ from recognizer.image import Image, decode
 from recognizer.recognizer import Recognizer
 from recognizer.video.tracking import overlap
 from stages.artifacts import Artifacts
+from stages.dataset.faces import Faces
 from stages.markdown_table import markdown_table
 
 FER2013 = Artifacts("fer2013")
@@ -506,12 +507,11 @@ def settings_table(changes: list[Change]) -> str:
 
 def sample(split: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Numbers in the split, images and labels of some of its faces, always the same ones."""
-    with np.load(FER2013.data / "faces.npz") as faces:
-        of_split = np.flatnonzero(faces["split"] == split)
-        count = min(count, len(of_split))
-        numbers = np.random.default_rng(0).choice(len(of_split), count, replace=False)
-        chosen = of_split[numbers]
-        return numbers, faces["images"][chosen], faces["labels"][chosen]
+    faces = Faces.read(FER2013.data / "faces.npz")
+    of_split = faces.take(faces.split == split)
+    count = min(count, len(of_split.labels))
+    numbers = np.random.default_rng(0).choice(len(of_split.labels), count, replace=False)
+    return numbers, of_split.images[numbers], of_split.labels[numbers]
 
 
 def measure_all(count: int, conditions: tuple, model: Path) -> list[Row]:

@@ -25,7 +25,7 @@ from benchmarks.provenance import here, opening
 from recognizer.atomic_file import written_atomically
 from recognizer.classifier import Classifier
 from stages.artifacts import Artifacts
-from stages.dataset.faces import EMOTIONS, SPLITS
+from stages.dataset.faces import EMOTIONS, SPLITS, Faces
 from stages.markdown_table import markdown_table
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -37,7 +37,7 @@ OTHERS = ("contempt", "unknown", "NF")
 """The other columns of votes; NF is `not a face`."""
 
 
-def read_votes(path: Path, faces: dict[str, np.ndarray]) -> np.ndarray:
+def read_votes(path: Path, faces: Faces) -> np.ndarray:
     """Read the votes on the faces that validation kept.
 
     Returns
@@ -52,11 +52,11 @@ def read_votes(path: Path, faces: dict[str, np.ndarray]) -> np.ndarray:
     if missing := expected - set(votes.columns):
         sys.exit(f"error: {path}: no column {', '.join(sorted(missing))}; is this FER+'s file?")
     # Row 2 of the CSV is the first after the header.
-    index = faces["row"] - 2
+    index = faces.row - 2
     if index.max() >= len(votes):
         sys.exit(f"error: {path}: {len(votes):,} rows, but FER-2013 has more; take the whole file")
     usage = votes["Usage"].to_numpy()[index]
-    if (usage != np.array(SPLITS)[faces["split"]]).any():
+    if (usage != np.array(SPLITS)[faces.split]).any():
         sys.exit(f"error: {path}: its rows are not those of raw.csv: the splits differ")
     return votes[[*COLUMNS, *OTHERS]].to_numpy(float)[index]
 
@@ -125,16 +125,13 @@ def main() -> None:
     parser.add_argument("votes", type=Path, help="FER+'s fer2013new.csv")
     path = parser.parse_args().votes
     files = Artifacts("fer2013")
-    with np.load(files.data / "faces.npz") as arrays:
-        faces = dict(arrays)
+    faces = Faces.read(files.data / "faces.npz")
     votes = read_votes(path, faces)
-    split = faces["split"]
-    from_votes = predict_from_votes(votes, faces["labels"], split == SPLITS.index("Training"))
+    split = faces.split
+    from_votes = predict_from_votes(votes, faces.labels, split == SPLITS.index("Training"))
     public = split == SPLITS.index("PublicTest")
-    predicted = Classifier(files.models / "model.onnx").predict(faces["images"][public])
-    text = page(
-        faces["labels"][public], votes[public], from_votes[public], predicted.argmax(axis=1)
-    )
+    predicted = Classifier(files.models / "model.onnx").predict(faces.images[public])
+    text = page(faces.labels[public], votes[public], from_votes[public], predicted.argmax(axis=1))
     with written_atomically(PAGE) as temporary:
         temporary.write_text(text)
 

@@ -62,9 +62,9 @@ def measure(settings: Settings, faces: Faces, resume: Path) -> dict:
     size = settings.train.resolutions[-1].size
     probabilities = trainer.predict_probabilities(network, public.images, size)
     duplicated = public.copy_in_training
-    figures = classification_figures(public.labels, probabilities, duplicated, EMOTIONS)
+    metrics = classification_figures(public.labels, probabilities, duplicated, EMOTIONS)
     names = ("accuracy", "accuracy_deduplicated", "macro_f1", "min_recall", "recall")
-    measured = {name: figures[name] for name in names}
+    measured = {name: metrics[name] for name in names}
     if duplicated.any():
         correct = probabilities.argmax(axis=1) == public.labels
         measured["accuracy_duplicates"] = correct[duplicated].mean()

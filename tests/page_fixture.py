@@ -1,4 +1,4 @@
-"""The page in a browser, and rendered pictures and videos to give it."""
+"""The page in a browser, and rendered pictures and videos for it."""
 
 from contextlib import contextmanager
 
@@ -13,14 +13,14 @@ from stages.dataset.sample_faces import render_face
 LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 HAPPY, SURPRISE = LABELS.index("happy"), LABELS.index("surprise")
 PATIENCE = 60
-"""Seconds that anything may take on a busy machine."""
+"""Seconds to wait for a result on a busy machine."""
 
 DARK, LIGHT = 60, 200
-"""Grounds of the scenes in which a face stands at the left and at the right."""
+"""Grey levels behind the face at the left, and behind the face at the right."""
 
 
 def scene(*faces, shape=(240, 320), ground=128):
-    """A grey scene, uint8 [H, W]; of each rendered face, (emotion, (x, y), size of its square)."""
+    """A grey scene, uint8 [H, W], with rendered faces given as (emotion, (x, y), side)."""
     image = np.full(shape, ground, np.uint8)
     for emotion, (x, y), size in faces:
         face = render_face(emotion, np.random.default_rng(0), size=240)
@@ -34,7 +34,7 @@ RIGHT = scene((SURPRISE, (170, 40), 140), ground=LIGHT)
 
 
 def write_video(path, frames):
-    """Write grey frames as VP8 with 10 frames a second."""
+    """Write grey frames as VP8 at 10 frames per second."""
     height, width = frames[0].shape
     video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"VP80"), 10, (width, height))
     for frame in frames:
@@ -43,14 +43,14 @@ def write_video(path, frames):
 
 
 class Page:
-    """The page as a visitor meets it."""
+    """The page as a visitor uses it."""
 
     def __init__(self, browser, address):
         self.browser, self.address = browser, address
 
     def open(self):
         self.browser.get(self.address)
-        self.until(lambda: "Asking" not in self.text("#accuracy-note"))
+        self.until(lambda: "Loading" not in self.text("#accuracy-note"))
 
     def find(self, selector):
         return self.browser.find_element(By.CSS_SELECTOR, selector)
@@ -59,7 +59,7 @@ class Page:
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
 
     def texts(self, selector):
-        """Of every match, what is there for the eye."""
+        """The visible text of every match."""
         script = "return [...document.querySelectorAll(arguments[0])].map(e => e.innerText)"
         return [text.replace("\xa0", " ") for text in self.browser.execute_script(script, selector)]
 
@@ -75,14 +75,14 @@ class Page:
     def until(self, condition):
         return WebDriverWait(self.browser, PATIENCE, 0.05).until(lambda _: condition())
 
-    def until_says(self, words):
-        self.until(lambda: words in self.text("#status"))
+    def until_says(self, text):
+        self.until(lambda: text in self.text("#status"))
 
     def until_shows(self, *emotions):
-        self.until(lambda: self.texts(".faces:not(.is-ghost) .row-emotion") == list(emotions))
+        self.until(lambda: self.texts(".faces:not(.is-placeholder) .row-emotion") == list(emotions))
 
     def call(self, script, *arguments):
-        """What an asynchronous script returns; it may `await import("/static/….js")`."""
+        """The result of an asynchronous script; it may `await import("/static/….js")`."""
         answer = self.browser.execute_async_script(
             "const args = [...arguments], done = args.pop();"
             f"(async () => {{ {script} }})().then((value) => done({{ value }}),"
@@ -96,13 +96,13 @@ class Page:
         webdriver.ActionChains(self.browser).send_keys(*keys).perform()
 
     def pointer(self, element, *, click=False):
-        """Move the mouse to an element, and press there."""
+        """Move the mouse to an element, and click it if `click` is set."""
         actions = webdriver.ActionChains(self.browser).move_to_element(element)
         (actions.click() if click else actions).perform()
 
     @contextmanager
     def window(self, width, height=800):
-        """A window of another size."""
+        """Set the size of the window for a while."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         yield
@@ -110,7 +110,7 @@ class Page:
 
 
 WATCH = """
-    // At every frame of the screen: is the ground dark, and where is the middle of the box?
+    // At every animation frame, record the grey level and the middle of the box.
     window.seen = [];
     const small = document.createElement("canvas");
     small.width = small.height = 1;
@@ -131,7 +131,7 @@ WATCH = """
 
 
 def dark_and_left(page):
-    """Of each observation: whether the frame is the dark one, whether its box is at the left."""
+    """For each observation: whether the frame is the dark one, whether its box is at the left."""
     middle = (DARK + LIGHT) / 2
     return [
         (level < middle, place < 0.5) for level, _, _, _, place in page.run("return window.seen")

@@ -113,16 +113,16 @@ def locked(room: str) -> dict[str, str]:
     return found
 
 
-def asked(room: str) -> set[str]:
+def requested(room: str) -> set[str]:
     """Names in one input file."""
     text = (ROOT / "requirements" / f"{room}.in").read_text()
     return set(re.findall(r"^([a-z][\w-]*)", text, flags=re.MULTILINE))
 
 
-@pytest.mark.parametrize("room", ["pipeline", "serving", "development"])
+@pytest.mark.parametrize("room", ["installer", "pipeline", "serving", "development"])
 def test_every_requirement_is_locked_with_hashes_to_one_version(room):
     pins = locked(room)
-    assert asked(room) <= pins.keys()
+    assert requested(room) <= pins.keys()
     everything = locked("development")
     assert {name: everything.get(name) for name in pins} == pins
 

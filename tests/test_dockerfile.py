@@ -1,4 +1,4 @@
-"""The Dockerfile's steps, without Docker: in a fresh virtual environment and an empty folder."""
+"""The steps of the Dockerfile, run without Docker in a new virtual environment and folder."""
 
 import fnmatch
 import hashlib
@@ -25,7 +25,7 @@ from tests.portrait_fixture import portrait
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60
 COMMIT = "0123456789abcdef"
-"""What `--build-arg GIT_COMMIT` is in this build."""
+"""The value of `--build-arg GIT_COMMIT`."""
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -36,12 +36,12 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def last(instruction: str) -> str:
-    """The arguments that count: of an instruction that is repeated, the last ones."""
+    """The arguments of the last instruction of this name, which overrides earlier ones."""
     return [arguments for name, arguments in instructions() if name == instruction][-1]
 
 
 def ignored(path: str) -> bool:
-    """Whether .dockerignore keeps a file out of the build: the last line that matches decides."""
+    """Whether .dockerignore excludes a file: the last matching line decides."""
     folders = [path, *map(str, Path(path).parents)]
     verdict = False
     for line in (ROOT / ".dockerignore").read_text().splitlines():
@@ -51,7 +51,7 @@ def ignored(path: str) -> bool:
         if pattern.startswith("**/"):
             matches = pattern[3:] in Path(path).parts
         else:
-            # A star does not cross a folder's border, but what a folder holds goes with it.
+            # A star does not match a slash. A match of a folder includes its files.
             depth = pattern.count("/")
             matches = any(fnmatch.fnmatchcase(f, pattern) for f in folders if f.count("/") == depth)
         if matches:
@@ -60,7 +60,7 @@ def ignored(path: str) -> bool:
 
 
 def context() -> list[str]:
-    """Files that a build would be sent, of those that lie in the working tree."""
+    """The files of the working tree that would be in the build context."""
     everything = subprocess.run(
         ["git", "ls-files", "--cached", "--others"], cwd=ROOT, check=True, capture_output=True
     ).stdout.decode()
@@ -71,7 +71,7 @@ def context() -> list[str]:
 
 @dataclass(frozen=True)
 class Image:
-    """What a build leaves behind: a folder, and the environment of its processes."""
+    """The result of a build: a folder, and the environment of its processes."""
 
     folder: Path
     environment: dict[str, str]
@@ -85,7 +85,7 @@ class Image:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
-    """The Dockerfile, followed step by step."""
+    """The image, built step by step."""
     base = tmp_path_factory.mktemp("image")
     venv.create(base / "python", with_pip=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
@@ -96,7 +96,7 @@ def image(tmp_path_factory):
         if name == "COPY":
             source, target = arguments.split()
             files = [path for path in sent if path == source or path.startswith(f"{source}/")]
-            assert files, f"COPY {source}: nothing of it is sent"
+            assert files, f"COPY {source}: not in the build context"
             for path in files:
                 copy = image.folder / target / Path(path).relative_to(source)
                 copy.parent.mkdir(parents=True, exist_ok=True)
@@ -113,12 +113,12 @@ def image(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def container(image):
-    """A client of the command's server, which is not allowed to write a byte into a file."""
+    """A client of the server, which runs with a file size limit of 0 and so cannot write files."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         image.environment["UVICORN_PORT"] = str(free.getsockname()[1])
     command = ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", *json.loads(last("CMD"))]
-    # A pipe is no file; the few lines that the server logs fit into it.
+    # The limit does not apply to a pipe. The few lines of the log fit into its buffer.
     process = subprocess.Popen(
         command,
         cwd=image.folder,
@@ -144,14 +144,14 @@ def is_ready(client) -> bool:
         return False
 
 
-def test_the_base_is_the_python_that_the_project_is_made_for():
+def test_the_base_image_has_the_python_version_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     version = re.fullmatch(r"python:(3\.\d+)-slim", last("FROM"))[1]
     assert project["requires-python"] == f"=={version}.*"
     assert sys.version_info[:2] == tuple(map(int, version.split(".")))
 
 
-def test_only_what_serves_is_sent():
+def test_the_context_has_only_what_the_server_needs():
     sent = context()
     assert {path.split("/")[0] for path in sent} == {
         "api",
@@ -169,12 +169,12 @@ def test_only_what_serves_is_sent():
     assert [path for path in sent if "__pycache__" in path] == []
 
 
-def test_it_does_not_run_as_root():
+def test_the_server_does_not_run_as_root():
     user, group = map(int, last("USER").split(":"))
     assert user > 0 and group > 0
 
 
-def test_it_predicts_with_the_committed_model(container, photo):
+def test_the_image_serves_the_committed_model(container, photo):
     answer = container.post("/predict", content=photo).json()
     assert len(answer["faces"]) == 1
     model = (ROOT / "models/fer2013/model.onnx").read_bytes()
@@ -185,7 +185,7 @@ def test_it_predicts_with_the_committed_model(container, photo):
     assert f'fer_build_info{{commit="{COMMIT}"' in container.get("/metrics").text
 
 
-def test_a_large_form_needs_no_disk(container):
+def test_a_large_form_is_not_written_to_disk(container):
     noise = np.random.default_rng(0).integers(0, 256, (1600, 1600), dtype=np.uint8)
     large = cv2.imencode(".png", noise)[1].tobytes()
     assert len(large) > 2_000_000
@@ -193,7 +193,7 @@ def test_a_large_form_needs_no_disk(container):
     assert answer.status_code == 200, answer.text
 
 
-def test_the_health_check_tells_a_server_from_none(image, container):
+def test_the_health_check_fails_without_a_server(image, container):
     command = json.loads(last("HEALTHCHECK").partition("CMD ")[2])
     assert image.run(command).returncode == 0
     image.environment["UVICORN_PORT"] = "1"

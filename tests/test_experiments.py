@@ -137,7 +137,7 @@ def test_duplicates_can_be_kept_in_training(tmp_path):
 def write_results(recall_of_fear: dict[str, float]) -> None:
     for name in load_experiments().runs:
         recall = dict.fromkeys(EMOTIONS, 0.5) | {"fear": recall_of_fear.get(name, 0.5)}
-        figures = {
+        metrics = {
             "accuracy": 0.6,
             "accuracy_deduplicated": 0.59,
             "accuracy_duplicates": 0.9 if name == "duplicates-kept" else 0.7,
@@ -148,9 +148,9 @@ def write_results(recall_of_fear: dict[str, float]) -> None:
             "images": 28005,
             "minutes": 3.25,
         }
-        worse = figures | {"accuracy": 0.58}
+        worse = metrics | {"accuracy": 0.58}
         (compare.RESULTS / f"{name}.json").write_text(
-            json.dumps({"seed 0": figures, "seed 1": worse})
+            json.dumps({"seed 0": metrics, "seed 1": worse})
         )
 
 
@@ -203,7 +203,7 @@ def test_the_page_says_what_duplicates_change():
     assert [cell.strip() for cell in kept.split("|")[5:7]] == ["0.600", "0.900"]
 
 
-def test_the_readme_takes_the_figures_of_balancing():
+def test_the_readme_takes_the_metrics_of_balancing():
     write_results({"balance-oversample": 0.7})
     compare.main()
     text = readme_tables.with_fresh_tables("<!-- balancing -->\nold\n<!-- end -->\n")
@@ -214,7 +214,7 @@ def test_the_readme_takes_the_figures_of_balancing():
     assert oversample.split("|")[3 + 1 + EMOTIONS.index("fear")].strip() == "0.700"
 
 
-def test_the_readme_takes_the_figures_of_copies():
+def test_the_readme_takes_the_metrics_of_duplicates():
     write_results({})
     compare.main()
     text = readme_tables.with_fresh_tables("<!-- duplicates -->\nold\n<!-- end -->\n")

@@ -1,5 +1,5 @@
-"""DeepFace's `POST /analyze`, for the emotion.
+"""DeepFace's `POST /analyze`, for the emotion only.
 
 routes.py   the route
-schemas.py  its requests and its answers
+schemas.py  its requests and responses
 """

@@ -1,4 +1,4 @@
-"""The requests and answers of DeepFace's `POST /analyze`."""
+"""The requests and responses of DeepFace's `POST /analyze`."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -6,52 +6,56 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from api.base64_file import DESCRIPTION
-from api.options import VersionOption
+from api.openapi import EXAMPLE_IMAGE
+from api.options import Align, DetectorName, MinConfidence, VersionOption
 from api.request_body import Base64File, FileOrBase64
-from api.schemas import EXAMPLE_IMAGE, Pixels, Probability, Schema
+from api.schemas import Pixels, Probability, Schema
 
-BACKENDS = {"opencv": "yunet", "yunet": "yunet", "skip": "whole", "whole": "whole"}
-"""Our detector for each `detector_backend`; DeepFace's others are not served."""
+Backend = Literal["opencv", "yunet", "skip", "whole"]
+
+BACKENDS: dict[Backend, DetectorName] = {
+    "opencv": "yunet",
+    "yunet": "yunet",
+    "skip": "whole",
+    "whole": "whole",
+}
+"""The detector for each `detector_backend`; DeepFace's other backends are not supported."""
 
 
-def _listed(actions: Any) -> Any:
-    """The names of actions, also from one text as forms send them: "['emotion']"."""
+def _split_actions(actions: Any) -> Any:
+    """The names of actions, also from a string as forms contain it: "['emotion']"."""
     texts = [actions] if isinstance(actions, str) else actions
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         return actions
     return [name for text in texts for name in re.split(r"[\s,\[\]()'\"]+", text) if name]
 
 
-def _not_served(value: bool) -> bool:
+def _refuse_true(value: bool) -> bool:
     if value:
-        raise ValueError("not served, expected false")
+        raise ValueError("not supported, expected false")
     return value
 
 
 class AnalyzeOptions(VersionOption):
     """The options of a request, in the query or in the body."""
 
-    actions: Annotated[list[Literal["emotion"]], BeforeValidator(_listed)] = Field(
-        ["emotion"], min_length=1, description="`emotion` is the only one."
+    actions: Annotated[list[Literal["emotion"]], BeforeValidator(_split_actions)] = Field(
+        ["emotion"], min_length=1, description="Only `emotion` is supported."
     )
-    detector_backend: Literal[tuple(BACKENDS)] = Field(
+    detector_backend: Backend = Field(
         "opencv",
-        description="`opencv`, DeepFace's default, and `yunet` are YuNet, run by OpenCV; `skip`"
-        " and `whole` take the whole image as one face.",
+        description="`opencv` (DeepFace's default) and `yunet` are the detector YuNet; `skip` and"
+        " `whole` take the whole image as one face.",
     )
-    align: bool = Field(True, description="Turn each face upright before it is classified.")
+    align: Align = True
     enforce_detection: bool = Field(
         True,
-        description="Without a face: true is an error 400, false takes the whole image as one.",
+        description="If no face is detected: true is an error 400, false takes the whole image as"
+        " one face.",
     )
-    min_confidence: float = Field(
-        0,
-        ge=0,
-        le=1,
-        description="Leave out faces with a lower confidence of the detector.",
-    )
-    anti_spoofing: Annotated[bool, AfterValidator(_not_served)] = Field(
-        False, description="Not served: only false.", json_schema_extra={"const": False}
+    min_confidence: MinConfidence = 0
+    anti_spoofing: Annotated[bool, AfterValidator(_refuse_true)] = Field(
+        False, description="Not supported: only false.", json_schema_extra={"const": False}
     )
 
 
@@ -63,7 +67,7 @@ class AnalyzeJson(AnalyzeOptions):
     )
 
     img: Base64File = Field(
-        description=f"{DESCRIPTION} Addresses and paths are refused: this server opens neither."
+        description=f"{DESCRIPTION} URLs and paths are refused; the server never opens them."
     )
 
 
@@ -74,41 +78,31 @@ class AnalyzeForm(AnalyzeOptions):
 
 
 class Region(Schema):
-    """Where a face is, in pixels; left and right are the person's own."""
+    """The position of a face in pixels; left and right are from the person's view."""
 
     x: Pixels
     y: Pixels
     w: Pixels
     h: Pixels
-    left_eye: tuple[int, int] | None = Field(description="(x, y); null where unknown.")
-    right_eye: tuple[int, int] | None = Field(description="(x, y); null where unknown.")
+    left_eye: tuple[int, int] | None = Field(description="(x, y); null if unknown.")
+    right_eye: tuple[int, int] | None = Field(description="(x, y); null if unknown.")
 
 
 class Analysis(Schema):
     """One face."""
 
     emotion: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(
-        description="Percent, not 0 … 1; they sum to 100.",
-        examples=[
-            {
-                "angry": 1.1,
-                "disgust": 0.1,
-                "fear": 1.2,
-                "happy": 92.1,
-                "sad": 0.9,
-                "surprise": 2.6,
-                "neutral": 2.0,
-            }
-        ],
+        description="Probability of each emotion in percent; the sum is 100.",
+        examples=[{"happy": 92.1, "neutral": 5.3, "surprise": 2.6}],
     )
     dominant_emotion: str = Field(examples=["happy"])
     region: Region
     face_confidence: Probability = Field(
-        description="Confidence of the detector; 0 where no detector ran or none found a face."
+        description="Confidence of the detection; 0 if the whole image is taken as one face."
     )
 
 
 class Analyses(Schema):
-    """Every face, the largest first."""
+    """All faces, the largest first."""
 
     results: list[Analysis]

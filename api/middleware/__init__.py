@@ -1,7 +1,10 @@
-"""Limits and rules that hold for every request.
+"""What applies to every request.
 
-connections.py    limits of a request's head; ends streams when the server stops
-body_limit.py     the largest body
-deadline.py       the longest time for a request
-head_requests.py  HEAD wherever GET is served
+connections.py       size and time limits of a request's head; ends streams at a shutdown
+body_limit.py        the largest body (413)
+deadline.py          the longest time for a request (408, 504)
+head_requests.py     HEAD wherever GET is served
+security_headers.py  headers with rules for browsers
+request_log.py       the request id, and one log line per request
+request_metrics.py   counts and times every request
 """

@@ -1,4 +1,4 @@
-"""No request body larger than allowed, whether it declares its length or not."""
+"""The size limit of request bodies, with or without a declared length."""
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -6,13 +6,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class BodyLimit:
-    """ASGI middleware that answers 413 as soon as a body is known to be too large.
+    """ASGI middleware that raises HTTPException 413 once a body is known to be too large.
 
-    A declared length is checked before any byte is read; the bytes of a body without one
-    (chunked transfer) are counted as they arrive.
+    A declared length is checked before any byte is read. The bytes of a body without one
+    (chunked transfer encoding) are counted as they arrive.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int):
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app
         self.max_bytes = max_bytes
 
@@ -23,7 +23,7 @@ class BodyLimit:
         declared = Headers(scope=scope).get("content-length", "0")
         received = 0
 
-        async def counted() -> Message:
+        async def receive_and_count() -> Message:
             nonlocal received
             if declared.isdecimal() and int(declared) > self.max_bytes:
                 raise self._too_large()
@@ -34,7 +34,7 @@ class BodyLimit:
                     raise self._too_large()
             return message
 
-        await self.app(scope, counted, send)
+        await self.app(scope, receive_and_count, send)
 
     def _too_large(self) -> HTTPException:
         return HTTPException(413, f"the request body is larger than {self.max_bytes:,} bytes")

@@ -1,7 +1,8 @@
-"""Connections that uvicorn would keep open: endless request heads, and streams at a stop.
+"""Limits that uvicorn lacks: of a request's head, and of the time that streams delay a shutdown.
 
-`python -m api` sets both; by hand: `uvicorn --http api.middleware.connections:HttpConnection
---ws api.middleware.connections:StreamConnection api.app:app`.
+`python -m api` passes both classes to uvicorn. The same by hand: `uvicorn --http
+api.middleware.connections:HttpConnection --ws api.middleware.connections:StreamConnection
+api.app:app`.
 """
 
 import asyncio
@@ -22,40 +23,40 @@ TOO_LARGE = (
 
 
 class HttpConnection(HttpToolsProtocol):
-    """HTTP whose request heads, and the fields after a body, are limited in bytes and in time.
+    """HTTP with limits on the size and the time of request heads and of trailer fields.
 
-    A body's bytes are counted by `BodyLimit`, its time and that of the answer by `Deadline`.
+    `BodyLimit` limits the size of bodies, `Deadline` the time of bodies and responses.
     """
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        """Start the timer for the first head."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the timer of the first head."""
         super().connection_made(transport)
         settings = self.app_state["settings"]
         self.max_bytes = settings.max_head_bytes
         self.seconds = settings.deadline_seconds
-        self._fed = 0  # bytes since the end of a head, or since a byte of a body
-        self._timer = self.loop.call_later(self.seconds, self.shutdown)
+        self._head_bytes = 0  # since the end of a head or the last byte of a body
+        self._timer: asyncio.TimerHandle | None = self.loop.call_later(self.seconds, self.shutdown)
 
     def data_received(self, data: bytes) -> None:
-        """Parse bytes, unless the head is too large."""
-        self._fed += len(data)
+        """Parse bytes; refuse a head that is too large."""
+        self._head_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._fed > self.max_bytes:
+        if self._head_bytes > self.max_bytes:
             self._refuse()
         elif self._timer is None and self._awaits_head():
             self._timer = self.loop.call_later(self.seconds, self.shutdown)
 
     def on_headers_complete(self) -> None:
-        """A head is complete."""
+        """Stop the timer, since a head is complete."""
         self._stop_timer()
-        self._fed = 0
+        self._head_bytes = 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A part of a body arrived."""
-        self._fed = 0
+        """Do not count the bytes of a body."""
+        self._head_bytes = 0
         super().on_body(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -65,8 +66,8 @@ class HttpConnection(HttpToolsProtocol):
 
     def _awaits_head(self) -> bool:
         # uvicorn removes a connection that becomes a WebSocket from this set.
-        at_work = self.cycle is not None and not self.cycle.response_complete
-        return self in self.connections and not at_work
+        responding = self.cycle is not None and not self.cycle.response_complete
+        return self in self.connections and not responding
 
     def _refuse(self) -> None:
         log.warning("a request's head is larger than %d bytes", self.max_bytes)
@@ -81,10 +82,10 @@ class HttpConnection(HttpToolsProtocol):
 
 
 class StreamConnection(WebSocketsSansIOProtocol):
-    """A WebSocket that the application closes when the server stops, after its last answers."""
+    """A WebSocket that the application closes at a shutdown, after its last responses."""
 
     def shutdown(self) -> None:
-        """Tell the application; a client that does not read its answers is cut off after a time."""
+        """Notify the application; abort the connection if it is open after the deadline."""
         if self.close_sent or not self.handshake_complete:
             super().shutdown()
             return

@@ -1,4 +1,4 @@
-"""No request takes longer than allowed."""
+"""The time limit of requests."""
 
 import asyncio
 
@@ -8,12 +8,12 @@ from api.errors import problem_response
 
 
 class Deadline:
-    """ASGI middleware that ends a request that is not answered in time.
+    """ASGI middleware that ends a request after a time limit.
 
-    The answer is 408 while the body has not arrived, and 504 after that.
+    The status is 408 while the body has not arrived, and 504 after that.
     """
 
-    def __init__(self, app: ASGIApp, seconds: float):
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
         self.app = app
         self.seconds = seconds
 
@@ -21,27 +21,27 @@ class Deadline:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        awaits_body = answered = False
+        awaits_body = response_started = False
 
-        async def noting_receive() -> Message:
+        async def tracked_receive() -> Message:
             nonlocal awaits_body
             awaits_body = True
             message = await receive()
             awaits_body = False
             return message
 
-        async def noting_send(message: Message) -> None:
-            nonlocal answered
-            answered = True
+        async def tracked_send(message: Message) -> None:
+            nonlocal response_started
+            response_started = True
             await send(message)
 
         try:
             async with asyncio.timeout(self.seconds) as deadline:
-                await self.app(scope, noting_receive, noting_send)
+                await self.app(scope, tracked_receive, tracked_send)
         except TimeoutError:
             if not deadline.expired():
                 raise
-            if answered:  # in part, to a client that reads too slowly
+            if response_started:  # by a client that reads too slowly
                 return
             status, what = (408, "had not arrived") if awaits_body else (504, "was not answered")
             sentence = f"the request {what} within {self.seconds:g} seconds"

@@ -4,12 +4,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadRequests:
-    """ASGI middleware that answers HEAD with the head of the answer to GET.
+    """ASGI middleware that handles HEAD as GET and drops the body of the response.
 
-    FastAPI's routes serve GET alone, and a documented HEAD would double the OpenAPI schema.
+    FastAPI's GET routes do not serve HEAD. A HEAD route for each would double the OpenAPI schema.
     """
 
-    def __init__(self, app: ASGIApp):
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -17,9 +17,9 @@ class HeadRequests:
             await self.app(scope, receive, send)
             return
 
-        async def without_body(message: Message) -> None:
+        async def send_without_body(message: Message) -> None:
             if message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 
-        await self.app({**scope, "method": "GET"}, receive, without_body)
+        await self.app({**scope, "method": "GET"}, receive, send_without_body)

@@ -1,6 +1,7 @@
-"""The versions of the model that are served.
+"""The served versions of the model.
 
-model_source.py  where a model comes from: a file, or a git revision
-served_model.py  one version: loading, ready or failed
-served_models.py all versions, and the one that a request asks for
+model_source.py   where a model comes from: a file, or a git revision
+evaluation.py     the committed metrics of a model
+served_model.py   one version: loading, ready or failed
+served_models.py  all versions, and the one that a request names
 """

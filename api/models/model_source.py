@@ -1,55 +1,56 @@
-"""Where a model and its committed metrics come from: files, or a git revision."""
+"""The source of a model and of its committed metrics: files, or a git revision."""
 
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 from api.settings import Settings
 from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
 
 GIT_SECONDS = 60
-"""Longest that git may take to give one file."""
+"""Longest time of one git command."""
 
 
 @dataclass(frozen=True)
-class Files:
-    """A model file, and the folder of metrics beside it."""
+class FileSource:
+    """A model file and a folder of metrics."""
 
     model_path: Path
     metrics_dir: Path
-    revision = None
-    commit = None
+    revision: ClassVar[None] = None
+    commit: ClassVar[None] = None
 
     def __str__(self) -> str:
         return str(self.model_path)
 
     def load(self) -> Classifier:
-        """Read the model; raises ModelError with the reason if that fails."""
+        """Read the model; raises ModelError with the reason if it cannot be read."""
         return Classifier(self.model_path)
 
     def metrics(self, dataset: str, name: str) -> str | None:
-        """The text of a file of committed metrics, if there is one."""
+        """The text of a metrics file; None if there is no such file."""
         path = self.metrics_dir / dataset / name
         return path.read_text() if path.is_file() else None
 
 
-class Revision:
-    """A model file and its metrics as they were committed in a git revision.
+class RevisionSource:
+    """A model file and its metrics, as they are committed in a git revision.
 
-    A revision is any commit, tag or branch.
+    A revision is a commit, a tag or a branch.
 
     Attributes
     ----------
     revision : str
         As the settings name it.
     commit : str or None
-        Its hash, present once the model is loaded. Both are read from this very commit,
-        wherever a branch moves meanwhile.
+        Its hash, once the model is loaded. The metrics are read from the same commit as the model,
+        even if a branch has moved meanwhile.
     """
 
-    def __init__(self, revision: str, model_path: Path, metrics_dir: Path):
+    def __init__(self, revision: str, model_path: Path, metrics_dir: Path) -> None:
         self.revision = revision
         self.model_path = model_path
         self.metrics_dir = metrics_dir
@@ -59,15 +60,15 @@ class Revision:
         return f"{self.model_path} of revision {self.revision}"
 
     def load(self) -> Classifier:
-        """Read the model; raises ModelError with the reason if that fails."""
+        """Read the model; raises ModelError with the reason if it cannot be read."""
         try:
             name = f"{self.revision}^{{commit}}"
-            found = _git("rev-parse", "--verify", "--end-of-options", name)
+            commit = _git("rev-parse", "--verify", "--end-of-options", name).decode().strip()
         except _GitError as error:
             raise ModelError(f"{self}: no such commit, tag or branch ({error})") from error
-        self.commit = found.decode().strip()
+        self.commit = commit
         try:
-            content = self._file(self.model_path)
+            content = self._file(commit, self.model_path)
         except _GitError as error:
             raise ModelError(f"{self}: the revision has no such file ({error})") from error
         with TemporaryDirectory() as folder:
@@ -79,15 +80,18 @@ class Revision:
                 raise ModelError(f"{self}: {str(error).removeprefix(f'{path}: ')}") from error
 
     def metrics(self, dataset: str, name: str) -> str | None:
-        """The text of a file of committed metrics, if there is one."""
+        """The text of a metrics file; None if there is no such file."""
+        if self.commit is None:
+            raise RuntimeError("the metrics of a revision are read after its model is loaded")
         path = self.metrics_dir / dataset / name
         if not _git("ls-tree", "--name-only", self.commit, "--", path.as_posix()):
             return None
-        return self._file(path).decode()
+        return self._file(self.commit, path).decode()
 
-    def _file(self, path: Path) -> bytes:
-        # A path that begins with ./ starts in this folder, not in the repository's root.
-        return _git("cat-file", "blob", f"{self.commit}:./{path.as_posix()}")
+    @staticmethod
+    def _file(commit: str, path: Path) -> bytes:
+        # The prefix ./ makes a path relative to this folder, not to the root of the repository.
+        return _git("cat-file", "blob", f"{commit}:./{path.as_posix()}")
 
 
 class _GitError(ModelError):
@@ -95,7 +99,7 @@ class _GitError(ModelError):
 
 
 def _git(*arguments: str) -> bytes:
-    """The output of a git command; raises _GitError with git's own message if it fails."""
+    """The output of a git command; raises _GitError with git's message if it fails."""
     try:
         done = subprocess.run(
             ["git", *arguments],
@@ -109,19 +113,19 @@ def _git(*arguments: str) -> bytes:
     except subprocess.TimeoutExpired:
         raise _GitError(f"git took longer than {GIT_SECONDS} seconds") from None
     if done.returncode:
-        complaint = done.stderr.decode(errors="replace").strip().splitlines() or ["git failed"]
-        raise _GitError(complaint[0].removeprefix("fatal: "))
+        message = done.stderr.decode(errors="replace").strip().splitlines() or ["git failed"]
+        raise _GitError(message[0].removeprefix("fatal: "))
     return done.stdout
 
 
-def sources(settings: Settings) -> list[Files | Revision]:
-    """The models of the settings; the one that answers by default comes first."""
+def sources(settings: Settings) -> list[FileSource | RevisionSource]:
+    """The sources in the settings; the first one is the default."""
 
-    def revision(name: str) -> Revision:
-        return Revision(name, settings.model_path, settings.metrics_dir)
+    def revision(name: str) -> RevisionSource:
+        return RevisionSource(name, settings.model_path, settings.metrics_dir)
 
-    def file(path: Path) -> Files:
-        return Files(path, settings.metrics_dir)
+    def file(path: Path) -> FileSource:
+        return FileSource(path, settings.metrics_dir)
 
     first = revision(settings.model_rev) if settings.model_rev else file(settings.model_path)
     return [

@@ -1,4 +1,4 @@
-"""Every version of the model that is served, and the one that a request asks for."""
+"""All served versions of the model, and the one that a request names."""
 
 import re
 
@@ -11,9 +11,9 @@ from recognizer.detectors.registry import DETECTORS, build_detector
 
 
 class ServedModels:
-    """The versions of the settings; the first answers by default."""
+    """The versions in the settings; the first one is the default."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings) -> None:
         self.detectors = {name: build_detector(name) for name in DETECTORS}
         self.all = [
             ServedModel(source, self.detectors, settings.max_pixels, settings.max_faces)
@@ -22,29 +22,29 @@ class ServedModels:
 
     @property
     def default(self) -> ServedModel:
-        """The version that answers where none is asked for."""
+        """The version for requests that name none."""
         return self.all[0]
 
     @property
     def problem(self) -> str | None:
-        """The reason why a version of the settings is not ready; None once all are."""
+        """Why a version is not ready; None once all are ready."""
         problems = [model.problem for model in self.all]
         if LOADING in problems:
             return LOADING
         return next(filter(None, problems), None)
 
     def load(self) -> None:
-        """Load one version after the other."""
+        """Load all versions, one after the other."""
         for model in self.all:
             model.load()
 
     def find(self, version: str | None) -> ServedModel:
-        """The version with this SHA-256, or with these first digits of it; None is the default.
+        """The version with this SHA-256, or with these first digits; None means the default.
 
         Raises
         ------
         HTTPException
-            404 where no such version is served, 503 where it is not ready.
+            404 if no such version is served, 503 if it is not ready.
         """
         if version is None:
             if self.default.problem:
@@ -66,7 +66,7 @@ class ServedModels:
 
 
 def ready_model(models: ServedModels, response: Response, version: str | None) -> ServedModel:
-    """The version that a request asks for; a header of the answer has its version."""
+    """The version that a request names; its SHA-256 becomes a header of the response."""
     model = models.find(version)
     response.headers["X-Model-Version"] = model.version
     return model

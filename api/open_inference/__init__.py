@@ -1,6 +1,7 @@
 """The Open Inference Protocol v2 of KServe and Triton.
 
-routes.py   its addresses
-schemas.py  its requests and its answers
-tensors.py  the tensors in a request's body and in an answer's
+routes.py     the routes
+schemas.py    its requests and responses
+tensors.py    tensors in JSON and in binary data: parses requests, writes responses
+inference.py  from a parsed request to the output tensors
 """

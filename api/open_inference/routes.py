@@ -1,24 +1,20 @@
-"""The addresses of the Open Inference Protocol v2."""
+"""The routes of the Open Inference Protocol v2."""
 
-from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Request, Response
 
-from api.dependencies import Counters, Limits, Models, Slots
-from api.errors import OVERLOAD, documented
-from api.metrics import Metrics
+from api.errors import status_of
 from api.models.served_model import ServedModel
-from api.models.served_models import ready_model
+from api.models.served_models import ServedModels, ready_model
+from api.open_inference.inference import infer
 from api.open_inference.schemas import (
     BOX_SIDES,
     BOXES,
-    CONFIDENCE,
     OUTPUTS,
     InferenceRequest,
+    InferenceResponse,
     ProtocolAlive,
-    ProtocolAnswer,
     ProtocolModel,
     ProtocolModelReady,
     ProtocolReady,
@@ -26,41 +22,35 @@ from api.open_inference.schemas import (
     Tensor,
     TensorParameters,
 )
-from api.open_inference.tensors import (
-    HEADER_LENGTH,
-    Inference,
-    TensorError,
-    read_request,
-    write_answer,
-)
+from api.open_inference.tensors import HEADER_LENGTH, TensorError
+from api.openapi import BINARY, OVERLOAD, error_responses, json_schema, request_body
 from api.options import NoQuery
-from api.request_body import BINARY
-from api.schemas import ProtocolProblem, request_schema
-from api.settings import Settings
+from api.schemas import ProtocolProblem
+from api.state import Server, ServerState
 from recognizer.classifier import INPUT, OUTPUT, SIZE
-from recognizer.errors import ImageError, TooManyPixelsError
+from recognizer.errors import ImageError
 
 
 async def no_query(query: NoQuery) -> None:
-    """Refuse every option in the query: the protocol puts options into `parameters`."""
+    """Refuse options in the query: in this protocol, options are `parameters` in the body."""
 
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"], dependencies=[Depends(no_query)])
 probes = APIRouter(prefix="/v2/health", tags=["Open Inference Protocol"])
 
-INVALID = {422: "The path cannot be read, or the query has an option"}
-UNKNOWN = documented(
+INVALID = {422: "The path cannot be parsed, or the query has an option"}
+MODEL_ERRORS = error_responses(
     {404: "No such model or version is served", **INVALID, 503: "The model is not ready"},
     ProtocolProblem,
 )
 
 
-# ---------------------------------------------------------------- the server
+# ---------------------------------------------------------------- server
 
 
-@router.get("", responses=documented(INVALID, ProtocolProblem))
+@router.get("", responses=error_responses(INVALID, ProtocolProblem))
 async def server_metadata(request: Request) -> ProtocolServer:
-    """The server's name and version, and the extensions of the protocol that it has."""
+    """The name and the version of the server, and the supported extensions of the protocol."""
     app = request.app
     return ProtocolServer(name=app.title, version=app.version, extensions=["binary_tensor_data"])
 
@@ -71,40 +61,41 @@ async def server_live() -> ProtocolAlive:
     return ProtocolAlive(live=True)
 
 
-@probes.get("/ready", responses=documented({503: "Not yet, or not at all"}, shape=ProtocolProblem))
-async def server_ready(models: Models) -> ProtocolReady:
-    """Every version in the settings is ready; the same as `/readyz`."""
-    if models.problem:
-        raise HTTPException(503, models.problem)
+@probes.get("/ready", responses=error_responses({503: "A model is not ready"}, ProtocolProblem))
+async def server_ready(server: Server) -> ProtocolReady:
+    """All versions in the settings are ready; the same as `/readyz`."""
+    if server.models.problem:
+        raise HTTPException(503, server.models.problem)
     return ProtocolReady(ready=True)
 
 
-# ---------------------------------------------------------------- a model
+# ---------------------------------------------------------------- model
 
 Name = Annotated[
-    str, Path(description="The model's name.", json_schema_extra={"enum": [ServedModel.name]})
+    str, Path(description="The name of the model.", json_schema_extra={"enum": [ServedModel.name]})
 ]
 VersionInPath = Annotated[
     str,
     Path(
-        description="A version's SHA-256, or at least the first 8 digits. `GET /models` lists them."
+        description="The SHA-256 of a version, or at least the first 8 digits. `GET /models` lists"
+        " the served versions."
     ),
 ]
 
 
-async def default_version(response: Response, models: Models, name: Name) -> ServedModel:
-    """The version that answers by default."""
-    return _find(response, models, name, None)
+async def default_version(response: Response, server: Server, name: Name) -> ServedModel:
+    """The default version."""
+    return _find(response, server.models, name, None)
 
 
 async def named_version(
-    response: Response, models: Models, name: Name, version: VersionInPath
+    response: Response, server: Server, name: Name, version: VersionInPath
 ) -> ServedModel:
     """The version in the path."""
-    return _find(response, models, name, version)
+    return _find(response, server.models, name, version)
 
 
-def _find(response: Response, models: Models, name: str, version: str | None) -> ServedModel:
+def _find(response: Response, models: ServedModels, name: str, version: str | None) -> ServedModel:
     if name != ServedModel.name:
         raise HTTPException(
             404, f"no model {name[:100]!r} is served: expected {ServedModel.name!r}"
@@ -116,21 +107,21 @@ DefaultVersion = Annotated[ServedModel, Depends(default_version)]
 NamedVersion = Annotated[ServedModel, Depends(named_version)]
 
 
-@router.get("/models/{name}", responses=UNKNOWN, response_model_exclude_none=True)
-async def model_metadata(models: Models, model: DefaultVersion) -> ProtocolModel:
-    """The versions that are served, and their input and output tensors."""
-    return _metadata(models, model)
+@router.get("/models/{name}", responses=MODEL_ERRORS, response_model_exclude_none=True)
+async def model_metadata(server: Server, model: DefaultVersion) -> ProtocolModel:
+    """The served versions, and the input and output tensors of the default version."""
+    return _metadata(server.models, model)
 
 
 @router.get(
-    "/models/{name}/versions/{version}", responses=UNKNOWN, response_model_exclude_none=True
+    "/models/{name}/versions/{version}", responses=MODEL_ERRORS, response_model_exclude_none=True
 )
-async def model_version_metadata(models: Models, model: NamedVersion) -> ProtocolModel:
-    """The same for one version."""
-    return _metadata(models, model)
+async def model_version_metadata(server: Server, model: NamedVersion) -> ProtocolModel:
+    """The served versions, and the input and output tensors of this version."""
+    return _metadata(server.models, model)
 
 
-def _metadata(models: Models, model: ServedModel) -> ProtocolModel:
+def _metadata(models: ServedModels, model: ServedModel) -> ProtocolModel:
     versions = [served.version for served in models.all if not served.problem]
     labels = {OUTPUT: list(model.classifier.labels), BOXES: list(BOX_SIDES)}
     return ProtocolModel(
@@ -150,13 +141,13 @@ def _metadata(models: Models, model: ServedModel) -> ProtocolModel:
     )
 
 
-@router.get("/models/{name}/ready", responses=UNKNOWN)
+@router.get("/models/{name}/ready", responses=MODEL_ERRORS)
 async def model_ready(model: DefaultVersion) -> ProtocolModelReady:
-    """The version that answers by default has passed a warm-up inference."""
+    """The default version has passed a warm-up inference."""
     return ProtocolModelReady(name=model.name, ready=True)
 
 
-@router.get("/models/{name}/versions/{version}/ready", responses=UNKNOWN)
+@router.get("/models/{name}/versions/{version}/ready", responses=MODEL_ERRORS)
 async def model_version_ready(model: NamedVersion) -> ProtocolModelReady:
     """This version has passed a warm-up inference."""
     return ProtocolModelReady(name=model.name, ready=True)
@@ -164,34 +155,26 @@ async def model_version_ready(model: NamedVersion) -> ProtocolModelReady:
 
 # ---------------------------------------------------------------- inference
 
-INFERENCE = {
-    "openapi_extra": {
-        "requestBody": {
-            "required": True,
-            "description": "One input `faces`. BYTES [N]: N photos as image files, in base64 in"
-            " the JSON or as they are in the binary data; the largest face of each is classified."
-            " UINT8 [N, 48, 48]: N grey faces that are cut out already.",
-            "content": {
-                "application/json": {"schema": request_schema(InferenceRequest)},
-                "application/octet-stream": {"schema": BINARY},
-            },
-        },
-    },
-    "response_model": ProtocolAnswer,
-    "responses": {200: {"content": {"application/octet-stream": {}}}}
-    | documented(
-        {
-            400: "The request does not fit the protocol or the model, a file is no image, or no"
-            " face was found in it",
-            404: "No such model or version is served",
-            413: "Too many bytes, faces, files or pixels",
-            415: "The body is compressed",
-            **INVALID,
-            **OVERLOAD,
-        },
-        ProtocolProblem,
-    ),
+INFERENCE_BODY = request_body(
+    "One input `faces`. BYTES [N]: N photos as image files, in base64 in the JSON or as binary data"
+    " after it; the largest face of each is classified. UINT8 [N, 48, 48]: N cropped grey faces.",
+    {"application/json": json_schema(InferenceRequest), "application/octet-stream": BINARY},
+)
+BINARY_RESPONSE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {}}}
 }
+INFERENCE_RESPONSES = BINARY_RESPONSE | error_responses(
+    {
+        400: "The request violates the protocol or does not fit the model, a file is not an image,"
+        " or no face was detected in it",
+        404: "No such model or version is served",
+        413: "Too many bytes, faces, files or pixels",
+        415: "The body is compressed",
+        **INVALID,
+        **OVERLOAD,
+    },
+    ProtocolProblem,
+)
 
 
 async def inference_body(
@@ -200,103 +183,51 @@ async def inference_body(
         str | None,
         Header(
             alias=HEADER_LENGTH,
-            description="Length of the JSON where binary data follows it.",
+            description="Length of the JSON in bytes, if binary data follows it.",
             json_schema_extra={"type": "integer", "minimum": 0},
         ),
     ] = None,
 ) -> tuple[bytes, str | None]:
-    """The body, and the header that gives the length of its JSON."""
+    """The body, and the header with the length of its JSON."""
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise HTTPException(415, "the body is compressed: send it as it is")
+        raise HTTPException(415, "the body is compressed: send it uncompressed")
     return await request.body(), header_length
 
 
 InferenceBody = Annotated[tuple[bytes, str | None], Depends(inference_body)]
 
 
-@router.post("/models/{name}/infer", **INFERENCE)
-async def model_infer(
-    model: DefaultVersion, body: InferenceBody, slots: Slots, limits: Limits, metrics: Counters
-) -> Response:
-    """Classify the faces in photos, or faces that are cut out already, by the default version."""
-    return await _infer(model, body, slots, limits, metrics)
+@router.post(
+    "/models/{name}/infer",
+    openapi_extra=INFERENCE_BODY,
+    response_model=InferenceResponse,
+    responses=INFERENCE_RESPONSES,
+)
+async def model_infer(model: DefaultVersion, body: InferenceBody, server: Server) -> Response:
+    """Classify the faces in photos, or cropped faces, with the default version."""
+    return await _infer(model, body, server)
 
 
-@router.post("/models/{name}/versions/{version}/infer", **INFERENCE)
-async def model_version_infer(
-    model: NamedVersion, body: InferenceBody, slots: Slots, limits: Limits, metrics: Counters
-) -> Response:
-    """Classify the faces in photos, or faces that are cut out already, by this version."""
-    return await _infer(model, body, slots, limits, metrics)
+@router.post(
+    "/models/{name}/versions/{version}/infer",
+    openapi_extra=INFERENCE_BODY,
+    response_model=InferenceResponse,
+    responses=INFERENCE_RESPONSES,
+)
+async def model_version_infer(model: NamedVersion, body: InferenceBody, server: Server) -> Response:
+    """Classify the faces in photos, or cropped faces, with this version."""
+    return await _infer(model, body, server)
 
 
 async def _infer(
-    model: ServedModel, body: InferenceBody, slots: Slots, limits: Limits, metrics: Counters
+    model: ServedModel, body: tuple[bytes, str | None], server: ServerState
 ) -> Response:
-    # Many numbers in JSON take a while to read, so that is done in the slot's thread, too.
+    # The thread of the slot also parses the request, because large tensors in JSON take long.
     try:
-        answer, headers = await slots.run(_answer, model, body, limits, metrics)
+        content, headers = await server.slots.run(
+            infer, *body, model, server.settings, server.metrics
+        )
     except (TensorError, ImageError) as error:
-        status = 413 if isinstance(error, TooManyPixelsError) else 400
-        raise HTTPException(status, str(error)) from error
-    return Response(answer, headers={**headers, "X-Model-Version": model.version})
-
-
-def _answer(
-    model: ServedModel, body: tuple[bytes, str | None], limits: Settings, metrics: Metrics
-) -> tuple[bytes, dict[str, str]]:
-    inference = read_request(*body)
-    photos = isinstance(inference.faces, list)
-    limit = limits.max_batch if photos else limits.max_tensor_faces
-    if len(inference.faces) > limit:
-        what = "files" if photos else "faces"
-        raise HTTPException(413, f"{INPUT}: more than {limit} {what} in one tensor")
-    classify = _classify_photos if photos else _classify_tensor
-    return write_answer(inference, model.name, model.version, classify(model, inference, metrics))
-
-
-def _classify_tensor(
-    model: ServedModel, inference: Inference, metrics: Metrics
-) -> dict[str, np.ndarray]:
-    """The outputs for faces that are cut out already."""
-    start = perf_counter()
-    probabilities = model.classifier.predict(inference.faces)
-    metrics.steps.labels("classify").observe(perf_counter() - start)
-    metrics.count_predictions(
-        ((model.classifier.labels[row.argmax()], float(row.max())) for row in probabilities),
-        model.version,
-    )
-    count = len(probabilities)
-    return {
-        OUTPUT: probabilities,
-        BOXES: np.tile(np.int32([0, 0, SIZE, SIZE]), (count, 1)),
-        CONFIDENCE: np.ones(count, np.float32),
-    }
-
-
-def _classify_photos(
-    model: ServedModel, inference: Inference, metrics: Metrics
-) -> dict[str, np.ndarray]:
-    """The outputs for the largest face of each photo."""
-    count = len(inference.faces)
-    outputs = {
-        OUTPUT: np.empty((count, len(model.classifier.labels)), np.float32),
-        BOXES: np.empty((count, len(BOX_SIDES)), np.int32),
-        CONFIDENCE: np.empty(count, np.float32),
-    }
-    for number, data in enumerate(inference.faces):
-        try:
-            found = model.recognize(data, inference.options, 1)
-        except ImageError as error:
-            raise type(error)(f"{INPUT}[{number}]: {error}") from error
-        metrics.observe(found, model.version)
-        if not found.faces:
-            raise TensorError(
-                f"{INPUT}[{number}]: no face was found; send a clearer photo, or the parameter"
-                " faces = 'whole' to take the whole image as one face"
-            )
-        face = found.faces[0]
-        outputs[OUTPUT][number] = list(face.probabilities.values())
-        outputs[BOXES][number] = [getattr(face.box, side) for side in BOX_SIDES]
-        outputs[CONFIDENCE][number] = face.confidence
-    return outputs
+        too_large = isinstance(error, ImageError) and status_of(error) == 413
+        raise HTTPException(413 if too_large else 400, str(error)) from error
+    return Response(content, headers={**headers, "X-Model-Version": model.version})

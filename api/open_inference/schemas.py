@@ -1,14 +1,15 @@
-"""The requests and answers of the Open Inference Protocol."""
+"""The requests and responses of the Open Inference Protocol."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
 
-from api.models.served_model import ServedModel
-from api.options import FaceOptions, KnownNames
-from api.schemas import EXAMPLE_IMAGE, Schema
+from api.models.served_model import ModelName
+from api.openapi import EXAMPLE_IMAGE
+from api.options import DetectorName, FaceOptions, KnownNames
+from api.schemas import Schema
 from recognizer.classifier import INPUT, OUTPUT
-from recognizer.detectors.registry import DETECTORS
 
 BOXES = "boxes"
 CONFIDENCE = "confidence"
@@ -27,9 +28,13 @@ class RequestParameters(FaceOptions):
 
     model_config = ConfigDict(strict=True)
 
-    binary_data_output: bool = Field(
-        False, description="True for outputs as bytes after the JSON, unless an output says no."
-    )
+    binary_data_output: Annotated[
+        bool,
+        Field(
+            description="True: outputs are binary data after the JSON, unless an output's"
+            " `binary_data` is false."
+        ),
+    ] = False
 
 
 class InputParameters(FaceOptions):
@@ -40,8 +45,8 @@ class InputParameters(FaceOptions):
     binary_data_size: int | None = Field(
         None,
         ge=0,
-        description="How many of the bytes after the JSON are this tensor's. An element of BYTES"
-        " there is its length (uint32, little-endian) and the file itself.",
+        description="Number of bytes after the JSON that belong to this tensor. There, an element"
+        " of BYTES is its length (uint32, little-endian) and the file.",
     )
 
 
@@ -50,7 +55,7 @@ class RequestedOutputParameters(KnownNames):
 
     model_config = ConfigDict(strict=True)
 
-    binary_data: bool | None = Field(None, description="True for bytes after the JSON.")
+    binary_data: bool | None = Field(None, description="True: binary data after the JSON.")
 
 
 class RequestInput(KnownNames):
@@ -63,22 +68,22 @@ class RequestInput(KnownNames):
         description="[N] for BYTES, [N, 48, 48] for UINT8.", examples=[[1]]
     )
     datatype: str = Field(
-        description="BYTES: photos as image files. The largest face of each is classified; with"
-        " the parameter `faces` = `whole`, the whole photo is. UINT8: grey faces of 48×48 pixels.",
+        description="BYTES: photos as image files. The largest face of each is classified, or the"
+        " whole photo if the parameter `faces` is `whole`. UINT8: grey faces of 48×48 pixels.",
         examples=["BYTES"],
     )
     parameters: InputParameters | None = Field(
-        None, description="Options of the detection count here and for the whole request."
+        None, description="Detection options; they may be parameters of the request instead."
     )
     data: list[Any] | None = Field(
         None,
-        description="The values, flat or nested: files in base64, or integers 0 … 255.",
+        description="The values, flat or nested: files in base64, or integers from 0 to 255.",
         examples=[[EXAMPLE_IMAGE]],
     )
 
 
 class RequestedOutput(KnownNames):
-    """An output tensor that the client wants."""
+    """An output tensor that the client requests."""
 
     model_config = ConfigDict(strict=True)
 
@@ -86,7 +91,7 @@ class RequestedOutput(KnownNames):
     parameters: RequestedOutputParameters | None = None
 
 
-EXAMPLE = {
+EXAMPLE: JsonDict = {
     "inputs": [
         {
             "name": INPUT,
@@ -106,22 +111,22 @@ class InferenceRequest(KnownNames):
         strict=True, protected_namespaces=(), json_schema_extra={"examples": [EXAMPLE]}
     )
 
-    id: str | None = Field(None, description="Comes back in the answer.")
-    model_name: Literal[ServedModel.name] | None = Field(
-        None, description="KServe's client sends it here as well; it must be that of the path."
+    id: str | None = Field(None, description="Returned in the response.")
+    model_name: ModelName | None = Field(
+        None, description="The same as in the path; KServe's client sends it here as well."
     )
     parameters: RequestParameters | None = None
     inputs: list[RequestInput] = Field(min_length=1, max_length=1)
     outputs: list[RequestedOutput] | None = Field(
-        None, max_length=len(OUTPUTS), description="The outputs to answer; none means all."
+        None, max_length=len(OUTPUTS), description="The outputs to return; all if empty."
     )
 
 
-# ---------------------------------------------------------------- answers
+# ---------------------------------------------------------------- responses
 
 
 class ProtocolServer(Schema):
-    """Which server this is."""
+    """The server."""
 
     name: str
     version: str
@@ -135,38 +140,38 @@ class ProtocolAlive(Schema):
 
 
 class ProtocolReady(Schema):
-    """All models can answer."""
+    """Whether all models are ready."""
 
     ready: bool
 
 
 class ProtocolModelReady(Schema):
-    """One model can answer."""
+    """Whether one model is ready."""
 
     name: str = Field(examples=["emotion"])
     ready: bool
 
 
 class TensorParameters(Schema):
-    """Further facts about a tensor."""
+    """The labels of a tensor."""
 
     labels: list[str] = Field(
-        description="What the columns mean.",
-        examples=[["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]],
+        description="The names of the columns.",
+        examples=[["happy", "neutral", "surprise"]],
     )
 
 
 class Tensor(Schema):
-    """A tensor's description; −1 in the shape is any length."""
+    """The description of a tensor; −1 in the shape means any length."""
 
     name: str = Field(examples=["probabilities"])
     datatype: str = Field(examples=["FP32"])
-    shape: list[int] = Field(examples=[[-1, 7]])
+    shape: list[int] = Field(examples=[[-1, 3]])
     parameters: TensorParameters | None = None
 
 
 class ProtocolModel(Schema):
-    """What goes in and what comes out."""
+    """The inputs and the outputs of the model."""
 
     name: str = Field(examples=["emotion"])
     versions: list[str] = Field(description="SHA-256 of each served file.")
@@ -176,9 +181,11 @@ class ProtocolModel(Schema):
 
 
 class OutputParameters(Schema):
-    """Where the values are, if they are not in the JSON."""
+    """The size of a tensor in binary data."""
 
-    binary_data_size: int = Field(description="Bytes after the JSON, little-endian, row by row.")
+    binary_data_size: int = Field(
+        description="Number of bytes after the JSON; little-endian, row-major."
+    )
 
 
 class OutputTensor(Schema):
@@ -186,31 +193,31 @@ class OutputTensor(Schema):
 
     name: str = Field(examples=[OUTPUT])
     datatype: str = Field(examples=["FP32"])
-    shape: list[int] = Field(examples=[[1, 7]])
+    shape: list[int] = Field(examples=[[1, 3]])
     data: list[float] | None = Field(
         None,
-        description="The values, row by row.",
-        examples=[[0.011, 0.001, 0.012, 0.921, 0.009, 0.026, 0.02]],
+        description="The values, row-major.",
+        examples=[[0.921, 0.053, 0.026]],
     )
     parameters: OutputParameters | None = None
 
 
-class AnswerParameters(Schema):
-    """How the faces were found."""
+class ResponseParameters(Schema):
+    """How the faces were detected."""
 
-    faces: Literal[tuple(DETECTORS)] = Field(
-        description="The detector; `whole` for faces that are cut out already."
+    faces: DetectorName = Field(
+        description="The detector; `whole` if the request has cropped faces."
     )
 
 
-class ProtocolAnswer(Schema):
-    """The probabilities, the box and the detector's confidence of each face.
+class InferenceResponse(Schema):
+    """The probabilities, the box and the detection confidence of each face.
 
     Boxes are x, y, width and height in pixels of the photo after its EXIF orientation is applied.
     """
 
     model_name: str = Field(examples=["emotion"])
     model_version: str
-    id: str | None = Field(None, description="As it came.")
-    parameters: AnswerParameters
+    id: str | None = Field(None, description="The id of the request.")
+    parameters: ResponseParameters
     outputs: list[OutputTensor]

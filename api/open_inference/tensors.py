@@ -1,7 +1,7 @@
-"""Tensors as the Open Inference Protocol writes them: a request's body in, an answer's body out.
+"""Tensors of the Open Inference Protocol: parses the body of a request, writes that of a response.
 
-The values of a tensor are numbers or strings in the JSON, or bytes that follow the JSON (the
-protocol's binary data extension). In the second case a header gives the length of the JSON.
+The values of a tensor are numbers or strings in the JSON, or bytes after the JSON (the protocol's
+binary data extension). In the second case a header has the length of the JSON.
 """
 
 import json
@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from fastapi import HTTPException
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from api.base64_file import file_from_base64
-from api.errors import sentence_of
+from api.errors import validation_message
 from api.open_inference.schemas import (
     OUTPUTS,
     InferenceRequest,
@@ -27,57 +28,67 @@ from api.options import FaceOptions, merged
 from recognizer.classifier import INPUT, SIZE
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-"""The header with the length of the JSON in front of binary data."""
+"""The header with the length of the JSON that precedes binary data."""
 
 DIMENSIONS = 3
-"""Of [N, 48, 48]."""
+"""The number of dimensions of [N, 48, 48]."""
 
-BYTES_OF = {"FP32": "<f4", "INT32": "<i4"}
-"""How the values of a datatype are written in binary data."""
+BINARY_DTYPES = {"FP32": "<f4", "INT32": "<i4"}
+"""The NumPy dtype of a datatype in binary data."""
+
+
+Output = NDArray[np.float32] | NDArray[np.int32]
+"""An output tensor: FP32 or INT32."""
 
 
 class TensorError(ValueError):
-    """The request does not fit the protocol or the model; the message is one sentence."""
+    """The request violates the protocol or does not fit the model; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class Inference:
-    """A request that was read."""
+    """A parsed request."""
 
     id: str | None
-    faces: np.ndarray | list[bytes]
-    """Cut-out faces, uint8 [N, 48, 48], or N photos as image files."""
+    faces: NDArray[np.uint8] | list[bytes]
+    """Cropped faces, uint8 [N, 48, 48], or N photos as image files."""
     options: FaceOptions
-    """How faces are found in photos."""
+    """How faces are detected in photos."""
     outputs: dict[str, bool]
-    """The outputs to answer, and whether each follows the JSON as bytes."""
+    """The outputs to return, and whether each is binary data."""
 
 
 def read_request(body: bytes, header_length: str | None) -> Inference:
-    """Read the body of a request; `header_length` is the value of the header of that name.
+    """Parse the body of a request.
+
+    Parameters
+    ----------
+    body : bytes
+    header_length : str or None
+        The value of the header HEADER_LENGTH.
 
     Raises
     ------
     TensorError
-        The request does not fit the protocol or the model.
+        The request violates the protocol or does not fit the model.
     """
-    text, binary = _split(body, header_length)
+    text, binary = _split_binary(body, header_length)
     try:
         request = InferenceRequest.model_validate_json(text)
     except ValidationError as error:
-        raise TensorError(sentence_of(error, "JSON field")) from None
+        raise TensorError(validation_message(error, "JSON field")) from None
     tensor = request.inputs[0]
     faces = _faces(tensor, binary)
     return Inference(request.id, faces, _options(request), _outputs(request))
 
 
-def _split(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
-    """The JSON, and the bytes that follow it if the header says where it ends."""
+def _split_binary(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
+    """The JSON, and the binary data after it if the header has the length of the JSON."""
     if header_length is None:
         return body, b""
     if not (header_length.isdecimal() and header_length.isascii()):
         raise TensorError(f"{HEADER_LENGTH}: expected a number, found {header_length[:100]!r}")
-    # Longer numbers than this are beyond every body, and costly to read.
+    # Twenty digits exceed the length of every body; the conversion of more digits is slow.
     length = int(header_length[:20])
     if length > len(body):
         raise TensorError(f"{HEADER_LENGTH} is {length}, but the body has {len(body)} bytes")
@@ -85,7 +96,7 @@ def _split(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
 
 
 def _options(request: InferenceRequest) -> FaceOptions:
-    """The options of the detection, from the parameters of the request and of its input."""
+    """The detection options, from the parameters of the request and of its input."""
     tensor = request.inputs[0]
     places = "parameters of the request", "parameters of the input"
     options = FaceOptions()
@@ -98,69 +109,67 @@ def _options(request: InferenceRequest) -> FaceOptions:
     if tensor.datatype == "UINT8":
         if "faces" in options.model_fields_set and options.faces != "whole":
             raise TensorError(
-                f"{INPUT}: a UINT8 tensor holds faces that are cut out already, so the parameter"
-                f" faces can only be 'whole', found {options.faces!r}"
+                f"{INPUT}: a UINT8 tensor has cropped faces, so the parameter faces can only be"
+                f" 'whole', found {options.faces!r}"
             )
         return options.model_copy(update={"faces": "whole"})
     return options
 
 
 def _outputs(request: InferenceRequest) -> dict[str, bool]:
-    """The outputs to answer, and whether each follows the JSON as bytes."""
+    """The outputs to return, and whether each is binary data."""
     binary = (request.parameters or RequestParameters()).binary_data_output
     if not request.outputs:
         return dict.fromkeys(OUTPUTS, binary)
-    wanted = {}
+    outputs = {}
     for output in request.outputs:
         if output.name not in OUTPUTS:
             raise TensorError(f"no output {output.name[:100]!r}: expected {', '.join(OUTPUTS)}")
-        own = output.parameters and output.parameters.binary_data
-        wanted[output.name] = binary if own is None else own
-    return wanted
+        own = output.parameters.binary_data if output.parameters else None
+        outputs[output.name] = binary if own is None else own
+    return outputs
 
 
-def _faces(tensor: RequestInput, binary: bytes) -> np.ndarray | list[bytes]:
+def _faces(tensor: RequestInput, binary: bytes) -> NDArray[np.uint8] | list[bytes]:
     if tensor.name != INPUT:
         raise TensorError(f"no input {tensor.name[:100]!r}: expected {INPUT!r}")
-    inline = _is_inline(tensor, len(binary))
+    data = _inline_data(tensor, len(binary))
     if tensor.datatype == "UINT8":
         _check_shape(tensor, [SIZE, SIZE])
-        pixels = _pixels(tensor.data) if inline else np.frombuffer(binary, np.uint8)
+        pixels = np.frombuffer(binary, np.uint8) if data is None else _pixels(data)
         if pixels.size != prod(tensor.shape):
             raise TensorError(
-                f"{INPUT}: its shape has {prod(tensor.shape)} values, but {pixels.size} came"
+                f"{INPUT}: the shape has {prod(tensor.shape)} values, found {pixels.size}"
             )
         return pixels.reshape(tensor.shape)
     if tensor.datatype == "BYTES":
         _check_shape(tensor, [])
-        files = _files(tensor.data) if inline else _split_files(binary)
+        files = _split_files(binary) if data is None else _files(data)
         if len(files) != tensor.shape[0]:
-            raise TensorError(
-                f"{INPUT}: its shape has {tensor.shape[0]} files, but {len(files)} came"
-            )
+            raise TensorError(f"{INPUT}: the shape has {tensor.shape[0]} files, found {len(files)}")
         return files
     raise TensorError(
         f"{INPUT}: expected the datatype UINT8 or BYTES, found {tensor.datatype[:100]!r}"
     )
 
 
-def _is_inline(tensor: RequestInput, follow: int) -> bool:
-    """Whether the values are in the JSON; if not, `follow` bytes after it are all of them."""
-    size = tensor.parameters and tensor.parameters.binary_data_size
+def _inline_data(tensor: RequestInput, binary_size: int) -> list[Any] | None:
+    """The values in the JSON; None if they are in the `binary_size` bytes after it."""
+    size = tensor.parameters.binary_data_size if tensor.parameters else None
     if size is None:
-        if follow:
+        if binary_size:
             raise TensorError(f"{INPUT}: bytes follow the JSON, but binary_data_size is missing")
         if tensor.data is None:
-            raise TensorError(f"{INPUT}: neither data nor binary_data_size")
-        return True
+            raise TensorError(f"{INPUT}: expected data or binary_data_size, found neither")
+        return tensor.data
     if tensor.data is not None:
-        raise TensorError(f"{INPUT}: both data and binary_data_size")
-    if size != follow:
+        raise TensorError(f"{INPUT}: expected data or binary_data_size, found both")
+    if size != binary_size:
         raise TensorError(
-            f"{INPUT}: binary_data_size is {size}, but {follow} bytes follow the JSON"
-            f" (the header {HEADER_LENGTH} gives the length of the JSON)"
+            f"{INPUT}: binary_data_size is {size}, but {binary_size} bytes follow the JSON"
+            f" (the header {HEADER_LENGTH} has the length of the JSON)"
         )
-    return False
+    return None
 
 
 def _check_shape(tensor: RequestInput, tail: list[int]) -> None:
@@ -172,8 +181,8 @@ def _check_shape(tensor: RequestInput, tail: list[int]) -> None:
         )
 
 
-def _pixels(data: list[Any]) -> np.ndarray:
-    """Numbers, flat or nested, as uint8 [values]."""
+def _pixels(data: list[Any]) -> NDArray[np.uint8]:
+    """Integers, flat or nested, as uint8 [values]."""
     for _ in range(DIMENSIONS - 1):
         if data and isinstance(data[0], list):
             if not all(isinstance(row, list) for row in data):
@@ -182,17 +191,17 @@ def _pixels(data: list[Any]) -> np.ndarray:
     try:
         return np.frombuffer(bytes(data), np.uint8)
     except (TypeError, ValueError):
-        raise TensorError(f"{INPUT}: expected integers 0 … 255 in data") from None
+        raise TensorError(f"{INPUT}: expected integers from 0 to 255 in data") from None
 
 
 def _files(data: list[Any]) -> list[bytes]:
     """Image files from base64."""
-    files = []
+    files: list[bytes] = []
     for number, text in enumerate(data):
         if not isinstance(text, str):
             raise TensorError(
                 f"{INPUT}[{number}]: expected an image file in base64, found"
-                f" {type(text).__name__} (the file itself can follow the JSON as binary data)"
+                f" {type(text).__name__} (a file can also be binary data after the JSON)"
             )
         try:
             files.append(file_from_base64(text))
@@ -202,8 +211,9 @@ def _files(data: list[Any]) -> list[bytes]:
 
 
 def _split_files(binary: bytes) -> list[bytes]:
-    """Image files, each after its length."""
-    files, position = [], 0
+    """Image files from binary data, in which the length of each file precedes it."""
+    files: list[bytes] = []
+    position = 0
     while position < len(binary):
         try:
             (length,) = struct.unpack_from("<I", binary, position)
@@ -211,34 +221,38 @@ def _split_files(binary: bytes) -> list[bytes]:
             length = len(binary)
         position += 4
         if position + length > len(binary):
-            raise TensorError(f"{INPUT}[{len(files)}]: its bytes break off")
+            raise TensorError(f"{INPUT}[{len(files)}]: the bytes are incomplete")
         files.append(binary[position : position + length])
         position += length
     return files
 
 
-def write_answer(
-    inference: Inference, name: str, version: str, outputs: dict[str, np.ndarray]
+def write_response(
+    inference: Inference, name: str, version: str, outputs: dict[str, Output]
 ) -> tuple[bytes, dict[str, str]]:
-    """The body and the headers of the answer; `outputs` has an array for each name in OUTPUTS."""
-    described, binary = [], []
+    """The body and the headers of the response; `outputs` has an array for each name in OUTPUTS."""
+    tensors, binary = [], []
     for output, as_bytes in inference.outputs.items():
         values, datatype = outputs[output], OUTPUTS[output]
-        tensor = {"name": output, "datatype": datatype, "shape": list(values.shape)}
+        tensor: dict[str, Any] = {
+            "name": output,
+            "datatype": datatype,
+            "shape": list(values.shape),
+        }
         if as_bytes:
-            binary.append(values.astype(BYTES_OF[datatype]).tobytes())
+            binary.append(values.astype(BINARY_DTYPES[datatype]).tobytes())
             tensor["parameters"] = {"binary_data_size": len(binary[-1])}
         else:
             tensor["data"] = values.ravel().tolist()
-        described.append(tensor)
-    answer = {
+        tensors.append(tensor)
+    response = {
         "model_name": name,
         "model_version": version,
         **({} if inference.id is None else {"id": inference.id}),
         "parameters": {"faces": inference.options.faces},
-        "outputs": described,
+        "outputs": tensors,
     }
-    text = json.dumps(answer).encode()
+    text = json.dumps(response).encode()
     if not binary:
         return text, {"Content-Type": "application/json"}
     return text + b"".join(binary), {

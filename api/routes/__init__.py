@@ -1,1 +1,1 @@
-"""One file per subject."""
+"""The project's own API: one file per subject."""

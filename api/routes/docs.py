@@ -1,7 +1,7 @@
-"""The documentation of the API at /docs: Swagger UI, without another host.
+"""The documentation of the API at /docs: Swagger UI, without requests to other hosts.
 
-The package fastapi-offline carries its JavaScript and CSS. Redoc is not served: it loads its logo
-from its makers.
+The package fastapi-offline contains its JavaScript and CSS. Redoc is not served, because it loads
+its logo from another host.
 """
 
 import re
@@ -26,12 +26,12 @@ POLICY = (
     " img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'"
 )
-"""What the documentation may load: its own files and its inline script, nothing of another host."""
+"""The documentation may load its own files and its inline script, nothing from other hosts."""
 
 
 @router.get("/docs")
 async def swagger_ui(request: Request) -> HTMLResponse:
-    """Every address with its parameters and errors, and a form to try it."""
+    """All routes with their parameters and errors, and a form to try each."""
     root = request.scope.get("root_path", "")
     page = get_swagger_ui_html(
         openapi_url=f"{root}{request.app.openapi_url}",
@@ -42,7 +42,7 @@ async def swagger_ui(request: Request) -> HTMLResponse:
     )
     digests = [
         b64encode(sha256(script.encode()).digest()).decode()
-        for script in INLINE_SCRIPT.findall(page.body.decode())
+        for script in INLINE_SCRIPT.findall(bytes(page.body).decode())
     ]
     scripts = " ".join(f"'sha256-{digest}'" for digest in digests)
     page.headers["Content-Security-Policy"] = POLICY.format(scripts=scripts)

@@ -1,9 +1,10 @@
-"""Probes: the process is alive, and it can answer."""
+"""Probes: `/livez` for the process, `/readyz` for the models."""
 
 from fastapi import APIRouter, HTTPException
 
-from api.dependencies import Models
-from api.schemas import Problem, Status
+from api.openapi import error_responses
+from api.schemas import Status
+from api.state import Server
 
 router = APIRouter(tags=["health"])
 
@@ -14,9 +15,9 @@ async def livez() -> Status:
     return Status(status="ok")
 
 
-@router.get("/readyz", responses={503: {"model": Problem, "description": "Not yet, or not at all"}})
-async def readyz(models: Models) -> Status:
-    """Every version in the settings has passed a warm-up inference; otherwise 503 says why not."""
-    if models.problem:
-        raise HTTPException(503, models.problem)
+@router.get("/readyz", responses=error_responses({503: "A model is not ready"}))
+async def readyz(server: Server) -> Status:
+    """All versions have passed a warm-up inference. Otherwise the status is 503."""
+    if server.models.problem:
+        raise HTTPException(503, server.models.problem)
     return Status(status="ready")

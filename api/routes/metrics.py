@@ -1,9 +1,9 @@
-"""The metrics for Prometheus."""
+"""`GET /metrics` for Prometheus."""
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api.dependencies import Counters
+from api.state import Server
 
 router = APIRouter(tags=["health"])
 
@@ -11,6 +11,6 @@ TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 
 
 @router.get("/metrics", response_class=Response, responses={200: TEXT})
-async def metrics(counters: Counters) -> Response:
-    """Requests, times, faces and predictions, in Prometheus' text format."""
-    return Response(generate_latest(counters.registry), media_type=CONTENT_TYPE_LATEST)
+async def metrics(server: Server) -> Response:
+    """Requests, durations, faces and predictions, in the text format of Prometheus."""
+    return Response(generate_latest(server.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,37 +1,40 @@
-"""The versions that are served."""
+"""`GET /model` and `GET /models`: the served versions."""
 
 from dataclasses import asdict
 
 from fastapi import APIRouter, Depends, Response
 
-from api.dependencies import Models
-from api.errors import documented
 from api.models.served_model import ServedModel
 from api.models.served_models import ready_model
-from api.options import NoQuery, Version, refuse_repeated
+from api.openapi import error_responses
+from api.options import NoQuery, QueryVersion, refuse_repeated
 from api.schemas import ModelDescription, ServedVersion, ServedVersions
+from api.state import Server
 
 router = APIRouter(tags=["model"], dependencies=[Depends(refuse_repeated)])
 
 
 @router.get(
     "/model",
-    responses=documented(
+    responses=error_responses(
         {
             404: "No such version is served",
-            422: "The query cannot be read",
+            422: "The query cannot be parsed",
             503: "No model is ready",
         }
     ),
 )
-async def describe_model(models: Models, response: Response, options: Version) -> ModelDescription:
+async def describe_model(
+    server: Server, response: Response, options: QueryVersion
+) -> ModelDescription:
     """The metadata of the model file, and the committed metrics of its dataset."""
-    return _description(ready_model(models, response, options.version))
+    return _description(ready_model(server.models, response, options.version))
 
 
-@router.get("/models", responses=documented({422: "The query has an option"}))
-async def list_models(models: Models, options: NoQuery) -> ServedVersions:
-    """Every version in the settings, with its committed metrics or with its error."""
+@router.get("/models", responses=error_responses({422: "The query has an option"}))
+async def list_models(server: Server, options: NoQuery) -> ServedVersions:
+    """All versions in the settings, each with its committed metrics or with its error."""
+    models = server.models
     return ServedVersions(
         models=[
             ServedVersion(

@@ -1,4 +1,4 @@
-"""The page at `/`, and the files it is made of."""
+"""The page at `/`, and its files."""
 
 from pathlib import Path
 
@@ -14,5 +14,5 @@ files = StaticFiles(directory=STATIC)
 
 @router.get("/")
 async def page() -> FileResponse:
-    """The page for people."""
+    """The page for visitors."""
     return FileResponse(STATIC / "index.html")

@@ -1,4 +1,4 @@
-"""The emotions in one image, and in many."""
+"""`POST /predict` for one image, and `POST /predict/batch` for several."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,21 +8,20 @@ from pydantic import ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from api.base64_file import DESCRIPTION
-from api.dependencies import Counters, Limits, Models, Slots
-from api.errors import OVERLOAD, documented
 from api.models.served_model import Recognition, ServedModel
-from api.options import InQuery, Options, merged, refuse_repeated
-from api.request_body import BINARY, Base64File, File, FormFile, content_type_of, form_of, json_of
-from api.schemas import (
+from api.openapi import (
+    BINARY,
     EXAMPLE_IMAGE,
-    BatchError,
-    BatchFaces,
-    BatchPrediction,
-    ModelIdentity,
-    Prediction,
+    OVERLOAD,
+    error_responses,
     form_schema,
-    request_schema,
+    json_schema,
+    request_body,
 )
+from api.options import Options, QueryOptions, merged, refuse_repeated
+from api.request_body import Base64File, File, FormFile, content_type_of, form_of, json_of
+from api.schemas import BatchError, BatchFaces, BatchPrediction, Prediction
+from api.state import Server
 from recognizer.errors import ImageError
 
 router = APIRouter(tags=["prediction"], dependencies=[Depends(refuse_repeated)])
@@ -37,7 +36,7 @@ class ImageForm(Options):
     file: File = Field(description="The image.")
 
 
-class ImageInJson(Options):
+class ImageJson(Options):
     """One image in JSON; the other keys are options."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"image": EXAMPLE_IMAGE}]})
@@ -46,47 +45,46 @@ class ImageInJson(Options):
 
 
 class BatchForm(Options):
-    """A form with many images; its other fields are options."""
+    """A form with several images; its other fields are options."""
 
     files: list[File] = Field(min_length=1, description="The images.")
 
 
 @dataclass(frozen=True)
-class OneImage:
-    """A request for the faces in one image."""
+class ImageRequest:
+    """One image file and the options."""
 
     data: bytes
-    """The image file."""
     options: Options
 
 
 @dataclass(frozen=True)
-class ManyImages:
-    """A request for the faces in many images."""
+class BatchRequest:
+    """Several image files and the options."""
 
     files: list[FormFile]
     options: Options
 
 
-async def one_image(request: Request, query: InQuery) -> OneImage:
-    """Read an image and its options: from a form, from JSON, or the image as the body itself."""
+async def image_request(request: Request, query: QueryOptions) -> ImageRequest:
+    """Read an image and its options: from a form, from JSON, or the image as the body."""
     content_type = content_type_of(request)
     if content_type == "multipart/form-data":
         form = await form_of(request, ImageForm)
-        return OneImage(form.file.data, merged(query, form, ("query", "form")))
+        return ImageRequest(form.file.data, merged(query, form, ("query", "form")))
     if content_type == "application/json":
-        body = await json_of(request, ImageInJson)
-        return OneImage(body.image, merged(query, body, ("query", "JSON")))
+        body = await json_of(request, ImageJson)
+        return ImageRequest(body.image, merged(query, body, ("query", "JSON")))
     if content_type.startswith("image/") or content_type == "application/octet-stream":
-        return OneImage(await request.body(), query)
+        return ImageRequest(await request.body(), query)
     raise HTTPException(
         415,
-        f"content type {content_type[:100]!r} is not supported: send the image in a form's field"
-        " 'file', or as the body with its type, for instance image/jpeg, or in JSON",
+        f"content type {content_type[:100]!r} is not supported: send the image in the field 'file'"
+        " of a form, as the body with its type, for example image/jpeg, or in JSON",
     )
 
 
-async def many_images(request: Request, query: InQuery, limits: Limits) -> ManyImages:
+async def batch_request(request: Request, query: QueryOptions, server: Server) -> BatchRequest:
     """Read the images of a form and their options."""
     content_type = content_type_of(request)
     if content_type != "multipart/form-data":
@@ -95,93 +93,80 @@ async def many_images(request: Request, query: InQuery, limits: Limits) -> ManyI
             f"content type {content_type[:100]!r} is not supported: send the images in a form,"
             " each in a field 'files'",
         )
-    form = await form_of(request, BatchForm, max_files=limits.max_batch)
-    return ManyImages(form.files, merged(query, form, ("query", "form")))
+    form = await form_of(request, BatchForm, max_files=server.settings.max_batch)
+    return BatchRequest(form.files, merged(query, form, ("query", "form")))
 
 
-# FastAPI describes one content type for a body, and these routes take several.
-ONE_IMAGE = {
-    "required": True,
-    "description": "An image file, for instance a JPEG: as the field `file` of a form, as the body"
-    " itself, or in JSON. The options of the query may stand in the form or the JSON instead.",
-    "content": {
-        "multipart/form-data": {"schema": form_schema(ImageForm)},
-        "image/*": {"schema": BINARY},
-        "application/octet-stream": {"schema": BINARY},
-        "application/json": {"schema": request_schema(ImageInJson)},
+IMAGE_BODY = request_body(
+    "An image file, for example a JPEG: in the field `file` of a form, as the body, or in JSON."
+    " The options of the query may be sent in the form or in the JSON instead.",
+    {
+        "multipart/form-data": form_schema(ImageForm),
+        "image/*": BINARY,
+        "application/octet-stream": BINARY,
+        "application/json": json_schema(ImageJson),
     },
-}
-MANY_IMAGES = {
-    "required": True,
-    "description": "The options of the query may stand in the form instead.",
-    "content": {"multipart/form-data": {"schema": form_schema(BatchForm)}},
-}
-PROBLEMS = {
-    400: "The form or the JSON cannot be read",
-    404: "No such version is served",
-    413: "Too many bytes, pixels or files",
-    415: "The content type is not supported",
-    422: "An option is unknown, out of range or given twice, or the image cannot be decoded",
-    **OVERLOAD,
-}
+)
+BATCH_BODY = request_body(
+    "The options of the query may be sent in the form instead.",
+    {"multipart/form-data": form_schema(BatchForm)},
+)
+ERRORS = error_responses(
+    {
+        400: "The form or the JSON cannot be parsed",
+        404: "No such version is served",
+        413: "Too many bytes, pixels or files",
+        415: "The content type is not supported",
+        422: "An option is unknown, out of range or repeated, or the image cannot be decoded",
+        **OVERLOAD,
+    }
+)
 
 
 # ---------------------------------------------------------------- routes
 
 
-@router.post("/predict", openapi_extra={"requestBody": ONE_IMAGE}, responses=documented(PROBLEMS))
+@router.post("/predict", openapi_extra=IMAGE_BODY, responses=ERRORS)
 async def predict(
-    response: Response,
-    image: Annotated[OneImage, Depends(one_image)],
-    models: Models,
-    slots: Slots,
-    metrics: Counters,
+    image: Annotated[ImageRequest, Depends(image_request)], server: Server, response: Response
 ) -> Prediction:
-    """Find every face in an image and recognize its emotion. No face is an empty list."""
-    model = models.find(image.options.version)
-    found = await slots.run(model.recognize, image.data, image.options)
-    metrics.observe(found, model.version)
-    _add_headers(response, model, [found])
+    """Detect every face in an image and predict its emotion. Without a face, the list is empty."""
+    model = server.models.find(image.options.version)
+    result = await server.slots.run(model.recognize, image.data, image.options)
+    server.metrics.observe(result, model.version)
+    _add_headers(response, model, [result])
     return Prediction(
-        image=found.image, faces=found.faces, truncated=found.truncated, model=identity(model)
+        image=result.image, faces=result.faces, truncated=result.truncated, model=model.identity
     )
 
 
-@router.post(
-    "/predict/batch", openapi_extra={"requestBody": MANY_IMAGES}, responses=documented(PROBLEMS)
-)
+@router.post("/predict/batch", openapi_extra=BATCH_BODY, responses=ERRORS)
 async def predict_batch(
-    response: Response,
-    images: Annotated[ManyImages, Depends(many_images)],
-    models: Models,
-    slots: Slots,
-    metrics: Counters,
+    batch: Annotated[BatchRequest, Depends(batch_request)], server: Server, response: Response
 ) -> BatchPrediction:
-    """Recognize many images. An image that cannot be decoded gets an error of its own."""
-    model = models.find(images.options.version)
-    contents = [file.data for file in images.files]
-    found = await slots.run(model.recognize_each, contents, images.options)
-    good = [result for result in found if isinstance(result, Recognition)]
-    for result in good:
-        metrics.observe(result, model.version)
-    _add_headers(response, model, good)
+    """Process several images. The result of an image that cannot be decoded is its error."""
+    model = server.models.find(batch.options.version)
+    contents = [file.data for file in batch.files]
+    results = await server.slots.run(model.recognize_each, contents, batch.options)
+    decoded = [result for result in results if isinstance(result, Recognition)]
+    for result in decoded:
+        server.metrics.observe(result, model.version)
+    _add_headers(response, model, decoded)
     return BatchPrediction(
-        results=[_result(file.name, one) for file, one in zip(images.files, found, strict=True)],
-        model=identity(model),
+        results=[
+            _batch_result(file.name, result)
+            for file, result in zip(batch.files, results, strict=True)
+        ],
+        model=model.identity,
     )
 
 
-def _result(filename: str, result: Recognition | ImageError) -> BatchFaces | BatchError:
+def _batch_result(filename: str, result: Recognition | ImageError) -> BatchFaces | BatchError:
     if isinstance(result, ImageError):
         return BatchError(filename=filename, error=str(result))
     return BatchFaces(
         filename=filename, image=result.image, faces=result.faces, truncated=result.truncated
     )
-
-
-def identity(model: ServedModel) -> ModelIdentity:
-    """The model's part of an answer."""
-    return ModelIdentity(name=model.name, version=model.version, dataset=model.classifier.dataset)
 
 
 def _add_headers(response: Response, model: ServedModel, results: list[Recognition]) -> None:
@@ -190,8 +175,8 @@ def _add_headers(response: Response, model: ServedModel, results: list[Recogniti
 
 
 def _server_timing(results: list[Recognition]) -> str:
-    """The time of each step, summed over the images (W3C Server Timing, milliseconds)."""
-    steps = {}
+    """The duration of each step, summed over the images (W3C Server Timing, milliseconds)."""
+    steps: dict[str, float] = {}
     for result in results:
         for step, seconds in result.seconds.items():
             steps[step] = steps.get(step, 0) + seconds

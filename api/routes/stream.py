@@ -1,24 +1,22 @@
-"""Live video over a WebSocket: image files in, answers out, always for the newest frame."""
+"""Live video over a WebSocket: image files in, predictions out, always for the newest frame."""
 
-import asyncio
 import logging
-import threading
-from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from time import perf_counter
-from typing import NamedTuple
 
 import anyio
 from fastapi import APIRouter, Depends, HTTPException, WebSocket
-from starlette.datastructures import State
 from starlette.websockets import WebSocketDisconnect
 
-from api.errors import documented, status_of
+from api.errors import status_of
 from api.models.served_model import Recognition, ServedModel
-from api.options import InQuery, Options, read_options, refuse_repeated
-from api.routes.predict import identity
+from api.newest_frame import NewestFrame, PendingFrame
+from api.openapi import error_responses
+from api.options import Options, QueryOptions, read_options, refuse_repeated
 from api.schemas import StreamEnd, StreamError, StreamFaces, StreamTimes
-from api.security import KEY_PREFIX, is_allowed_origin, is_key, keys_of_stream
+from api.security import KEY_PREFIX, has_key, is_allowed_origin, keys_of_stream
+from api.state import Server, ServerState
 from recognizer.errors import DetectorError, ImageError
 
 log = logging.getLogger(__name__)
@@ -26,121 +24,61 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["stream"])
 
 SUBPROTOCOL = "fer.stream"
-"""The subprotocol that the server agrees on; a browser that sends a key offers it as well."""
+"""The subprotocol that the server selects. A browser offers it together with that of the key."""
 
-CLOSE_CODES = {429: 1013, 503: 1013}
-"""Try again later (RFC 6455, 7.4, and IANA's registry); every other status is 1008, refused."""
+TRY_AGAIN_LATER = 1013
+POLICY_VIOLATION = 1008
+CLOSE_CODES = {429: TRY_AGAIN_LATER, 503: TRY_AGAIN_LATER}
+"""Close codes (RFC 6455, section 7.4, and the IANA registry); POLICY_VIOLATION for the others."""
 
-SERVER_STOPS = 1012
-"""Code of the disconnection when the server stops."""
+SERVICE_RESTART = 1012
+"""The code of the disconnection at a shutdown; see middleware/connections.py."""
 
 IDLE = 0
-"""No close code."""
-
-
-class Frame(NamedTuple):
-    """A message of the client."""
-
-    number: int
-    data: bytes | None
-    """None for a message that is text."""
-
-
-class NewestFrame:
-    """A place for one frame: the newest that was not taken yet."""
-
-    def __init__(self):
-        self.received = 0
-        self.ended = False
-        self._frame: deque[Frame] = deque(maxlen=1)
-        self._arrived = asyncio.Event()
-
-    def put(self, data: bytes | None) -> None:
-        """Number a frame that arrived, and replace the one that was not taken."""
-        self.received += 1
-        self._frame.append(Frame(self.received, data))
-        self._arrived.set()
-
-    def end(self) -> None:
-        """No frame will arrive any more."""
-        self.ended = True
-        self._arrived.set()
-
-    async def arrival(self) -> "Turn | None":
-        """Wait until there is a frame, and return the right to take it; None at the end."""
-        while not self._frame:
-            if self.ended:
-                return None
-            self._arrived.clear()
-            await self._arrived.wait()
-        return Turn(self._frame)
-
-
-class Turn:
-    """The right to take one frame: the newest at the moment when it is first asked for.
-
-    A slot's thread asks when it begins; the event loop asks after a timeout.
-    """
-
-    def __init__(self, newest: deque[Frame]):
-        self._newest = newest
-        self._taken: Frame | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def frame(self) -> Frame:
-        """The same one every time."""
-        with self._lock:
-            if self._taken is None:
-                self._taken = self._newest.pop()
-            return self._taken
-
-
-# ---------------------------------------------------------------- one stream
+"""Not a close code: no frame arrived for too long."""
 
 
 @router.websocket("/stream")
-async def stream(socket: WebSocket) -> None:
-    """Answer the newest frame, again and again, until the client goes."""
+async def stream(socket: WebSocket, server: Server) -> None:
+    """Process the newest frame, again and again, until the client disconnects."""
     start = perf_counter()
-    newest = NewestFrame()
-    streams: anyio.Semaphore = socket.app.state.streams
+    frames = NewestFrame()
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope["subprotocols"] else None)
     status = 101
     try:
-        model, options = _admit(socket)
-        _enter(streams)
+        model, options = _admit(socket, server)
+        _enter(server.streams)
         try:
-            await _converse(socket, model, options, newest)
+            await Session(socket, server, model, options, frames).run()
         finally:
-            streams.release()
+            server.streams.release()
     except HTTPException as refusal:
         status = refusal.status_code
-        await _end(socket, refusal)
+        server.metrics.count_rejection(status)
+        await _refuse(socket, refusal)
     finally:
         fields = {
             "method": "GET",
             "path": socket.scope["path"],
             "status": status,
             "milliseconds": round(1000 * (perf_counter() - start), 2),
-            "frames": newest.received,
+            "frames": frames.received,
         }
         log.info("stream", extra={"fields": fields})
 
 
-def _admit(socket: WebSocket) -> tuple[ServedModel, Options]:
+def _admit(socket: WebSocket, server: ServerState) -> tuple[ServedModel, Options]:
     """Check the origin, the key and the options; raises HTTPException with the reason."""
-    settings = socket.app.state.settings
-    if not is_allowed_origin(socket, settings.cors_origins):
-        raise HTTPException(403, "this server is not open to the pages of that site")
-    if not is_key(keys_of_stream(socket), settings.api_key):
+    if not is_allowed_origin(socket, server.settings.cors_origins):
+        raise HTTPException(403, "pages of that site may not use this server")
+    if not has_key(keys_of_stream(socket), server.settings.api_key):
         raise HTTPException(
             401,
             "the API key is missing or wrong: send it in the header X-API-Key, as Authorization:"
             " Bearer, or as a subprotocol",
         )
     options = read_options(socket)
-    return socket.app.state.models.find(options.version), options
+    return server.models.find(options.version), options
 
 
 def _enter(streams: anyio.Semaphore) -> None:
@@ -150,117 +88,124 @@ def _enter(streams: anyio.Semaphore) -> None:
         raise HTTPException(429, "too many streams are open; try again later") from None
 
 
-async def _end(socket: WebSocket, refusal: HTTPException) -> None:
-    """Say why, and close."""
-    socket.app.state.metrics.count_rejection(refusal.status_code)
+async def _refuse(socket: WebSocket, refusal: HTTPException) -> None:
+    """Send the reason, and close."""
     end = StreamEnd(status=refusal.status_code, error=refusal.detail)
-    with suppress(WebSocketDisconnect):  # gone already
+    with suppress(WebSocketDisconnect):  # the client has disconnected already
         await socket.send_text(end.model_dump_json())
         reason = refusal.detail.encode()[:123].decode(errors="ignore")
-        await socket.close(CLOSE_CODES.get(refusal.status_code, 1008), reason)
+        await socket.close(CLOSE_CODES.get(refusal.status_code, POLICY_VIOLATION), reason)
 
 
-async def _converse(
-    socket: WebSocket, model: ServedModel, options: Options, newest: NewestFrame
-) -> None:
-    """Receive and answer at the same time: a slow reader gets fewer answers, not older ones."""
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_answer, socket, model, options, newest)
-        ending = await _receive(socket, newest)
-        if ending == SERVER_STOPS:
-            newest.end()
-        else:
-            tasks.cancel_scope.cancel()
-    if ending == SERVER_STOPS:
-        with suppress(WebSocketDisconnect):  # gone already
-            await socket.close(1001, "the server is stopping")
-    if ending == IDLE:
-        seconds = socket.app.state.settings.stream_idle_seconds
-        raise HTTPException(408, f"no frame came for {seconds:g} seconds")
+@dataclass(frozen=True)
+class Session:
+    """An admitted stream."""
 
+    socket: WebSocket
+    server: ServerState
+    model: ServedModel
+    options: Options
+    frames: NewestFrame
 
-async def _receive(socket: WebSocket, newest: NewestFrame) -> int:
-    """Receive frames until none comes for too long, the client goes, or the server stops.
+    async def run(self) -> None:
+        """Receive and respond concurrently: a slow reader gets fewer messages, not older ones."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._respond)
+            code = await self._receive()
+            if code == SERVICE_RESTART:
+                self.frames.end()
+            else:
+                tasks.cancel_scope.cancel()
+        if code == SERVICE_RESTART:
+            with suppress(WebSocketDisconnect):  # the client has disconnected already
+                await self.socket.close(1001, "the server is stopping")
+        if code == IDLE:
+            seconds = self.server.settings.stream_idle_seconds
+            raise HTTPException(408, f"no frame arrived for {seconds:g} seconds")
 
-    Returns IDLE, SERVER_STOPS, or the client's close code.
-    """
-    while True:
-        with anyio.move_on_after(socket.app.state.settings.stream_idle_seconds) as idle:
-            message = await socket.receive()
-        if idle.cancelled_caught:
-            return IDLE
-        if message["type"] == "websocket.disconnect":
-            return message["code"]
-        newest.put(message.get("bytes"))
+    async def _receive(self) -> int:
+        """Receive frames until none arrives for too long, the client disconnects, or a shutdown.
 
+        Returns IDLE, or the code of the disconnection.
+        """
+        while True:
+            with anyio.move_on_after(self.server.settings.stream_idle_seconds) as idle:
+                message = await self.socket.receive()
+            if idle.cancelled_caught:
+                return IDLE
+            if message["type"] == "websocket.disconnect":
+                return int(message["code"])
+            self.frames.put(message.get("bytes"))
 
-async def _answer(
-    socket: WebSocket, model: ServedModel, options: Options, newest: NewestFrame
-) -> None:
-    metrics = socket.app.state.metrics
-    answered = 0
-    while turn := await newest.arrival():
-        result = await _recognize_newest(socket.app.state, model, options, turn)
-        frame = turn.frame
-        position = {"frame": frame.number, "dropped": frame.number - answered - 1}
-        answered = frame.number
-        metrics.frames.labels("dropped").inc(position["dropped"])
+    async def _respond(self) -> None:
+        """Send a message for each processed frame, until there are no more frames."""
+        latest = 0
+        while pending := await self.frames.pending():
+            result = await self._recognize_newest(pending)
+            number = pending.frame.number
+            message = self._message(number, number - latest - 1, result)
+            latest = number
+            try:
+                await self.socket.send_text(message.model_dump_json())
+            except WebSocketDisconnect:  # `_receive` gets it as well
+                return
+
+    async def _recognize_newest(self, pending: PendingFrame) -> Recognition | HTTPException:
+        """Wait for a slot as requests do; its thread takes the newest frame when it starts."""
+        seconds = self.server.settings.deadline_seconds
+        try:
+            with anyio.fail_after(seconds):
+                return await self.server.slots.run(self._recognize, pending)
+        except TimeoutError:
+            return HTTPException(504, f"the frame was not answered within {seconds:g} seconds")
+        except HTTPException as refusal:
+            return refusal
+
+    def _recognize(self, pending: PendingFrame) -> Recognition:
+        data, max_bytes = pending.frame.data, self.server.settings.max_bytes
+        if data is None:
+            raise HTTPException(415, "expected a binary message with an image file, found text")
+        if len(data) > max_bytes:
+            raise HTTPException(413, f"the frame is larger than {max_bytes:,} bytes")
+        try:
+            return self.model.recognize(data, self.options)
+        except (ImageError, DetectorError) as error:
+            raise HTTPException(status_of(error), str(error)) from error
+
+    def _message(
+        self, number: int, dropped: int, result: Recognition | HTTPException
+    ) -> StreamFaces | StreamError:
+        """The message for a frame; the metrics count it."""
+        metrics = self.server.metrics
+        metrics.frames.labels("dropped").inc(dropped)
         if isinstance(result, HTTPException):
             metrics.frames.labels("refused").inc()
             metrics.count_rejection(result.status_code)
-            answer = StreamError(status=result.status_code, error=result.detail, **position)
-        else:
-            metrics.frames.labels("answered").inc()
-            metrics.observe(result, model.version)
-            answer = StreamFaces(
-                image=result.image,
-                faces=result.faces,
-                truncated=result.truncated,
-                model=identity(model),
-                milliseconds=StreamTimes(
-                    **{step: round(1000 * time, 2) for step, time in result.seconds.items()}
-                ),
-                **position,
+            return StreamError(
+                frame=number, dropped=dropped, status=result.status_code, error=result.detail
             )
-        try:
-            await socket.send_text(answer.model_dump_json())
-        except WebSocketDisconnect:  # `_receive` gets it as well
-            return
+        metrics.frames.labels("answered").inc()
+        metrics.observe(result, self.model.version)
+        times = {step: round(1000 * seconds, 2) for step, seconds in result.seconds.items()}
+        return StreamFaces(
+            frame=number,
+            dropped=dropped,
+            image=result.image,
+            faces=result.faces,
+            truncated=result.truncated,
+            model=self.model.identity,
+            milliseconds=StreamTimes(**times),
+        )
 
 
-async def _recognize_newest(
-    state: State, model: ServedModel, options: Options, turn: Turn
-) -> Recognition | HTTPException:
-    """Wait for a slot as every request does; its thread takes the newest frame of that moment."""
-    seconds = state.settings.deadline_seconds
-    try:
-        with anyio.fail_after(seconds):
-            return await state.slots.run(_recognize, model, turn, options, state.settings.max_bytes)
-    except TimeoutError:
-        return HTTPException(504, f"the frame was not answered within {seconds:g} seconds")
-    except HTTPException as refusal:
-        return refusal
-
-
-def _recognize(model: ServedModel, turn: Turn, options: Options, max_bytes: int) -> Recognition:
-    data = turn.frame.data
-    if data is None:
-        raise HTTPException(415, "a frame is a binary message with an image file, not text")
-    if len(data) > max_bytes:
-        raise HTTPException(413, f"the frame is larger than {max_bytes:,} bytes")
-    try:
-        return model.recognize(data, options)
-    except (ImageError, DetectorError) as error:
-        raise HTTPException(status_of(error), str(error)) from error
-
-
-# ---------------------------------------------------------------- the documentation
+# ---------------------------------------------------------------- documentation
 
 DESCRIPTION = f"""
-A WebSocket for live video. Each binary message is one frame, an image file (JPEG is the
-quickest); each answer is one text message of JSON. While one frame is being recognized, newer
-ones replace each other: the next answer is for the newest. So send as many as you like. `frame` is
-the number of the frame (the first is 1), `dropped` how many were skipped since the last answer.
+A WebSocket for live video. Each binary message of the client is one frame, an image file (JPEG is
+fastest). Each message of the server is JSON. While the server processes a frame, newer frames
+replace each other, and the next prediction is for the newest. The client may therefore send frames
+at any rate. `frame` is the number of the frame (the first is 1), `dropped` the number of frames
+that were skipped since the last message.
 
 ```json
 {{"frame": 7, "dropped": 2, "image": {{"width": 640, "height": 480}}, "faces": [],
@@ -268,21 +213,21 @@ the number of the frame (the first is 1), `dropped` how many were skipped since 
   "model": {{"name": "emotion", "version": "9f86…", "dataset": "fer2013"}}}}
 ```
 
-A bad frame gets an answer of its own, and the stream goes on; `status` is what `POST /predict`
-would have answered:
+The message for an invalid frame has an error, and the stream continues. `status` is the status of
+`POST /predict` for this frame:
 
 ```json
 {{"frame": 8, "dropped": 0, "status": 422, "error": "the JPEG image is damaged or cut short"}}
 ```
 
-Where the server ends the stream, the last message says why, without `frame`; the close code is
-1013 where a later try makes sense (too many streams, no model ready), otherwise 1008. A server
-that is stopped answers the frames that it has, and closes with 1001.
+If the server closes the stream, the last message has the reason and no `frame`. The close code is
+1013 if a later attempt may succeed (too many streams, no model ready), otherwise 1008. At a
+shutdown, the server processes the frames that it has received and closes with 1001.
 
-The API key, where one is set, comes in the header `X-API-Key` or as `Authorization: Bearer`.
-Browsers cannot set headers here: they offer two subprotocols, `{SUBPROTOCOL}`, and `{KEY_PREFIX}`
-with the key behind it in URL-safe base64 without padding. The pages of other sites are refused
-unless `CORS_ORIGINS` names them.
+An API key is sent in the header `X-API-Key` or as `Authorization: Bearer`. Browsers cannot set
+these headers. They offer two subprotocols instead: `{SUBPROTOCOL}`, and `{KEY_PREFIX}` followed by
+the key in URL-safe base64 without padding. Pages of other sites are refused unless `CORS_ORIGINS`
+lists them.
 """
 
 
@@ -291,8 +236,10 @@ unless `CORS_ORIGINS` names them.
     status_code=426,
     description=DESCRIPTION,
     dependencies=[Depends(refuse_repeated)],
-    responses=documented({426: "This address is a WebSocket", 422: "The query cannot be read"}),
+    responses=error_responses(
+        {426: "This address is a WebSocket", 422: "The query cannot be parsed"}
+    ),
 )
-async def describe_stream(options: InQuery) -> None:
+async def describe_stream(options: QueryOptions) -> None:
     """A WebSocket for live video."""
     raise HTTPException(426, "this address is a WebSocket: see /docs", {"Upgrade": "websocket"})

@@ -1,4 +1,4 @@
-// How faces are detected: what this server offers, and what the visitor chose.
+// The detector: the choices of the server, and the selected one.
 
 const NAMES = {
   yunet: "detected",

@@ -1,11 +1,13 @@
-// The model's emotions: their order, their colours and marks, and how a probability is written.
+// The emotions of the model: their order, colours and icons, and the format of a probability.
 
-// The labels of FER-2013. They hold until the server tells those of its model.
-let labels = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
+const OTHER = "other"; // the icon of emotions without one of their own
+const GOLDEN_ANGLE = 137.5; // degrees between the hues of neighbouring emotions
 
-// The style sheet has a colour and index.html a drawing for each of these.
-const DRAWN = new Set(labels);
-const GOLDEN_ANGLE = 137.5; // degrees; neighbours in the list get hues far apart
+// The emotions with an icon in index.html; style.css has a colour for each of them.
+const KNOWN = new Set([...document.querySelectorAll(".sprite symbol")].map(({ id }) => id));
+KNOWN.delete(OTHER);
+
+let labels = []; // in the order of the model's output; empty until the server has sent them
 
 export function emotions() {
   return labels;
@@ -21,25 +23,25 @@ export function percent(probability) {
   return `${Math.round(100 * probability)}\u00a0%`;
 }
 
-// Gives an element the emotion's colour as the CSS variable --emotion.
+// Sets the CSS variable --emotion of an element to the emotion's colour.
 export function paint(element, emotion) {
   if (element.dataset.emotion === emotion) return;
   element.dataset.emotion = emotion;
-  if (DRAWN.has(emotion)) {
+  if (KNOWN.has(emotion)) {
     element.style.removeProperty("--emotion");
     return;
   }
-  const others = labels.filter((label) => !DRAWN.has(label));
+  const others = labels.filter((label) => !KNOWN.has(label));
   const hue = (20 + GOLDEN_ANGLE * Math.max(0, others.indexOf(emotion))) % 360;
   element.style.setProperty("--emotion", `oklch(var(--other-lightness) 0.13 ${hue.toFixed(0)})`);
 }
 
-// The drawing of an emotion; a plain face where there is none.
-export function mark(emotion) {
+// The icon of an emotion; a neutral one if the emotion is unknown.
+export function icon(emotion) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("aria-hidden", "true");
   const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", DRAWN.has(emotion) ? `#${emotion}` : "#other");
+  use.setAttribute("href", `#${KNOWN.has(emotion) ? emotion : OTHER}`);
   svg.append(use);
   return svg;
 }

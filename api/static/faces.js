@@ -1,23 +1,23 @@
-// The faces of the picture that is shown: a row for each, and the probabilities of the selected one.
+// The faces of the shown picture: a row per face, and the probabilities of the selected one.
 
 import { detector } from "./detector.js";
-import { emotions, mark, paint, percent } from "./emotions.js";
+import { emotions, icon, paint, percent } from "./emotions.js";
 import { expandedFace, onSelection, point, pointedFace, select, selectedFace, setExpandedFace } from "./selection.js";
-import { highlightBoxes } from "./stage.js";
+import { highlightBoxes } from "./viewer.js";
 
-const desk = document.getElementById("desk");
+const workspace = document.getElementById("workspace");
 const title = document.getElementById("faces-title");
 const list = document.getElementById("faces");
 const detail = document.getElementById("detail-template").content.firstElementChild.cloneNode(true);
 const note = detail.querySelector("#detail-note");
 const bars = detail.querySelector("#bars");
-const plate = document.getElementById("plate");
+const expressions = document.getElementById("expressions");
 const rowTemplate = document.getElementById("row-template");
 const barTemplate = document.getElementById("bar-template");
 
-const NOTHING = { faces: [], image: null, source: null, noun: "Face", when: "", about: () => "" };
+const NO_FACES = { faces: [], image: null, source: null, noun: "Face", when: "", about: () => "" };
 
-let shown = NOTHING;
+let shown = NO_FACES;
 
 export function describe(faces) {
   if (!faces.length) {
@@ -30,24 +30,24 @@ export function describeLive(faces) {
   return faces.length ? `Live: ${predictions(faces, 4)}.` : "Live: no face detected.";
 }
 
-function predictions(faces, most) {
+function predictions(faces, limit) {
   const first = faces
-    .slice(0, most)
+    .slice(0, limit)
     .map(({ emotion, probabilities }) => `${emotion} ${percent(probabilities[emotion])}`);
-  if (faces.length > most) first.push(`and ${faces.length - most} more in the list`);
+  if (faces.length > limit) first.push(`and ${faces.length - limit} more in the list`);
   return first.join(", ");
 }
 
-// Shows `faces`, the largest first, with boxes in pixels of `image`. `source` is a picture of the
-// same content in any size, or null where none can be shown. `when` stands in the title,
-// `about` tells more about a face.
+// Shows `faces`, the largest first, with boxes in pixels of `image`. `source` is the picture in any
+// size, or null if the browser cannot show it. `when` is a part of the title, `about` returns a note
+// on a face.
 export function showFaces(faces, image, source, { noun = "Face", when = "", about = () => "" } = {}) {
   shown = { faces, image, source, noun, when, about };
   render();
 }
 
 export function showNoFace() {
-  shown = NOTHING;
+  shown = NO_FACES;
   render();
 }
 
@@ -55,11 +55,11 @@ function render() {
   const { faces, image, source } = shown;
   const hadFocus = list.contains(document.activeElement);
   const many = faces.length > 1;
-  desk.classList.toggle("has-many", many);
+  workspace.classList.toggle("has-many", many);
   list.classList.toggle("is-many", many);
-  list.classList.toggle("is-ghost", !faces.length);
+  list.classList.toggle("is-placeholder", !faces.length);
   title.textContent = `${many ? `${faces.length} faces` : "Face"}${shown.when}`;
-  if (!faces.length) return showGhost();
+  if (!faces.length) return showPlaceholder();
   const expanded = choose();
   setExpandedFace(expanded.id);
   const rows = keyedRows([...faces].sort((a, b) => a.id - b.id));
@@ -76,14 +76,14 @@ function render() {
   if (hadFocus && !list.contains(document.activeElement)) open.querySelector("button").focus();
 }
 
-// The face whose probabilities are shown: the selected one, else the one shown before, else the
+// The face whose probabilities are shown: the selected one, else the previous one, else the
 // largest.
 function choose() {
   const byId = (id) => shown.faces.find((face) => face.id === id);
   return byId(selectedFace()) ?? byId(expandedFace()) ?? shown.faces[0];
 }
 
-// Pairs of a face and its row; rows that are there already are kept, so that focus stays.
+// Pairs of a face and its row. Existing rows are reused, so that the focus stays.
 function keyedRows(faces) {
   const before = new Map([...list.children].map((row) => [Number(row.dataset.id), row]));
   const pairs = faces.map((face) => [face, before.get(face.id) ?? newRow(face.id)]);
@@ -130,7 +130,7 @@ function fillDetail(face) {
   fillBars(face.probabilities, face.emotion);
 }
 
-// `probabilities` by emotion, or null where there are none.
+// `probabilities` by emotion, or null if there are none.
 function fillBars(probabilities, first) {
   const names = probabilities ? Object.keys(probabilities) : emotions();
   if (String(names) !== String([...bars.children].map((bar) => bar.dataset.emotion))) {
@@ -151,7 +151,7 @@ function newBar(name) {
   return bar;
 }
 
-function showGhost() {
+function showPlaceholder() {
   const row = rowTemplate.content.firstElementChild.cloneNode(true);
   row.querySelector("button").remove();
   row.append(detail);
@@ -166,7 +166,7 @@ function showGhost() {
   fillBars(null);
 }
 
-// The square that the model was given, upright. The style sheet makes it grey.
+// The square that was classified, upright. The style sheet makes it grey.
 function drawCrop(canvas, source, image, { x, y, side, angle }) {
   const context = clear(canvas);
   context.imageSmoothingQuality = "high";
@@ -184,13 +184,13 @@ function clear(canvas) {
   return context;
 }
 
-// The expressions that the model tells apart, drawn where there is no picture yet.
-export function drawPlate() {
-  plate.replaceChildren(
+// The expressions of the model, drawn while there is no picture.
+export function drawExpressions() {
+  expressions.replaceChildren(
     ...emotions().map((name) => {
       const item = document.createElement("li");
       paint(item, name);
-      item.append(mark(name), name);
+      item.append(icon(name), name);
       return item;
     }),
   );

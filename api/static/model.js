@@ -1,10 +1,10 @@
-// The model that is served: its classes, its accuracy, and where it comes from.
+// The served model: its classes, its accuracy, its version and its dataset.
 
 import { offerDetectors } from "./detector.js";
 import { setEmotions } from "./emotions.js";
-import { drawPlate } from "./faces.js";
-import { nextKey } from "./key.js";
-import { ask, KeyRefusal, Refusal } from "./recognition.js";
+import { drawExpressions } from "./faces.js";
+import { nextKey } from "./api_key.js";
+import { KeyRefusal, Refusal, request } from "./recognition.js";
 
 const DATASETS = {
   fer2013: { name: "FER-2013", pictures: "FER-2013’s" },
@@ -16,13 +16,13 @@ const note = document.getElementById("accuracy-note");
 export async function showModel() {
   for (;;) {
     try {
-      describe(await ask("model"));
-      offerDetectors((await ask("models")).detectors);
+      describe(await request("model"));
+      offerDetectors((await request("models")).detectors);
       return;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       if (error instanceof KeyRefusal) {
-        note.textContent = "This server asks for a key.";
+        note.textContent = "This server requires an API key.";
         await nextKey();
       } else {
         note.textContent = `No model is ready. ${error.message}`;
@@ -34,8 +34,7 @@ export async function showModel() {
 
 function describe({ version, dataset, labels, evaluation }) {
   setEmotions(labels);
-  drawPlate();
-  document.getElementById("classes").textContent = labels.length;
+  drawExpressions();
   document.getElementById("chance-name").textContent = `chance, ${Math.round(100 / labels.length)} %`;
   for (const name of ["chance", "chance-name"]) {
     document.getElementById(name).style.left = `${100 / labels.length}%`;
@@ -45,7 +44,7 @@ function describe({ version, dataset, labels, evaluation }) {
   document.getElementById("dataset").textContent = name;
   document.getElementById("identity").hidden = false;
   if (!evaluation?.PrivateTest) {
-    note.textContent = "Its accuracy is not known: no published metrics belong to this model file.";
+    note.textContent = "The accuracy is unknown: there are no published metrics of this model file.";
     return;
   }
   const { accuracy, accuracy_low: low, accuracy_high: high, images } = evaluation.PrivateTest;
@@ -56,9 +55,9 @@ function describe({ version, dataset, labels, evaluation }) {
   document.getElementById("measured").hidden = false;
   const count = images ? `${images.toLocaleString("en")} ` : "";
   note.textContent =
-    `Measured on the ${count}pictures of ${pictures} PrivateTest, cut-out faces that it was not trained on;` +
-    ` 95 % interval ${tenths(low)} to ${tenths(high)} %.` +
-    (dataset === "fer2013" ? " People reached about 65 % on such pictures (Goodfellow et al., 2013)." : "");
+    `Measured on the ${count}pictures of ${pictures} PrivateTest: cropped faces that it was not trained on.` +
+    ` 95 % confidence interval: ${tenths(low)} to ${tenths(high)} %.` +
+    (dataset === "fer2013" ? " Humans reach about 65 % on such pictures (Goodfellow et al., 2013)." : "");
 }
 
 function tenths(share) {

@@ -1,21 +1,21 @@
-// Puts the page together: photo, video or webcam in, predictions out.
+// The controls of the page: they open a photo, a video or the webcam.
 
 import { onDetectorChange } from "./detector.js";
-import { describeLive, drawPlate, showFaces, showNoFace } from "./faces.js";
+import { describeLive, drawExpressions, showFaces, showNoFace } from "./faces.js";
 import { showModel } from "./model.js";
-import { hidePace, Pace } from "./pace.js";
+import { hideRates, Rates } from "./rates.js";
 import { openPhoto } from "./photo.js";
 import { Refusal } from "./recognition.js";
 import { clearSelection, expandedFace } from "./selection.js";
-import { clearStage, drawBoxes, mirror, showFrame, showMedium } from "./stage.js";
+import { clearViewer, drawBoxes, mirror, showFrame, showMedium } from "./viewer.js";
 import { say, sayOften } from "./status.js";
-import { hideStrips, Strips } from "./strips.js";
+import { hideRecentChart, RecentChart } from "./recent_chart.js";
 import { hideTimeline } from "./timeline.js";
 import { Tracker } from "./tracking.js";
 import { openVideoFile } from "./video_file.js";
 import { follow, openWebcam } from "./webcam.js";
 
-const VIDEO_ENDINGS = /\.(mp4|m4v|mov|webm|mkv|avi|mpe?g|ogv|3gp)$/i; // some systems name no type
+const VIDEO_ENDINGS = /\.(mp4|m4v|mov|webm|mkv|avi|mpe?g|ogv|3gp)$/i; // some systems give no media type
 
 const file = document.getElementById("file");
 const webcam = document.getElementById("webcam");
@@ -24,26 +24,26 @@ const stop = document.getElementById("stop");
 const mirrored = document.getElementById("mirror");
 const mirrorControl = document.getElementById("mirror-control");
 const sound = document.getElementById("sound");
-const stage = document.getElementById("stage");
+const viewer = document.getElementById("viewer");
 const video = document.getElementById("video");
 
 let activity = new AbortController();
-let shownFile = null; // the file that can be recognized again, with another detector
+let shownFile = null; // the file that is opened again if the detector changes
 
-// Ends what goes on, and returns the signal that ends what begins now.
+// Ends the current activity, and returns the signal that aborts the new one.
 function begin() {
   activity.abort();
   activity = new AbortController();
   for (const track of video.srcObject?.getTracks() ?? []) track.stop();
   shownFile = null;
   clearSelection();
-  clearStage();
-  hideStrips();
+  clearViewer();
+  hideRecentChart();
   hideTimeline();
   showNoFace();
   webcam.textContent = "Start webcam";
   for (const control of [clear, stop, mirrorControl]) control.hidden = true;
-  hidePace();
+  hideRates();
   return activity.signal;
 }
 
@@ -76,7 +76,7 @@ async function startWebcam() {
   }
   const off = () => stream.getTracks().forEach((track) => track.stop());
   if (signal.aborted) return off();
-  stream.getVideoTracks()[0].addEventListener("ended", () => signal.aborted || end("The webcam was taken away."));
+  stream.getVideoTracks()[0].addEventListener("ended", () => signal.aborted || end("The webcam was disconnected."));
   webcam.textContent = "Stop webcam";
   mirrorControl.hidden = false;
   video.srcObject = stream;
@@ -87,16 +87,16 @@ async function startWebcam() {
     () => false,
   );
   if (signal.aborted) return;
-  if (!plays) return end("The webcam gives no picture.", { problem: true });
+  if (!plays) return end("The webcam sends no picture.", { problem: true });
   showMedium("video", video.videoWidth, video.videoHeight);
   await showWebcam(signal);
 }
 
-// Frame, boxes, sentence, list and strips come from one answer and change together.
+// The frame, the boxes, the sentence, the list and the chart change together, with each response.
 async function showWebcam(signal) {
   const tracker = new Tracker();
-  const strips = new Strips();
-  const pace = new Pace();
+  const chart = new RecentChart();
+  const rates = new Rates();
   await follow(video, signal, {
     answered({ image, faces: found }, frame, taken) {
       const faces = tracker.update(taken / 1000, found);
@@ -104,8 +104,8 @@ async function showWebcam(signal) {
       drawBoxes(faces, image);
       showFaces(faces, image, frame, { noun: "Person" });
       sayOften(describeLive(faces));
-      strips.add(faces, expandedFace());
-      pace.add(performance.now() - taken);
+      chart.add(faces, expandedFace());
+      rates.add(performance.now() - taken);
     },
     refused: (sentence) => say(sentence, { problem: true }),
   });
@@ -128,7 +128,7 @@ clear.addEventListener("click", () => {
   file.focus();
 });
 
-// A webcam asks with the next frame.
+// The webcam uses the new detector with the next frame.
 onDetectorChange(() => {
   if (shownFile) openFile(shownFile);
 });
@@ -138,25 +138,25 @@ sound.addEventListener("change", () => (video.muted = !sound.checked));
 
 document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length) openFile(event.clipboardData.files[0]);
-  else say("The clipboard holds no picture.");
+  else say("The clipboard has no picture.");
 });
 
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
-  stage.classList.add("is-target");
+  viewer.classList.add("is-target");
 });
 
 document.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) stage.classList.remove("is-target");
+  if (!event.relatedTarget) viewer.classList.remove("is-target");
 });
 
 document.addEventListener("drop", (event) => {
   event.preventDefault();
-  stage.classList.remove("is-target");
+  viewer.classList.remove("is-target");
   if (event.dataTransfer.files.length) openFile(event.dataTransfer.files[0]);
-  else say("That is no file. Copy the picture and paste it here instead.");
+  else say("This is not a file. Copy the picture and paste it here instead.");
 });
 
-drawPlate();
+drawExpressions();
 end("No picture yet.");
 showModel();

@@ -1,16 +1,16 @@
-// A photo: shown, sent, and described.
+// A photo: it is shown and sent, then its faces are described.
 
 import { describe, showFaces } from "./faces.js";
 import { jpeg } from "./frames.js";
-import { showLatency } from "./pace.js";
+import { showLatency } from "./rates.js";
 import { recognize, Refusal } from "./recognition.js";
-import { drawBoxes, showFrame, showMedium } from "./stage.js";
+import { drawBoxes, showFrame, showMedium } from "./viewer.js";
 import { say } from "./status.js";
 
-const LONGEST = 2560; // pixels; larger photos are sent smaller
-const SENT_AS_IT_IS = ["image/jpeg", "image/png", "image/webp", "image/bmp"];
-const ANIMATED = ["image/gif", "image/webp", "image/png", "image/apng", "image/avif"]; // they can be
-const MOST_BYTES = 8_000_000;
+const LONGEST = 2560; // pixels; larger photos are scaled down
+const SENT_UNCHANGED = ["image/jpeg", "image/png", "image/webp", "image/bmp"];
+const ANIMATED = ["image/gif", "image/webp", "image/png", "image/apng", "image/avif"]; // formats that may be animated
+const MAX_BYTES = 8_000_000;
 
 const photo = document.getElementById("photo");
 const blankNote = document.getElementById("blank-note");
@@ -31,7 +31,7 @@ export async function openPhoto(file, signal) {
     showFaces(faces, image, shown ? photo : null);
     say(
       describe(faces) +
-        (truncated ? " There are more faces; the server answers for no more than these." : "") +
+        (truncated ? " There are more faces, but the server returns no more than these." : "") +
         (shown ? "" : " This browser cannot show this kind of image."),
     );
   } catch (error) {
@@ -41,7 +41,7 @@ export async function openPhoto(file, signal) {
   }
 }
 
-// False if this browser cannot read the image; the server may all the same.
+// False if the browser cannot decode the image; the server may be able to.
 async function showPhoto(file) {
   photo.src = URL.createObjectURL(file);
   photo.alt = `Your picture ${file.name}`;
@@ -50,9 +50,9 @@ async function showPhoto(file) {
   } catch {
     return false;
   }
-  if (!photo.naturalWidth) return false; // a drawing without a size
+  if (!photo.naturalWidth) return false; // an SVG without a size
   showMedium("photo", photo.naturalWidth, photo.naturalHeight);
-  // The faces are those of the first frame, so that nothing else is shown.
+  // The server reads the first frame, so this frame is shown.
   if (ANIMATED.includes(file.type)) showFrame(drawn(photo.naturalWidth, photo.naturalHeight));
   return true;
 }
@@ -62,14 +62,14 @@ function showBlank(file, { width, height }) {
   showMedium("blank", width, height);
 }
 
-// The file itself, or a JPEG of it where the server would not take it.
+// The file itself, or a JPEG of it if the server would refuse the file.
 async function fit(file) {
   const { naturalWidth: width, naturalHeight: height } = photo;
-  const isSmall = Math.max(width, height) <= LONGEST && file.size <= MOST_BYTES;
-  return isSmall && SENT_AS_IT_IS.includes(file.type) ? file : jpeg(drawn(width, height));
+  const isSmall = Math.max(width, height) <= LONGEST && file.size <= MAX_BYTES;
+  return isSmall && SENT_UNCHANGED.includes(file.type) ? file : jpeg(drawn(width, height));
 }
 
-// The photo, of an animation the first frame, with a long side of at most LONGEST pixels.
+// The photo (of an animation the first frame) with at most LONGEST pixels on its long side.
 function drawn(width, height) {
   const scale = Math.min(1, LONGEST / Math.max(width, height));
   const canvas = document.createElement("canvas");

@@ -1,10 +1,11 @@
-// Sends one picture to the server and returns its answer.
+// Requests to the server.
 
 import { detector } from "./detector.js";
-import { keyHeader, requestKey } from "./key.js";
+import { keyHeader, requestKey } from "./api_key.js";
 
+// An error whose message is shown to the visitor.
 export class Refusal extends Error {
-  // `wait`: milliseconds after which another try makes sense. `final`: no other try does.
+  // `wait`: milliseconds before the next attempt. `final`: another attempt would fail as well.
   constructor(sentence, wait = 2000, final = false) {
     super(sentence);
     this.wait = wait;
@@ -12,36 +13,37 @@ export class Refusal extends Error {
   }
 }
 
-const FINAL = [400, 403, 404, 405, 413, 415, 422]; // the same request would be refused again
+const FINAL = [400, 403, 404, 405, 413, 415, 422]; // the same request would fail again
 
 export class KeyRefusal extends Refusal {}
 
+// The faces in a picture (a Blob), as `POST /predict` returns them.
 export async function recognize(picture, signal) {
   const type = picture.type.startsWith("image/") ? picture.type : "application/octet-stream";
   const headers = { "Content-Type": type };
-  return ask(`predict?faces=${detector()}`, { method: "POST", body: picture, headers, signal });
+  return request(`predict?faces=${detector()}`, { method: "POST", body: picture, headers, signal });
 }
 
-export async function ask(address, { headers, ...request } = {}) {
+export async function request(address, { headers, ...options } = {}) {
   let response, content;
   try {
-    response = await fetch(address, { ...request, headers: { ...headers, ...keyHeader() } });
+    response = await fetch(address, { ...options, headers: { ...headers, ...keyHeader() } });
     content = await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refusal(
       response
-        ? `The server answered ${response.status} and gave no reason.`
-        : "The server does not answer. Is it still running?",
+        ? `The server returned status ${response.status} without a reason.`
+        : "The server does not respond. Is it still running?",
     );
   }
   if (response.status === 401) {
     requestKey();
-    throw new KeyRefusal("This server asks for a key. Give it above, and try again.");
+    throw new KeyRefusal("This server requires an API key. Enter it above, and try again.");
   }
   if (!response.ok) {
     const seconds = Number(response.headers.get("Retry-After")) || 2;
-    const reason = sentence(content.detail ?? `the server answered ${response.status}`);
+    const reason = sentence(content.detail ?? `the server returned status ${response.status}`);
     throw new Refusal(reason, seconds * 1000, FINAL.includes(response.status));
   }
   return content;
@@ -50,4 +52,12 @@ export async function ask(address, { headers, ...request } = {}) {
 function sentence(text) {
   const first = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(first) ? first : `${first}.`;
+}
+
+// Waits before the next attempt, or until `signal` aborts.
+export function pause(milliseconds, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  });
 }

@@ -1,16 +1,16 @@
-// Goes through a whole video file by its own time and has one frame after the other recognized.
+// Samples of a whole video file: frames at regular times, each recognized by the server.
 
-import { CutDetector, grab, jpeg } from "./frames.js";
-import { recognize, Refusal } from "./recognition.js";
+import { CutDetector } from "./cuts.js";
+import { grab, jpeg } from "./frames.js";
+import { pause, recognize, Refusal } from "./recognition.js";
 import { Tracker } from "./tracking.js";
-import { pause } from "./webcam.js";
 
-const LONGEST = 960; // pixels; people in a video are further away than those at a webcam
-const UNDER_WAY = 2; // requests at a time, while the video is moved to the next frame
+const LONGEST = 960; // pixels; faces in a video are often smaller than those at a webcam
+const MAX_REQUESTS = 2; // concurrent; the video seeks the next frame meanwhile
 const RATES = [10, 5, 2, 1]; // frames per second of the video
-const SHORT = 30; // seconds; a video this short is always worth as much time
+const MIN_BUDGET = 30; // seconds that the analysis of a short video may take
 
-// A video element that can be moved through the file. Throws a Refusal if it cannot be played.
+// A video element that can seek in the file. Throws a Refusal if the file cannot be played.
 export async function openVideo(address, signal) {
   const video = document.createElement("video");
   video.muted = video.playsInline = true;
@@ -23,49 +23,49 @@ export async function openVideo(address, signal) {
   await event(video, "loadeddata", signal);
   if (!video.videoWidth) throw new Refusal("The file has no picture.");
   if (video.duration === Infinity) {
-    // Recordings of a browser do not tell their duration before their end was read.
+    // The duration of a browser's recording is known only after a seek to its end.
     video.currentTime = Number.MAX_SAFE_INTEGER;
     while (video.duration === Infinity) await event(video, "durationchange", signal);
   }
   return video;
 }
 
-// Yields a sample for each frame in order: `seconds`, whether there was a `cut` since the sample
-// before, `faces` with smoothed probabilities and the person's `id`, and of the server's answer
-// `image`, `model` and `truncated`. `frame` is the canvas that was recognized.
+// Yields a sample per frame, in order: `seconds`, `frame` (the canvas), `cut` (whether there is a cut
+// after the previous sample), `faces` with the person's `id` and smoothed probabilities, the `rate`
+// of sampling, and `image`, `model` and `truncated` of the server's response.
 export async function* samples(video, signal, refused) {
-  const pace = new SamplingRate(video.duration);
+  const sampling = new SamplingRate(video.duration);
   const tracker = new Tracker();
   const cuts = new CutDetector();
-  const underWay = [];
-  for (let seconds = 0; seconds < video.duration || underWay.length; ) {
+  const requests = [];
+  for (let seconds = 0; seconds < video.duration || requests.length; ) {
     if (seconds < video.duration) {
       await seek(video, seconds, signal);
       const frame = grab(video, LONGEST);
-      const answer = recognizePatiently(frame, signal, refused);
-      answer.catch(() => {}); // it is awaited below, unless the visitor stops before
-      underWay.push({ seconds, frame, cut: cuts.isCut(frame), answer });
-      seconds = pace.next(seconds);
-      if (underWay.length < UNDER_WAY && seconds < video.duration) continue;
+      const answer = recognizeWithRetries(frame, signal, refused);
+      answer.catch(() => {}); // awaited below, unless the visitor stops the analysis
+      requests.push({ seconds, frame, cut: cuts.isCut(frame), answer });
+      seconds = sampling.next(seconds);
+      if (requests.length < MAX_REQUESTS && seconds < video.duration) continue;
     }
-    const { answer, ...sample } = underWay.shift();
+    const { answer, ...sample } = requests.shift();
     const { image, faces, truncated, model } = await answer;
     if (signal.aborted) return;
     if (sample.cut) tracker.cut();
-    pace.came();
+    sampling.count();
     yield {
       ...sample,
       image,
       model,
       truncated,
-      rate: pace.rate,
+      rate: sampling.rate,
       faces: tracker.update(sample.seconds, faces),
     };
   }
 }
 
-// How many frames of each second of the video are taken: as many as keep the whole analysis
-// within the duration of the video. It changes at full seconds only, so that it is steady between.
+// The number of samples per second of video: the highest rate at which the analysis takes no longer
+// than the video. It changes only at full seconds, so that samples are evenly spaced in between.
 export class SamplingRate {
   rate = RATES[0];
   #duration;
@@ -75,13 +75,13 @@ export class SamplingRate {
     this.#duration = duration;
   }
 
-  // A frame's answer came, at `now` milliseconds.
-  came(now = performance.now()) {
+  // Counts a response that arrived at `now` milliseconds.
+  count(now = performance.now()) {
     this.#times.push(now);
     if (this.#times.length > 20) this.#times.shift();
   }
 
-  // The time of the frame after the one at `seconds`; a multiple of 0.1 s.
+  // The time of the sample after the one at `seconds`; a multiple of 0.1 s.
   next(seconds) {
     if (Number.isInteger(seconds)) this.rate = this.#affordable();
     return Math.round(10 * (seconds + 1 / this.rate)) / 10;
@@ -90,12 +90,12 @@ export class SamplingRate {
   #affordable() {
     if (this.#times.length < 5) return this.rate;
     const cost = (this.#times.at(-1) - this.#times[0]) / 1000 / (this.#times.length - 1);
-    const budget = Math.max(this.#duration, SHORT);
+    const budget = Math.max(this.#duration, MIN_BUDGET);
     return RATES.find((rate) => rate * this.#duration * cost <= budget) ?? RATES.at(-1);
   }
 }
 
-async function recognizePatiently(frame, signal, refused) {
+async function recognizeWithRetries(frame, signal, refused) {
   const picture = await jpeg(frame);
   for (;;) {
     try {
@@ -114,7 +114,7 @@ async function seek(video, seconds, signal) {
   await event(video, "seeked", signal);
 }
 
-// Waits for an event of the video; rejects if the video cannot be played or `signal` aborts.
+// Waits for an event of the video; rejects if the video cannot be decoded or `signal` aborts.
 function event(video, name, signal) {
   return new Promise((resolve, reject) => {
     const done = new AbortController();

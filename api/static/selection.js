@@ -1,5 +1,5 @@
-// Which face is selected, which one is expanded, and which one the visitor points at. The boxes,
-// the list and the timeline share them. A face is named by its number.
+// The selected, the expanded and the pointed-at face, shared by boxes, list and timeline. A face is
+// identified by its number.
 
 const listeners = [];
 
@@ -7,12 +7,12 @@ let selected = null;
 let expanded = null;
 let pointed = null;
 
-// The face that the visitor chose, or null.
+// The face that the visitor selected, or null.
 export function selectedFace() {
   return selected;
 }
 
-// The face whose probabilities are shown: the selected one while it is in the picture.
+// The face whose probabilities are shown: the selected one if it is in the picture.
 export function expandedFace() {
   return expanded;
 }
@@ -28,13 +28,13 @@ export function pointedFace() {
 // With `show`, the list scrolls to the face.
 export function select(id, { show = false } = {}) {
   selected = id;
-  tell(show);
+  notify(show);
 }
 
 export function point(id) {
   if (id === pointed) return;
   pointed = id;
-  tell(false);
+  notify(false);
 }
 
 export function clearSelection() {
@@ -45,6 +45,6 @@ export function onSelection(act) {
   listeners.push(act);
 }
 
-function tell(show) {
+function notify(show) {
   for (const act of listeners) act(show);
 }

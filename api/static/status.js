@@ -1,6 +1,6 @@
-// One sentence about what goes on, for the eye and for screen readers.
+// One sentence about the current state, shown and announced to screen readers.
 
-const PAUSE = 2000; // milliseconds between two announcements of a live picture
+const PAUSE = 2000; // milliseconds between two announcements of a sentence that changes often
 
 const status = document.getElementById("status");
 const announcement = document.getElementById("announcement");
@@ -15,7 +15,7 @@ export function say(sentence, { problem = false } = {}) {
   announcedAt = performance.now();
 }
 
-// Shows a sentence that changes often; screen readers get the newest at most every two seconds.
+// Shows a sentence that changes often, and announces it at most every two seconds.
 export function sayOften(sentence) {
   status.classList.remove("is-problem");
   if (status.textContent !== sentence) status.textContent = sentence;

@@ -1,12 +1,11 @@
-// What a video's samples say: who was in view when, with which emotion, for which share of time.
+// Summary of a video's samples: when each person was in view, and the share of each emotion.
 
-import { mostProbable } from "./tracking.js";
+const MAX_GAP = 1.0; // seconds out of view that end a person's stretch
 
-const MAX_GAP = 1.0; // seconds out of view that break a person's stretch
-
-// The persons of a video, by number. A sample stands for the time up to halfway to its neighbours,
-// the last one for the time until `end`. Of each person: `first` and `last` second, `seconds` in view, `shares` of
-// that time by emotion, the most frequent first, and `stretches` of one emotion each.
+// The persons of a video, by number. Each sample represents the time up to halfway to its
+// neighbours, the last one the time until `end`. Each person has the `first` and the `last` second
+// in view, the total `seconds`, the `shares` of that time by emotion (largest first), and the
+// `stretches` of one emotion each.
 export function persons(samples, end) {
   const found = new Map();
   samples.forEach(({ faces }, index) => {
@@ -42,7 +41,7 @@ function interval(samples, index, end) {
   return [before ? (before.seconds + seconds) / 2 : 0, after ? (seconds + after.seconds) / 2 : end];
 }
 
-// The second until which samples tell something: the end of the video if all of it was analysed.
+// The second up to which the video is analysed.
 export function analysedUntil(samples, duration, complete) {
   const last = samples.at(-1);
   return complete || !last ? duration : Math.min(duration, last.seconds + 0.5 / last.rate);
@@ -54,49 +53,7 @@ function extend(stretches, emotion, start, end) {
   else stretches.push({ emotion, start, end });
 }
 
-// The faces to draw over the video's frame at `seconds`: those of the samples around it, with
-// boxes and probabilities in between. None across a cut, because nobody knows at which frame
-// between the two samples it is, and none where the samples do not reach.
-export function facesAt(samples, seconds) {
-  const after = firstFrom(samples, seconds);
-  const [a, b] = [samples[after - 1], samples[after]];
-  if (b && b.seconds - seconds < 1e-3) return b.faces;
-  if (!a) return [];
-  if (!b) return seconds - a.seconds <= 1 / a.rate ? a.faces : [];
-  if (b.cut) return [];
-  const part = (seconds - a.seconds) / (b.seconds - a.seconds);
-  const [near, far] = part < 0.5 ? [a, b] : [b, a];
-  return near.faces.map((face) => {
-    const other = far.faces.find(({ id }) => id === face.id);
-    return other ? blend(face, other, Math.min(part, 1 - part)) : face;
-  });
-}
-
-// The number of the first sample that is not before `seconds`.
-function firstFrom(samples, seconds) {
-  let [low, high] = [0, samples.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (samples[middle].seconds < seconds - 1e-3) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-function blend(face, other, part) {
-  const mix = (a, b) =>
-    Object.fromEntries(Object.entries(a).map(([key, value]) => [key, value + part * (b[key] - value)]));
-  const probabilities = mix(face.probabilities, other.probabilities);
-  return {
-    ...face,
-    box: mix(face.box, other.box),
-    square: mix(face.square, other.square),
-    probabilities,
-    emotion: mostProbable(probabilities),
-  };
-}
-
-// A share of time; unlike a probability, it can be 100 %.
+// A share of time. Unlike a probability, it can be 100 %.
 export function percentOfTime(share) {
   return `${Math.round(100 * share)}\u00a0%`;
 }

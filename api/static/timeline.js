@@ -1,40 +1,39 @@
-// The whole video as a timeline: a row for each person, a ruler to move in the video, and the
-// result to keep.
+// The timeline of a video: a row per person, a slider for the time, and the export.
 
 import { paint } from "./emotions.js";
 import { expandedFace, onSelection, point, pointedFace, select } from "./selection.js";
 import { clock, percentOfTime } from "./summary.js";
 
-const desk = document.getElementById("desk");
+const workspace = document.getElementById("workspace");
 const section = document.getElementById("timeline");
 const rows = document.getElementById("persons");
 const ruler = document.getElementById("ruler");
 const play = document.getElementById("play");
 const analysed = document.getElementById("analysed");
 const end = document.getElementById("duration");
-const keep = document.getElementById("keep");
+const save = document.getElementById("save");
 const rowTemplate = document.getElementById("person-template");
 
 const wide = matchMedia("(min-width: 52rem)"); // as in the style sheet
 
-const CROP = 56; // pixels of the small pictures
+const CROP = 56; // pixels of a person's picture
 
-let acts = {}; // what the controls do: seek(seconds), play(), keep(format)
+let actions = {}; // of the controls: seek(seconds), play(), save(format)
 let duration = 0;
 
-// Opens an empty timeline of a video of `seconds`.
-export function showTimeline(seconds, actions) {
-  acts = actions;
+// Opens an empty timeline for a video of `seconds`.
+export function showTimeline(seconds, chosenActions) {
+  actions = chosenActions;
   duration = seconds;
   rows.replaceChildren();
   ruler.max = seconds;
   end.textContent = clock(seconds);
-  keep.hidden = true;
+  save.hidden = true;
   showAnalysed(0);
   showTime(0);
   showPlaying(false);
   section.hidden = false;
-  if (wide.matches) desk.scrollIntoView({ block: "start" });
+  if (wide.matches) workspace.scrollIntoView({ block: "start" });
   else section.scrollIntoView({ block: "nearest" });
 }
 
@@ -56,11 +55,11 @@ export function showPlaying(playing) {
   play.textContent = playing ? "Pause" : "Play";
 }
 
-export function offerResult() {
-  keep.hidden = false;
+export function offerExport() {
+  save.hidden = false;
 }
 
-// Shows the persons as summary.js tells them.
+// Shows the persons as summary.js returns them.
 export function showPersons(persons) {
   for (const person of persons) {
     const row = rows.querySelector(`[data-id="${person.id}"]`) ?? rows.appendChild(newRow(person.id));
@@ -74,7 +73,7 @@ export function showPersons(persons) {
   highlight();
 }
 
-// Keeps a small picture of a person: the largest seen so far.
+// Replaces a person's picture if the face is clearly larger than before.
 export function showPortrait({ id, square }, frame) {
   const row = rows.querySelector(`[data-id="${id}"]`) ?? rows.appendChild(newRow(id));
   if (square.side < 1.2 * Number(row.dataset.side ?? 0)) return;
@@ -93,12 +92,12 @@ function newRow(id) {
   row.querySelector("canvas").width = row.querySelector("canvas").height = CROP;
   row.querySelector("button").addEventListener("click", () => {
     select(id);
-    acts.seek(Number(row.querySelector(".segment").dataset.start));
+    actions.seek(Number(row.querySelector(".segment").dataset.start));
   });
   row.querySelector(".band").addEventListener("click", (event) => {
     const { left, width } = event.currentTarget.getBoundingClientRect();
     select(id);
-    acts.seek(Math.max(0, Math.min(1, (event.clientX - left) / width)) * duration);
+    actions.seek(Math.max(0, Math.min(1, (event.clientX - left) / width)) * duration);
   });
   row.addEventListener("pointerenter", () => point(id));
   row.addEventListener("pointerleave", () => point(null));
@@ -120,8 +119,8 @@ function segment({ emotion, start, end: until }) {
   return part;
 }
 
-// Marks the person whose probabilities are shown, and moves its row into view when it becomes
-// another one. Only the rows move, not the page.
+// Marks the person whose probabilities are shown. If the person has changed, scrolls the rows (not
+// the page) to it.
 export function showExpanded() {
   const before = rows.querySelector(".is-selected");
   highlight();
@@ -139,9 +138,9 @@ function highlight() {
   }
 }
 
-ruler.addEventListener("input", () => acts.seek(Number(ruler.value)));
-play.addEventListener("click", () => acts.play());
-for (const button of keep.querySelectorAll("button")) {
-  button.addEventListener("click", () => acts.keep(button.value));
+ruler.addEventListener("input", () => actions.seek(Number(ruler.value)));
+play.addEventListener("click", () => actions.play());
+for (const button of save.querySelectorAll("button")) {
+  button.addEventListener("click", () => actions.save(button.value));
 }
 onSelection(showExpanded);

@@ -1,9 +1,9 @@
-// Persons in a video: boxes are matched from frame to frame, probabilities are smoothed over time.
+// Persons in a video: boxes are matched between frames, probabilities are smoothed over time.
 // The method and its constants are those of recognizer/video/tracking.py.
 
-const MIN_OVERLAP = 0.3; // intersection over union below which two boxes are two persons
-const MAX_GAP = 1.0; // seconds out of view that end a track, unless frames are further apart
-export const TIME_CONSTANT = 0.5; // seconds after which a change has come through by 1 − 1/e = 63 %
+const MIN_OVERLAP = 0.3; // intersection over union; below it, two boxes are different persons
+const MAX_GAP = 1.0; // seconds out of view that end a track, unless the frames are further apart
+export const TIME_CONSTANT = 0.5; // seconds after which a change has reached 1 − 1/e = 63 %
 
 export class Tracker {
   #timeConstant;
@@ -19,13 +19,13 @@ export class Tracker {
     return this.#persons;
   }
 
-  // Ends all tracks: after a cut, no face is one of the faces before.
+  // Ends all tracks, because faces after a cut are different persons.
   cut() {
     this.#tracks = [];
   }
 
-  // The faces of the frame at `seconds`, in their order, with `id`, the number of the person,
-  // and with smoothed `probabilities` and `emotion`. Times must increase.
+  // Returns the faces of the frame at `seconds` in the same order, with the person's number as `id`
+  // and smoothed `probabilities` and `emotion`. Times must increase.
   update(seconds, faces) {
     const before = this.#now;
     this.#now = seconds;
@@ -34,7 +34,7 @@ export class Tracker {
     return faces.map((face) => this.#follow(face, known.get(face)));
   }
 
-  // The track of each known face: pairs with the largest overlap first.
+  // Matches faces to tracks, pairs with the largest overlap first.
   #match(faces) {
     const pairs = this.#tracks
       .flatMap((track) => faces.map((face) => ({ track, face, shared: overlap(track.box, face.box) })))

@@ -1,24 +1,25 @@
-// A video file: all of it is analysed by its own time, and can be played with the result.
+// A video file: samples of the whole file are analysed, then it can be played with the result.
 
 import { detector } from "./detector.js";
 import { showFaces } from "./faces.js";
 import { grab } from "./frames.js";
-import { Pace } from "./pace.js";
+import { facesAt } from "./interpolation.js";
+import { Rates } from "./rates.js";
 import { Refusal } from "./recognition.js";
-import { download, personsToCsv, samplesToCsv, toJson } from "./result.js";
+import { download, personsToCsv, samplesToCsv, toJson } from "./export.js";
 import { openVideo, samples as analysis } from "./sampling.js";
-import { drawBoxes, showFrame, showMedium } from "./stage.js";
+import { drawBoxes, showFrame, showMedium } from "./viewer.js";
 import { say, sayOften } from "./status.js";
-import { analysedUntil, clock, facesAt, percentOfTime, persons } from "./summary.js";
+import { analysedUntil, clock, percentOfTime, persons } from "./summary.js";
 import * as timeline from "./timeline.js";
 
 const LONGEST = 1280; // pixels of the frames that are shown
-const PAUSE = 250; // milliseconds between two drawings of the timeline
+const PAUSE = 250; // milliseconds between two updates of the timeline
 
 const video = document.getElementById("video");
 const stop = document.getElementById("stop");
 
-// Goes through the file until its end, until the visitor stops it, or until `signal` aborts.
+// Analyses the file until its end, until the visitor stops it, or until `signal` aborts.
 export async function openVideoFile(file, signal) {
   say("Opening the video…");
   video.src = URL.createObjectURL(file);
@@ -41,7 +42,7 @@ class Analysis {
   #persons = [];
   #detector = detector();
   #complete = false;
-  #following = true; // whether the stage shows the frames that are being analysed
+  #following = true; // whether the viewer shows the frames that are being analysed
   #drawn = 0;
 
   constructor(name, scanner, signal) {
@@ -56,7 +57,7 @@ class Analysis {
     timeline.showTimeline(duration, {
       seek: (seconds) => this.#seek(seconds),
       play: () => this.#play(),
-      keep: (format) => this.#keep(format),
+      save: (format) => this.#save(format),
     });
     this.#watchPlayer();
     try {
@@ -67,19 +68,19 @@ class Analysis {
   }
 
   async #analyse() {
-    const ended = new AbortController(); // by the visitor's button, or by the page
+    const ended = new AbortController(); // aborts at the visitor's button or with `signal`
     const end = () => ended.abort();
     stop.addEventListener("click", end, { signal: this.#signal });
     this.#signal.addEventListener("abort", end);
     stop.hidden = false;
-    const pace = new Pace({ sampled: true });
+    const rates = new Rates({ sampled: true });
     const refused = (sentence) => say(sentence, { problem: true });
     let before = performance.now();
     try {
       for await (const sample of analysis(this.#scanner, ended.signal, refused)) {
         this.#add(sample);
-        pace.add(performance.now() - before);
-        pace.showSampling(sample.rate);
+        rates.add(performance.now() - before);
+        rates.showSampling(sample.rate);
         before = performance.now();
       }
       this.#complete = !ended.signal.aborted;
@@ -115,10 +116,10 @@ class Analysis {
       (this.#complete
         ? `Done: ${people(this.#persons.length)} in ${clock(analysed)}.`
         : `Stopped at ${clock(analysed)} of ${clock(this.#scanner.duration)}: ${people(this.#persons.length)}.`) +
-        (truncated ? " Some frames have more faces than the server answers for." : ""),
+        (truncated ? " Some frames have more faces than the server returns." : ""),
     );
     if (!this.#samples.length) return;
-    timeline.offerResult();
+    timeline.offerExport();
     if (this.#following) this.#seek(this.#samples.find(({ faces }) => faces.length)?.seconds ?? 0);
   }
 
@@ -131,7 +132,7 @@ class Analysis {
     return analysedUntil(this.#samples, this.#scanner.duration, this.#complete);
   }
 
-  // ------------------------------------------------------------- the player
+  // ----------------------------------------------------------------- player
 
   #seek(seconds) {
     this.#following = false;
@@ -145,7 +146,7 @@ class Analysis {
     else video.pause();
   }
 
-  // Shows each frame that the player presents together with the boxes of that very frame.
+  // Shows each frame of the player together with the boxes of the same frame.
   #watchPlayer() {
     const options = { signal: this.#signal };
     for (const name of ["play", "pause", "ended"]) {
@@ -190,9 +191,9 @@ class Analysis {
     return `In view ${clock(person.first)}–${clock(person.last)}; share of that time: ${shares.join(", ")}.`;
   }
 
-  // -------------------------------------------------------------- the result
+  // ----------------------------------------------------------------- export
 
-  #keep(format) {
+  #save(format) {
     const result = {
       name: this.#name,
       duration: this.#scanner.duration,

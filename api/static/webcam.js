@@ -1,12 +1,12 @@
-// The webcam: the newest frame goes to the server whenever the server can take one.
+// The webcam: the newest frame is sent whenever fewer than two requests are in progress.
 
 import { grab, jpeg } from "./frames.js";
-import { recognize, Refusal } from "./recognition.js";
+import { pause, recognize, Refusal } from "./recognition.js";
 
-const LONGEST = 640; // pixels; enough for a face an arm's length away
-const UNDER_WAY = 2; // requests at a time: one is encoded and sent while the other is computed
+const LONGEST = 640; // pixels; enough for a face at arm's length
+const MAX_REQUESTS = 2; // concurrent: one is encoded and sent while the other is processed
 
-// Opens the webcam. Throws a Refusal that says why there is none.
+// Opens the webcam. Throws a Refusal with the reason if there is none.
 export async function openWebcam() {
   try {
     if (!navigator.mediaDevices) throw new DOMException("", "InsecureContextError");
@@ -19,14 +19,14 @@ export async function openWebcam() {
 }
 
 const PROBLEMS = {
-  InsecureContextError: "The browser gives a webcam only to pages over HTTPS or on this machine itself.",
-  NotAllowedError: "The webcam is not allowed here. Allow it in the browser’s settings of this page.",
+  InsecureContextError: "Browsers allow a webcam only on pages over HTTPS or from this machine.",
+  NotAllowedError: "The browser blocks the webcam. Allow it in the browser’s settings for this page.",
   NotFoundError: "No webcam was found.",
   NotReadableError: "The webcam is in use by another program.",
 };
 
-// Goes on until `signal` aborts. `answered` gets answers in the order of their frames, each with
-// its frame; frames that pass while all requests are under way are left out.
+// Sends frames until `signal` aborts. `answered` is called with each response and its frame, in the
+// order of the frames. Frames that arrive while all requests are in progress are skipped.
 export async function follow(video, signal, { answered, refused }) {
   const frames = new NewestFrame(video, signal);
   let latest = 0;
@@ -49,10 +49,10 @@ export async function follow(video, signal, { answered, refused }) {
       }
     }
   };
-  await Promise.all(Array.from({ length: UNDER_WAY }, lane));
+  await Promise.all(Array.from({ length: MAX_REQUESTS }, lane));
 }
 
-// Hands every frame of a playing video out once, to the first who waits.
+// Gives each frame of a playing video to one waiting caller.
 class NewestFrame {
   #waiting = [];
   #fresh = false;
@@ -64,29 +64,22 @@ class NewestFrame {
       "requestVideoFrameCallback" in video
         ? (act) => video.requestVideoFrameCallback(act)
         : (act) => requestAnimationFrame(act);
-    const come = () => {
+    const onFrame = () => {
       if (signal.aborted) return;
       const first = this.#waiting.shift();
       if (first) first(true);
       else this.#fresh = true;
-      request(come);
+      request(onFrame);
     };
-    request(come);
+    request(onFrame);
     signal.addEventListener("abort", () => this.#waiting.splice(0).forEach((wake) => wake(false)));
   }
 
-  // True as soon as there is a frame that was not handed out, false once it is over.
+  // True once there is a new frame, false once `signal` has aborted.
   async next() {
     if (this.#signal.aborted) return false;
     if (!this.#fresh) return new Promise((resolve) => this.#waiting.push(resolve));
     this.#fresh = false;
     return true;
   }
-}
-
-export function pause(milliseconds, signal) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-  });
 }

@@ -56,7 +56,7 @@ def training_targets(
     settings: Train,
     epoch: int,
 ) -> np.ndarray:
-    """Blend the labels with soft labels, as `settings.distillation` says.
+    """Blend the labels with soft labels, by `settings.distillation`.
 
     Parameters
     ----------

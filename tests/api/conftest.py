@@ -20,7 +20,7 @@ from tests.portrait_fixture import portrait
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60
-"""Seconds that a server on a busy machine may take to start."""
+"""Seconds to wait for a server on a busy machine."""
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def model_path(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def photo():
-    """A JPEG of 640×480 pixels with one face that the detector finds."""
+    """A JPEG of 640×480 pixels with one face that YuNet detects."""
     return cv2.imencode(".jpg", portrait())[1].tobytes()
 
 
@@ -38,8 +38,8 @@ def photo():
 def serve(tmp_path_factory):
     """A context manager that starts a server on a free port and yields a client of it.
 
-    `command` is any that runs uvicorn, `environment` goes on top of this one. With `ready`
-    it waits for /readyz.
+    `command` runs uvicorn, `environment` is added to that of this process. With `ready`, it waits
+    for /readyz.
     """
 
     @contextmanager
@@ -71,7 +71,7 @@ def serve(tmp_path_factory):
 def serve_app():
     """A context manager that serves an application of this process and yields a client of it.
 
-    It waits until nothing is loading any more, ready or not.
+    It waits until loading has ended, with or without success.
     """
 
     @contextmanager
@@ -99,7 +99,7 @@ def serve_app():
 
 
 def until(condition, process, log):
-    """Wait for a condition to hold, and return it; a server that ended first is a failure."""
+    """Wait for a condition and return its value; fail if the server ends first."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if value := condition():
@@ -110,7 +110,7 @@ def until(condition, process, log):
 
 
 def wait_until_ready(client):
-    """Wait until /readyz says 200; every other answer on the way must be 503."""
+    """Wait until /readyz returns 200; until then, each response must be 503."""
     deadline = time.monotonic() + PATIENCE
     while (answer := client.get("/readyz")).status_code != 200:
         assert answer.status_code == 503 and "loading" in answer.json()["detail"], answer.text
@@ -120,7 +120,7 @@ def wait_until_ready(client):
 
 @pytest.fixture(scope="session")
 def evaluation(model_path):
-    """The committed metrics beside the tiny model."""
+    """The committed metrics of the tiny model."""
     return {
         "PrivateTest": {"accuracy": 0.7, "accuracy_low": 0.68, "accuracy_high": 0.72},
         "model": {"version": Classifier(model_path).version[:12]},
@@ -129,7 +129,7 @@ def evaluation(model_path):
 
 @pytest.fixture(scope="session")
 def server(serve, model_path, evaluation, tmp_path_factory):
-    """A client of a live server with the tiny model, ready, with small limits."""
+    """A client of a live, ready server with the tiny model and small limits."""
     metrics = tmp_path_factory.mktemp("metrics")
     (metrics / "tiny").mkdir()
     (metrics / "tiny" / "evaluation.json").write_text(json.dumps(evaluation))
@@ -139,7 +139,7 @@ def server(serve, model_path, evaluation, tmp_path_factory):
         "MAX_FACES": "2",
         "MAX_BATCH": "4",
         "MAX_TENSOR_FACES": "100",
-        # Patient, because the machine may be busy.
+        # Long, because the machine may be busy.
         "QUEUE_SECONDS": "60",
         "DEADLINE_SECONDS": "100",
     }

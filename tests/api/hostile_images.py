@@ -1,4 +1,4 @@
-"""Image files that mean harm, made from nothing but seeds: name, bytes, possible statuses."""
+"""Hostile image files, made from seeds: name, bytes, accepted statuses."""
 
 import gzip
 import io
@@ -15,18 +15,18 @@ from pillow_heif import register_heif_opener
 register_heif_opener()  # Pillow writes no HEIC by itself.
 
 MAX_PIXELS = 2_000_000
-"""The server's limit, which the bombs below are made for."""
+"""The limit of the server in the tests."""
 
 REFUSED = {422}
 TOO_LARGE = {413}
 ANY = {200, 413, 422}
-"""Chance decides whether what is left is an image."""
+"""The damage may or may not leave a valid image."""
 
 HostileImage = tuple[str, bytes, set[int]]
 
 
 def hostile_images() -> Iterator[HostileImage]:
-    """Every family; names are unique."""
+    """All families; names are unique."""
     for family in (
         truncated,
         flipped,
@@ -34,8 +34,8 @@ def hostile_images() -> Iterator[HostileImage]:
         huge_sizes,
         no_size,
         bombs,
-        tangled_exif,
-        tangled_tiff,
+        malformed_exif,
+        malformed_tiff,
         polyglots,
         no_images,
     ):
@@ -69,7 +69,7 @@ GOOD = {
 
 
 def truncated() -> Iterator[HostileImage]:
-    """Cut short in the magic number, in the header, in the middle and just before the end."""
+    """Truncated in the magic number, in the header, in the middle and just before the end."""
     for kind, data in GOOD.items():
         length = len(data)
         for end in (1, 2, 4, 9, 15, 24, 30, 60, length // 3, length // 2, length - 3, length - 1):
@@ -77,7 +77,7 @@ def truncated() -> Iterator[HostileImage]:
 
 
 def flipped() -> Iterator[HostileImage]:
-    """Some bits are turned, half of the time only in the first 100 bytes."""
+    """Flipped bits: for odd seeds in the first 100 bytes, for even seeds anywhere."""
     for kind, data in GOOD.items():
         for seed in range(12):
             rng = np.random.default_rng(seed)
@@ -102,12 +102,12 @@ MAGIC = {
 
 
 def wrong_magic() -> Iterator[HostileImage]:
-    """The beginning of one format and the rest of another."""
+    """The magic number of one format, the rest of another."""
     for claimed, magic in MAGIC.items():
         for kind in MAGIC:
             if claimed != kind:
                 rest = GOOD[kind][len(magic) :]
-                # The further brands still say that it is an AVIF.
+                # Its other brands are those of an AVIF.
                 expected = ANY if (kind, claimed) == ("AVIF", "HEIC") else {413, 422}
                 yield f"{kind} as {claimed}", magic + rest, expected
 
@@ -158,7 +158,7 @@ def webp(width: int, height: int) -> bytes:
 
 
 TIFF_BASICS = {256: 10, 257: 10, 258: 8, 259: 1, 262: 1, 273: 200, 277: 1, 278: 10, 279: 100}
-"""Tag and value: 10×10 grey pixels, not packed, in one strip at byte 200."""
+"""Tag and value: 10×10 grey pixels, uncompressed, in one strip at byte 200."""
 
 
 def tiff(following: int = 0, **values: int) -> bytes:
@@ -198,7 +198,7 @@ def huge_sizes() -> Iterator[HostileImage]:
 
 
 def no_size() -> Iterator[HostileImage]:
-    """No pixels at all, or less than none."""
+    """Sizes of zero or less."""
     for width, height in ((0, 0), (0, 10), (10, 0)):
         size = f"{width}×{height}"
         yield f"PNG {size}", png(width, height), REFUSED
@@ -215,7 +215,7 @@ def no_size() -> Iterator[HostileImage]:
 
 
 def bombs() -> Iterator[HostileImage]:
-    """Little to send, much to unpack."""
+    """Small files that decompress to large ones."""
     side = int(MAX_PIXELS**0.5)
     black = zlib.compress(bytes(side * (side + 1)), 9)
     yield "PNG at the limit", png(side, side, chunk(b"IDAT", black)), {200}
@@ -224,14 +224,14 @@ def bombs() -> Iterator[HostileImage]:
     bomb = zlib.compress(bytes(40_000_000), 9)
     text, profile = b"Comment\0\0" + bomb, b"icc\0\0" + bomb
     pixels = chunk(b"IDAT", zlib.compress(bytes(10 * 11)))
-    yield "PNG, packed text", png(10, 10, chunk(b"zTXt", text), pixels), {200, 422}
-    yield "PNG, packed profile", png(10, 10, chunk(b"iCCP", profile), pixels), {200, 422}
-    yield "PNG, more pixels than it says", png(10, 10, chunk(b"IDAT", bomb)), {200, 422}
+    yield "PNG, compressed text", png(10, 10, chunk(b"zTXt", text), pixels), {200, 422}
+    yield "PNG, compressed profile", png(10, 10, chunk(b"iCCP", profile), pixels), {200, 422}
+    yield "PNG, more pixels than declared", png(10, 10, chunk(b"IDAT", bomb)), {200, 422}
     yield "PNG, animation", png(10, 10, chunk(b"acTL", b"\xff" * 8), pixels), {200, 422}
     many = pixels[:-4] + bytes(4)
     yield "PNG, wrong checksum", png(10, 10, many), {200, 422}
     yield "PNG, ten thousand chunks", png(10, 10, chunk(b"tEXt", b"a\0b") * 10_000, pixels), {200}
-    yield "TIFF, packed strip", packed_tiff(bomb), {200, 422}
+    yield "TIFF, compressed strip", compressed_tiff(bomb), {200, 422}
     yield "TIFF, samples", tiff(tag_256=1000, tag_257=1000, tag_277=65_535), {413, 422}
     yield "TIFF, bits", tiff(tag_256=1000, tag_257=1000, tag_258=65_535), {413, 422}
     large = Image.new("RGB", (side, side))
@@ -257,8 +257,8 @@ def bombs() -> Iterator[HostileImage]:
     yield "gzip", gzip.compress(bytes(20_000_000), mtime=0), REFUSED
 
 
-def packed_tiff(strip: bytes) -> bytes:
-    """A TIFF of 10×10 pixels whose strip (deflate) unpacks to far more."""
+def compressed_tiff(strip: bytes) -> bytes:
+    """A TIFF of 10×10 pixels whose strip (deflate) decompresses to far more."""
     data = tiff(tag_259=8, tag_279=len(strip))
     return data[:200] + strip
 
@@ -272,8 +272,8 @@ def directory(entries: list[tuple[int, int, int, int]], following: int, count=No
     return struct.pack("<H", count or len(entries)) + body + struct.pack("<I", following)
 
 
-def tangled_exif() -> Iterator[HostileImage]:
-    """EXIF directories that loop, nest, lie about their length or point outside."""
+def malformed_exif() -> Iterator[HostileImage]:
+    """EXIF directories with cycles, deep nesting, wrong counts or offsets outside the file."""
     head = b"II*\0" + struct.pack("<I", 8)
     orientation = (0x112, 3, 1, 6)
     nested = b"".join(directory([(0x8769, 4, 1, 8 + 18 * (k + 1))], 0) for k in range(3000))
@@ -299,8 +299,8 @@ def tangled_exif() -> Iterator[HostileImage]:
         yield f"WebP, {name}", saved(COLOUR, "WEBP", exif=b"Exif\0\0" + block), {200, 422}
 
 
-def tangled_tiff() -> Iterator[HostileImage]:
-    """Directories and strips of a TIFF that loop, overlap or lie outside."""
+def malformed_tiff() -> Iterator[HostileImage]:
+    """Directories and strips of a TIFF with cycles, overlaps or offsets outside the file."""
     yield "the next directory is itself", tiff(following=8), {200, 422}
     yield "the next directory is outside", tiff(following=2**32 - 1), {200, 422}
     yield "an inner directory is itself", tiff(tag_330=8, tag_34665=8), {200, 422}
@@ -313,10 +313,10 @@ def tangled_tiff() -> Iterator[HostileImage]:
     yield "palette without colours", tiff(tag_262=3), {200, 422}
     yield "no samples", tiff(tag_277=0), {200, 422}
     yield "planes", tiff(tag_284=2, tag_277=4), {200, 422}
-    yield "nothing but a start", b"II*\0" + struct.pack("<IH", 8, 0), REFUSED
+    yield "an empty directory", b"II*\0" + struct.pack("<IH", 8, 0), REFUSED
     entries = [(tag, 4, 1, 1) for tag in range(4097)]
     yield "too many entries", b"II*\0" + struct.pack("<I", 8) + directory(entries, 0), REFUSED
-    # libtiff takes the first.
+    # libtiff uses the first of two equal tags.
     both = [(256, 4, 1, 10), (256, 4, 1, 2**31)]
     rest = [(tag, 4, 1, value) for tag, value in TIFF_BASICS.items() if tag > 256]
     for widths, expected in ((both, {200, 422}), (both[::-1], TOO_LARGE)):

@@ -1,4 +1,4 @@
-"""Hostile requests, byte for byte, and the statuses that may answer them."""
+"""Hostile requests as bytes, with the accepted statuses of their responses."""
 
 import json
 import struct
@@ -11,20 +11,20 @@ from tests.api.hostile_images import COLOUR, GOOD, hostile_images, saved
 
 MAX_BYTES = 1_000_000
 MAX_BATCH = 16
-"""The server's limits, which the requests below are made for."""
+"""The limits of the server in the tests."""
 
 
 class HostileRequest(NamedTuple):
-    """What a client sends on a connection of its own."""
+    """The bytes that a client sends on one connection."""
 
     name: str
     sent: bytes
     expected: set[int]
-    """Statuses of a proper answer. Busy or late (429, 504) is always one."""
+    """Accepted statuses. Those of a busy machine (429, 504) are always accepted."""
     json: bool = True
-    """Whether the server itself answers; uvicorn answers in plain text what is no HTTP."""
-    hangs_up: bool = False
-    """Whether the client ends its side of the connection when it has sent everything."""
+    """Whether the response is JSON; uvicorn responds in plain text to invalid HTTP."""
+    closes_writing: bool = False
+    """Whether the client closes its side of the connection after the last byte."""
 
 
 def hostile_requests() -> list[HostileRequest]:
@@ -43,7 +43,7 @@ def hostile_requests() -> list[HostileRequest]:
         handshakes,
         frames,
         no_http,
-        never_ending,
+        incomplete_bodies,
     )
     return [
         request._replace(name=f"{family.__name__}, {request.name}")
@@ -58,13 +58,13 @@ def post(body: bytes, content_type: str = "image/png", path: str = "/predict") -
 
 
 def head(*headers: str, method: str = "POST", path: str = "/predict") -> bytes:
-    """The head of a request after which the connection is to be closed."""
+    """The head of a request with `Connection: close`."""
     lines = [f"{method} {path} HTTP/1.1", "Host: test", "Connection: close", *headers, "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 
 def images() -> Iterator[HostileRequest]:
-    """Each hostile file as the body, in a form and in JSON by turns."""
+    """Each hostile file: alternately as the body, in a form and in JSON."""
     for number, (name, data, expected) in enumerate(hostile_images()):
         if number % 3 == 0:
             sent = post(data, "application/octet-stream")
@@ -76,7 +76,7 @@ def images() -> Iterator[HostileRequest]:
 
 
 def content_types() -> Iterator[HostileRequest]:
-    """A type that is not that of the body, or none at all."""
+    """A missing content type, or one that does not match the body."""
     for content_type in ("image/gif", "image/svg+xml", "IMAGE/*", "image/", "image/x; a=b; c"):
         yield HostileRequest(f"a PNG as {content_type}", post(GOOD["PNG"], content_type), {200})
     for content_type in ("text/html", "*/*", "", " ", ";", "image", "imag/png", "a" * 8000, "é"):
@@ -89,18 +89,18 @@ def content_types() -> Iterator[HostileRequest]:
     yield HostileRequest("a PNG as JSON", post(GOOD["PNG"], "application/json"), {400})
     yield HostileRequest("a form as a PNG", post(form(part(GOOD["PNG"]))), {422})
     yield HostileRequest("JSON as a PNG", post(in_json(GOOD["PNG"])), {422})
-    yield HostileRequest("an address as an address", post(b"file:///x", "text/uri-list"), {415})
+    yield HostileRequest("a URL instead of an image", post(b"file:///x", "text/uri-list"), {415})
     body = "Content-Encoding: gzip", f"Content-Length: {len(GOOD['PNG'])}"
-    yield HostileRequest("not packed at all", head(*body) + GOOD["PNG"], {200, 415, 422})
+    yield HostileRequest("gzip declared but not used", head(*body) + GOOD["PNG"], {200, 415, 422})
 
 
 # ---------------------------------------------------------------- forms
 
-FORM = "multipart/form-data; boundary=frontier"
+FORM = "multipart/form-data; boundary=boundary"
 
 
-def form(*parts: bytes, end: bytes = b"--frontier--\r\n") -> bytes:
-    return b"".join(b"--frontier\r\n" + one + b"\r\n" for one in parts) + end
+def form(*parts: bytes, end: bytes = b"--boundary--\r\n") -> bytes:
+    return b"".join(b"--boundary\r\n" + one + b"\r\n" for one in parts) + end
 
 
 def part(data: bytes, disposition: str = 'form-data; name="file"; filename="a.png"') -> bytes:
@@ -108,7 +108,7 @@ def part(data: bytes, disposition: str = 'form-data; name="file"; filename="a.pn
 
 
 def forms() -> Iterator[HostileRequest]:
-    """Forms that are broken, too many, or named to hurt."""
+    """Damaged forms, too many parts, hostile names."""
     png = GOOD["PNG"]
     whole = form(part(png))
     broken = {
@@ -116,11 +116,11 @@ def forms() -> Iterator[HostileRequest]:
         "no second line break": form(part(png))[:-2],
         "cut in the header": whole[:30],
         "cut in the file": whole[:300],
-        "cut in the frontier": whole[:-8],
+        "cut in the boundary": whole[:-8],
         "line feeds only": whole.replace(b"\r\n", b"\n"),
-        "another frontier": whole.replace(b"frontier", b"border"),
+        "another boundary": whole.replace(b"boundary", b"border"),
         "no header": form(png),
-        "header without end": b"--frontier\r\n" + b"A" * 500_000,
+        "header without end": b"--boundary\r\n" + b"A" * 500_000,
         "header of 100 KB": form(b"A: " + b"b" * 100_000 + b"\r\n" + part(png)),
         "ten thousand headers": form(b"A: b\r\n" * 10_000 + part(png)),
         "header with null": form(b"A\0: b\r\n" + part(png)),
@@ -133,14 +133,14 @@ def forms() -> Iterator[HostileRequest]:
         "a form in a form": form(part(whole, 'form-data; name="file"; filename="a"')),
         "nothing": b"",
         "only the end": form(),
-        "frontiers": b"--frontier\r\n" * 5000,
+        "boundarys": b"--boundary\r\n" * 5000,
         "a long field": form(part(b"x" * (MAX_BYTES - 1000), 'form-data; name="file"')),
     }
     for name, body in broken.items():
         yield HostileRequest(name, post(body, FORM), {200, 400, 413, 422})
-    for boundary in ("", '""', '"', "a" * 5000, "\xff\xfe", "-" * 70, "frontier; boundary=x"):
+    for boundary in ("", '""', '"', "a" * 5000, "\xff\xfe", "-" * 70, "boundary; boundary=x"):
         content_type = f"multipart/form-data; boundary={boundary}"
-        yield HostileRequest(f"frontier {boundary[:20]!r}", post(whole, content_type), {200, 400})
+        yield HostileRequest(f"boundary {boundary[:20]!r}", post(whole, content_type), {200, 400})
     yield from file_names()
     yield from charsets()
     many = form(*[part(png, f'form-data; name="files"; filename="{k}"') for k in range(200)])
@@ -172,7 +172,7 @@ def file_names() -> Iterator[HostileRequest]:
 
 
 def charsets() -> Iterator[HostileRequest]:
-    """Codecs of Python's that are not for the text of a form."""
+    """Python codecs that are unsuitable for the text of a form."""
     disposition = 'form-data; name="files"; filename="\\ud800+2AA-\xff"'
     for charset in (
         "unicode_escape",
@@ -201,7 +201,7 @@ def in_json(data: bytes) -> bytes:
 
 
 def json_bodies() -> Iterator[HostileRequest]:
-    """JSON that is broken, deep or of another kind, and base64 that is none."""
+    """JSON that is damaged, deeply nested or of another type, and invalid base64."""
     good = b64encode(GOOD["PNG"]).decode()
     unreadable = {
         "nothing": b"",
@@ -236,16 +236,16 @@ def json_bodies() -> Iterator[HostileRequest]:
         "padding in the middle": good[:100] + "==" + good[100:],
         "padding only": "=" * 1000,
         "foreign letters": good[:100] + "é" + good[100:],
-        "the alphabet of addresses": "_-" * 100,
+        "the URL-safe alphabet": "_-" * 100,
         "percent signs": "%2B" * 100,
         "hexadecimal": GOOD["PNG"].hex() + "g",
         "base64 twice": b64encode(good.encode()).decode(),
         "a path": "/etc/passwd",
-        "an address": "http://127.0.0.1:1/face.jpg",
-        "a file's address": "file:///etc/passwd",
-        "an address of data that is none": "data:image/png," + good,
-        "an address of data without end": "data:" + "a" * 100_000,
-        "addresses in each other": "data:;base64," * 1000 + good,
+        "a URL": "http://127.0.0.1:1/face.jpg",
+        "a file URL": "file:///etc/passwd",
+        "a data URL without base64": "data:image/png," + good,
+        "an endless data URL": "data:" + "a" * 100_000,
+        "nested data URLs": "data:;base64," * 1000 + good,
         "a null byte": "\0" + good,
     }
     for name, text in texts.items():
@@ -257,12 +257,12 @@ def json_bodies() -> Iterator[HostileRequest]:
 
 
 def analyses() -> Iterator[HostileRequest]:
-    """What DeepFace's clients might send, gone wrong."""
+    """Invalid requests of DeepFace's clients."""
     good = b64encode(GOOD["PNG"]).decode()
     wrong = {
         "a path": {"img": "/etc/passwd"},
-        "an address": {"img": "http://127.0.0.1:1/face.jpg"},
-        "a file's address": {"img": "file:///etc/passwd"},
+        "a URL": {"img": "http://127.0.0.1:1/face.jpg"},
+        "a file URL": {"img": "file:///etc/passwd"},
         "no image": {},
         "nothing": {"img": ""},
         "noise": {"img": b64encode(bytes(1000)).decode()},
@@ -283,10 +283,10 @@ def analyses() -> Iterator[HostileRequest]:
     for name, body in {"no JSON": b"{", "half a character": b'{"img": "\\ud800"}'}.items():
         yield HostileRequest(name, post(body, "application/json", "/analyze"), {400})
     pairs = "&".join(f"img=a{k}" for k in range(1000))
-    address = "application/x-www-form-urlencoded"
-    yield HostileRequest("pairs", post(pairs.encode(), address, "/analyze"), {400})
+    urlencoded = "application/x-www-form-urlencoded"
+    yield HostileRequest("URL-encoded pairs", post(pairs.encode(), urlencoded, "/analyze"), {400})
     long = b"img=" + b"%41" * 300_000
-    yield HostileRequest("a long pair", post(long, address, "/analyze"), {400})
+    yield HostileRequest("a long URL-encoded pair", post(long, urlencoded, "/analyze"), {400})
     broken = form(part(GOOD["PNG"][:100], 'form-data; name="img"; filename="a"'))
     yield HostileRequest("a broken file", post(broken, FORM, "/analyze"), {400})
     codec = f"{FORM}; charset=undefined"
@@ -298,7 +298,7 @@ INFER = "/v2/models/emotion/infer"
 
 
 def tensors() -> Iterator[HostileRequest]:
-    """Tensors whose names, shapes, types and values do not belong together."""
+    """Tensors whose names, shapes, datatypes and values are inconsistent."""
     good = b64encode(GOOD["PNG"]).decode()
 
     def tensor(shape=(1,), datatype="BYTES", data=(good,), name="faces", **more):
@@ -325,7 +325,7 @@ def tensors() -> Iterator[HostileRequest]:
         "more files": [tensor(data=[good, good])],
         "no inputs": [],
         "two inputs": [tensor(), tensor()],
-        "a size that is none": [tensor(parameters={"binary_data_size": "1"})],
+        "a size in text": [tensor(parameters={"binary_data_size": "1"})],
         "a size of infinity": [tensor(parameters={"binary_data_size": float("inf")})],
     }
     for name, value in inputs.items():
@@ -343,31 +343,31 @@ def tensors() -> Iterator[HostileRequest]:
 
 
 def binary_tensors() -> Iterator[HostileRequest]:
-    """Binary data after the JSON, of another length than the header or the JSON says."""
+    """Binary data after the JSON whose length contradicts the header or the JSON."""
     length = struct.pack("<I", len(GOOD["PNG"]))
     tails = {
         "half a file": length + GOOD["PNG"][:100],
         "half a length": b"\1\0",
         "a length of 4 GiB": b"\xff" * 4 + GOOD["PNG"],
-        "a hundred thousand files of nothing": bytes(400_000),
+        "a hundred thousand empty files": bytes(400_000),
         "nothing": b"",
     }
     for name, tail in tails.items():
         tensor = {"name": "faces", "shape": [1], "datatype": "BYTES"}
         tensor["parameters"] = {"binary_data_size": len(tail)}
         text = json.dumps({"inputs": [tensor]}).encode()
-        for said in (len(text), 0, len(text) + 10**6, -1, "9" * 5000, "٣"):
-            header = f"Inference-Header-Content-Length: {said}".encode().decode("latin-1")
+        for declared in (len(text), 0, len(text) + 10**6, -1, "9" * 5000, "٣"):
+            header = f"Inference-Header-Content-Length: {declared}".encode().decode("latin-1")
             body = text + tail
             sent = head(header, f"Content-Length: {len(body)}", path=INFER) + body
-            yield HostileRequest(f"{name}, {str(said)[:10]}", sent, {400})
+            yield HostileRequest(f"{name}, {str(declared)[:10]}", sent, {400})
 
 
 # ---------------------------------------------------------------- lengths
 
 
 def lengths() -> Iterator[HostileRequest]:
-    """Bodies that are not as long as they say, or longer than they may be."""
+    """Bodies with a wrong length, or longer than the limit."""
     png = GOOD["PNG"]
 
     def declared(length: int | str) -> bytes:
@@ -378,9 +378,9 @@ def lengths() -> Iterator[HostileRequest]:
     for length in (MAX_BYTES + 1, 10**12, 2**63 - 1):
         yield HostileRequest(f"{length} declared", declared(length), {413})
     yield HostileRequest("too long", post(bytes(MAX_BYTES + 1)), {413})
-    yield HostileRequest("as long as may be", post(bytes(MAX_BYTES)), {422})
+    yield HostileRequest("as long as allowed", post(bytes(MAX_BYTES)), {422})
     waiting = head("Expect: 100-continue", f"Content-Length: {10**9}")
-    yield HostileRequest("asks first", waiting, {413})
+    yield HostileRequest("expects 100-continue", waiting, {413})
 
     chunked = head("Content-Type: image/png", "Transfer-Encoding: chunked")
     blocks = b"".join(
@@ -399,7 +399,7 @@ def lengths() -> Iterator[HostileRequest]:
 
 
 def addresses() -> Iterator[HostileRequest]:
-    """Paths that lead nowhere, and queries that are no parameters."""
+    """Unknown paths, and invalid query strings."""
     for path in (
         "/../../etc/passwd",
         "/static/../settings.py",
@@ -448,7 +448,7 @@ def addresses() -> Iterator[HostileRequest]:
 
 
 def heads() -> Iterator[HostileRequest]:
-    """Methods that nothing serves, and headers that are long, many or foreign."""
+    """Unsupported methods, and headers that are long, many or not ASCII."""
     for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "QUERY"):
         yield HostileRequest(method, head(method=method), {405})
     headers = {
@@ -473,21 +473,21 @@ def heads() -> Iterator[HostileRequest]:
     yield HostileRequest("HTTP/1.0 without a host", old, {200})
     yield HostileRequest("empty lines first", b"\r\n" * 1000 + post(GOOD["PNG"]), {200})
     follower = post(b"x") * 50
-    yield HostileRequest("fifty more behind it", post(GOOD["PNG"]) + follower, {200})
+    yield HostileRequest("fifty pipelined requests", post(GOOD["PNG"]) + follower, {200})
 
 
 # ---------------------------------------------------------------- the stream
 
 
 def handshake(*headers: str) -> bytes:
-    """The request that turns a connection into a WebSocket."""
+    """The opening handshake of a WebSocket."""
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
     lines = "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", key, *headers
     return "\r\n".join(("GET /stream HTTP/1.1", "Host: test", *lines, "", "")).encode("latin-1")
 
 
 def handshakes() -> Iterator[HostileRequest]:
-    """Upgrades that cannot be agreed on; the WebSocket's side answers in plain text."""
+    """Invalid handshakes; the WebSocket library responds in plain text."""
     good = handshake()
     for name, sent in {
         "another version": good.replace(b"Version: 13", b"Version: 12"),
@@ -501,7 +501,7 @@ def handshakes() -> Iterator[HostileRequest]:
 
 
 def frame(payload: bytes, opcode: int = 2, *, first: int = 0x80, mask: bool = True) -> bytes:
-    """One frame (RFC 6455, 5.2), masked with zeros, which changes nothing."""
+    """One frame (RFC 6455, section 5.2). The mask is zero, so the payload is unchanged."""
     length = len(payload)
     if length < 126:
         size = bytes([length | mask << 7])
@@ -511,7 +511,7 @@ def frame(payload: bytes, opcode: int = 2, *, first: int = 0x80, mask: bool = Tr
 
 
 def frames() -> Iterator[HostileRequest]:
-    """Streams that break the protocol, or that keep it to do harm."""
+    """Streams that violate the protocol, or that misuse it."""
     end = frame(struct.pack(">H", 1000), 8)
     bomb = zlib.compressobj(9, wbits=-15)
     packed = bomb.compress(bytes(40_000_000)) + bomb.flush(zlib.Z_SYNC_FLUSH)
@@ -537,13 +537,13 @@ def frames() -> Iterator[HostileRequest]:
         "a frame too large": frame(bytes(MAX_BYTES + 1)) + end,
         "closed twice": end + end,
     }.items():
-        yield HostileRequest(name, handshake() + sent, {101}, json=False, hangs_up=True)
+        yield HostileRequest(name, handshake() + sent, {101}, json=False, closes_writing=True)
     packed_frame = frame(packed[:-4], first=0xC0)
-    yield HostileRequest("packed", deflated + packed_frame, {101}, json=False, hangs_up=True)
+    yield HostileRequest("packed", deflated + packed_frame, {101}, json=False, closes_writing=True)
 
 
 def no_http() -> Iterator[HostileRequest]:
-    """What never becomes a request; uvicorn says so and closes the connection."""
+    """Bytes that are no valid HTTP; uvicorn refuses them and closes the connection."""
     start = b"POST /predict HTTP/1.1\r\nHost: test\r\n"
     for name, sent in {
         "TLS": b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + bytes(500),
@@ -561,7 +561,7 @@ def no_http() -> Iterator[HostileRequest]:
         "two lengths": start + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
         "length and chunks": start
         + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "chunks of what is not one": start + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\nabc",
+        "an invalid chunk size": start + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\nabc",
         "negative chunk": start + b"Transfer-Encoding: chunked\r\n\r\n-1\r\nabc",
         "another transfer": start + b"Transfer-Encoding: gzip\r\n\r\nabc",
         "null in a header": start + b"A: b\0c\r\n\r\n",
@@ -572,8 +572,8 @@ def no_http() -> Iterator[HostileRequest]:
         yield HostileRequest(name, sent, {400}, json=False)
 
 
-def never_ending() -> Iterator[HostileRequest]:
-    """Bodies that stop arriving; the deadline ends the wait."""
+def incomplete_bodies() -> Iterator[HostileRequest]:
+    """Incomplete bodies; the deadline ends the wait."""
     png = GOOD["PNG"]
     begun = head("Content-Type: image/png", f"Content-Length: {len(png)}")
     form_head = head(f"Content-Type: {FORM}", "Content-Length: 5000")
@@ -587,7 +587,7 @@ def never_ending() -> Iterator[HostileRequest]:
         "no chunk": chunked,
         "half a chunk": chunked + b"ff\r\nabc",
         "no last chunk": chunked + struct.pack("3s1s2s", b"1\r\n", b"x", b"\r\n"),
-        "a promise": head("Expect: 100-continue", "Content-Length: 100"),
+        "expects 100-continue": head("Expect: 100-continue", "Content-Length: 100"),
         "a batch": head(f"Content-Type: {FORM}", "Content-Length: 99", path="/predict/batch"),
     }.items():
         yield HostileRequest(name, sent, {408})

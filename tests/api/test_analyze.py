@@ -1,4 +1,4 @@
-"""POST /analyze: DeepFace's shape for the emotion, against a live server."""
+"""POST /analyze of a live server: the emotion in the format of DeepFace."""
 
 from base64 import b64encode, urlsafe_b64encode
 
@@ -17,13 +17,13 @@ def encoded(data):
     return b64encode(data).decode()
 
 
-def photo_in_base64(data):
-    """As JSON Web Tokens and Java's Base64.getUrlEncoder().withoutPadding() write it."""
+def url_safe_base64(data):
+    """As in JSON Web Tokens: URL-safe alphabet, without padding."""
     return urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def error(answer, status=400):
-    """The sentence of an error, after checking that the answer is a proper one."""
+    """The sentence of an error, after a check of the shape of the response."""
     assert answer.status_code == status, answer.text
     assert list(answer.json()) == ["error"]
     sentence = answer.json()["error"]
@@ -31,7 +31,7 @@ def error(answer, status=400):
     return sentence
 
 
-def test_the_answer_has_deepfaces_shape(server, photo, model_path):
+def test_the_response_has_the_format_of_deepface(server, photo, model_path):
     answer = server.post("/analyze", json={"img": f"data:image/jpeg;base64,{encoded(photo)}"})
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-model-version"] == Classifier(model_path).version
@@ -58,7 +58,7 @@ def test_the_answer_has_deepfaces_shape(server, photo, model_path):
 
 
 @pytest.mark.parametrize("actions", [["emotion"], "emotion", "['emotion']", '("emotion",)'])
-def test_every_way_to_send_gives_the_same_answer(server, photo, actions):
+def test_all_encodings_give_the_same_response(server, photo, actions):
     expected = server.post("/analyze", json={"img": encoded(photo)}).json()
     options = {"actions": actions, "detector_backend": "opencv"}
     assert server.post("/analyze", json={"img": encoded(photo), **options}).json() == expected
@@ -66,7 +66,7 @@ def test_every_way_to_send_gives_the_same_answer(server, photo, actions):
     assert server.post("/analyze", files=file, data=options).json() == expected
     text = {"img": encoded(photo), **options}
     assert server.post("/analyze", data=text).json() == expected
-    url_safe = {"img": photo_in_base64(photo), **options}
+    url_safe = {"img": url_safe_base64(photo), **options}
     assert server.post("/analyze", json=url_safe).json() == expected
     multipart = {name: (None, str(value)) for name, value in text.items()}
     assert server.post("/analyze", files=multipart).json() == expected
@@ -80,7 +80,7 @@ def test_a_form_may_repeat_the_action(server, photo):
 
 
 @pytest.mark.parametrize("backend", ["skip", "whole"])
-def test_without_a_detector_the_whole_image_is_the_face(server, model_path, backend):
+def test_without_a_detector_the_whole_image_is_one_face(server, model_path, backend):
     data = cv2.imencode(".png", FACE)[1].tobytes()
     answer = server.post("/analyze", json={"img": encoded(data), "detector_backend": backend})
     (face,) = answer.json()["results"]
@@ -91,9 +91,9 @@ def test_without_a_detector_the_whole_image_is_the_face(server, model_path, back
     assert face["face_confidence"] == 0
 
 
-def test_no_face_is_an_error_unless_that_is_not_wanted(server):
+def test_no_face_is_an_error_unless_detection_is_not_enforced(server):
     assert error(server.post("/analyze", json={"img": encoded(BLANK)})).startswith(
-        "img: no face was found"
+        "img: no face was detected"
     )
     file = {"img": ("blank.png", BLANK, "image/png")}
     for enforce in ("true", "True", "1"):
@@ -122,14 +122,14 @@ def test_no_face_is_an_error_unless_that_is_not_wanted(server):
             "detector_backend: input should be 'opencv', 'yunet', 'skip' or 'whole'",
         ),
         ({"enforce_detection": "perhaps"}, "enforce_detection: input should be a valid boolean"),
-        ({"anti_spoofing": True}, "anti_spoofing: not served, expected false"),
-        ({"img": 5}, "img: expected a text, the file in base64"),
-        ({"img": None}, "img: expected a text, the file in base64"),
+        ({"anti_spoofing": True}, "anti_spoofing: not supported, expected false"),
+        ({"img": 5}, "img: expected a string, the file in base64"),
+        ({"img": None}, "img: expected a string, the file in base64"),
         ({"silent": True}, "silent: unknown: "),
         ({"faces": "whole"}, "faces: unknown: "),
     ],
 )
-def test_what_is_not_served(server, photo, options, sentence):
+def test_unsupported_options(server, photo, options, sentence):
     body = {"img": encoded(photo), **options}
     assert error(server.post("/analyze", json=body)).startswith(f"JSON field {sentence}")
 
@@ -147,13 +147,13 @@ def test_what_is_not_served(server, photo, options, sentence):
         "data:text/plain;base64,AA=A",
     ],
 )
-def test_addresses_and_paths_are_never_opened(server, img):
+def test_urls_and_paths_are_never_opened(server, img):
     for way, answer in (
         ("JSON", server.post("/analyze", json={"img": img})),
         ("form", server.post("/analyze", data={"img": img})),
     ):
         assert error(answer).startswith(f"{way} field img: expected the file in base64")
-        assert error(answer).endswith("; addresses and paths are never opened")
+        assert error(answer).endswith("; URLs and paths are never opened")
 
 
 def test_a_path_that_is_base64_is_no_image(server):
@@ -161,7 +161,7 @@ def test_a_path_that_is_base64_is_no_image(server):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
-def test_json_that_cannot_be_read(server, content):
+def test_json_that_cannot_be_parsed(server, content):
     headers = {"content-type": "application/json"}
     assert error(server.post("/analyze", content=content, headers=headers))
 

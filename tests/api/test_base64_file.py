@@ -1,4 +1,4 @@
-"""Files in base64: both alphabets, padding or none, and the place of an error."""
+"""Files in base64: both alphabets, with and without padding, and the position of an error."""
 
 from base64 import b64encode, urlsafe_b64encode
 
@@ -10,7 +10,7 @@ from api.base64_file import file_from_base64
 
 
 @given(st.binary(max_size=50), st.booleans(), st.booleans(), st.sampled_from(["", "\n", "\r\n "]))
-def test_every_way_to_write_gives_the_bytes(data, url_safe, padded, between):
+def test_all_notations_are_decoded(data, url_safe, padded, between):
     text = (urlsafe_b64encode if url_safe else b64encode)(data).decode()
     text = text if padded else text.rstrip("=")
     text = between.join(text[k : k + 4] for k in range(0, len(text), 4)) + between
@@ -23,16 +23,16 @@ def test_every_way_to_write_gives_the_bytes(data, url_safe, padded, between):
     [
         ("!", "character 1 is '!'"),
         ("AAAA\nAA*A", "character 8 is '*'"),
-        ("AA==AA", "character 5 is 'A', behind the padding"),
-        ("===", "character 3 is '=', behind the padding"),
+        ("AA==AA", "character 5 is 'A', after the padding"),
+        ("===", "character 3 is '=', after the padding"),
         ("data:;base64,AA\0A", "character 16 is '\\x00'"),
         ("data:;base64,data:;base64,AAAA", "character 18 is ':'"),
-        ("AAAAA\n", "it breaks off after character 5"),
-        ("A", "it breaks off after character 1"),
+        ("AAAAA\n", "it is incomplete after character 5"),
+        ("A", "it is incomplete after character 1"),
         ("%2B", "character 1 is '%'"),
     ],
 )
-def test_the_wrong_character_is_told(text, found):
+def test_the_error_names_the_invalid_character(text, found):
     with pytest.raises(ValueError, match="expected the file in base64") as error:
         file_from_base64(text)
     assert f", but {found};" in str(error.value)

@@ -1,4 +1,4 @@
-"""Request heads without end, in bytes and in time, sent to a live server byte by byte."""
+"""Request heads that exceed the limits of size and time, sent to a live server."""
 
 import socket
 from contextlib import contextmanager
@@ -21,14 +21,14 @@ def connection(client):
 
 
 def answer_on(raw):
-    """Status and body of the next answer."""
+    """Status and body of the next response."""
     answer = HTTPResponse(raw)
     answer.begin()
     return answer.status, answer.read()
 
 
 def send_without_end(raw, piece):
-    """Send the same piece until the server has had enough; returns the bytes that were sent."""
+    """Send the same piece until the server closes; returns the number of sent bytes."""
     sent = 0
     try:
         while sent < 2**28:
@@ -50,18 +50,18 @@ def send_without_end(raw, piece):
         pytest.param(CHUNKED, b"a: b\r\n" * 10_000, id="fields after a body"),
     ],
 )
-def test_a_head_without_end_is_cut_off_and_takes_no_memory(server, start, piece):
+def test_an_endless_head_is_refused_and_takes_no_memory(server, start, piece):
     process = psutil.Process(server.process.pid)
     before = process.memory_info().rss
     with connection(server) as raw:
         raw.sendall(start)
-        # What the kernels of both ends hold is beyond the server.
+        # The rest is in the buffers of the kernel.
         assert send_without_end(raw, piece) < 2**25
     assert process.memory_info().rss - before < 2**24
     assert server.get("/livez").status_code == 200
 
 
-def test_the_answer_to_a_large_head_says_so(server):
+def test_a_large_head_is_431(server):
     start = b"GET /livez HTTP/1.1\r\nHost: x\r\na: "
     with connection(server) as raw:
         raw.sendall(start + b"b" * (LIMIT - len(start)))
@@ -70,16 +70,16 @@ def test_the_answer_to_a_large_head_says_so(server):
         assert raw.recv(4096) == b""
 
 
-def test_a_head_within_the_limit_is_served_wherever_it_is_cut(server):
+def test_a_head_within_the_limit_may_arrive_in_parts(server):
     head = b"GET /livez HTTP/1.1\r\nHost: x\r\na: " + b"b" * 60_000 + b"\r\n\r\n"
     with connection(server) as raw:
-        for _ in range(2):  # what was fed for the first does not count for the second
+        for _ in range(2):  # the count restarts for the second request
             for position in range(0, len(head), 7001):
                 raw.sendall(head[position : position + 7001])
             assert answer_on(raw)[0] == 200
 
 
-def test_bodies_do_not_count(server, photo):
+def test_the_limit_excludes_bodies(server, photo):
     parts = [photo[k : k + 1000] for k in range(0, len(photo), 1000)]
     with connection(server) as raw:
         raw.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -90,7 +90,7 @@ def test_bodies_do_not_count(server, photo):
 
 @pytest.fixture(scope="module")
 def hasty(serve, model_path):
-    """A server with little patience."""
+    """A server with a short deadline."""
     with serve(MODEL_PATH=str(model_path), DEADLINE_SECONDS="0.5") as client:
         yield client
 
@@ -99,7 +99,7 @@ def hasty(serve, model_path):
     ("earlier", "start"),
     [(0, b""), (0, b"GET /livez HTT"), (0, b"\r\n"), (2, b"GET /livez HTTP/1.1\r\n"), (2, b"\r\n")],
 )
-def test_a_head_that_does_not_arrive_is_given_up(hasty, start, earlier):
+def test_a_connection_without_a_complete_head_is_closed(hasty, start, earlier):
     with connection(hasty) as raw:
         for _ in range(earlier):
             raw.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -109,13 +109,13 @@ def test_a_head_that_does_not_arrive_is_given_up(hasty, start, earlier):
     assert hasty.get("/livez").status_code == 200
 
 
-def test_a_body_that_does_not_arrive_is_still_answered(hasty):
+def test_an_incomplete_body_is_408(hasty):
     with connection(hasty) as raw:
         raw.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
         assert answer_on(raw)[0] == 408
 
 
-def test_streams_outlive_the_time_for_a_head(hasty):
+def test_streams_outlive_the_deadline_of_heads(hasty):
     address = str(hasty.base_url).replace("http", "ws", 1)
     with connect(f"{address}/stream", open_timeout=60) as stream:
         with pytest.raises(TimeoutError):

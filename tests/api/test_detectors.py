@@ -1,4 +1,4 @@
-"""The detector and the alignment that a request can ask for."""
+"""The options `faces` and `align` of a request."""
 
 from math import degrees
 from pathlib import Path
@@ -19,7 +19,7 @@ ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut.jpg"
 
 @pytest.fixture(scope="module")
 def tilted():
-    """A JPEG of a portrait turned by 20 degrees."""
+    """A JPEG of a portrait, rotated by 20 degrees."""
     image = cv2.imread(str(ASTRONAUT))
     height, width = image.shape[:2]
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), 20, 1)
@@ -28,13 +28,13 @@ def tilted():
 
 
 @pytest.mark.parametrize("align", [True, False])
-def test_a_turned_face_is_found_and_turned_upright(server, model_path, tilted, align):
+def test_a_rotated_face_is_detected_and_aligned(server, model_path, tilted, align):
     query = {"faces": "yunet", "align": align, "min_confidence": 0.7}
     upright, face = (
         server.post("/predict", content=data, params=query).json()["faces"][0]
         for data in (ASTRONAUT.read_bytes(), tilted)
     )
-    # The detector puts the eyes of a turned face a little too level.
+    # YuNet underestimates the slope of the eyes of a rotated face.
     assert 10 < slope(face["eyes"]) - slope(upright["eyes"]) < 25
     (left, _), (right, _) = face["eyes"]
     assert face["box"]["x"] < left < right < face["box"]["x"] + face["box"]["width"]
@@ -49,17 +49,17 @@ def test_a_turned_face_is_found_and_turned_upright(server, model_path, tilted, a
         (probabilities,) = Classifier(model_path).predict(shown[None])
         assert list(face["probabilities"].values()) == pytest.approx(probabilities, abs=1e-5)
         turned = face["square"]["angle"] - upright["square"]["angle"]
-        # The detector reduces every tilt by 7 degrees.
+        # The alignment reduces every tilt by 7 degrees.
         assert -20 < degrees(turned) < -5
 
 
 def slope(eyes):
-    """Degrees by which the line between the eyes rises to the image's right."""
+    """Slope of the line between the eyes, in degrees; positive if it rises to the right."""
     (left, upper), (right, lower) = eyes
     return np.degrees(np.arctan2(upper - lower, right - left))
 
 
-def test_alignment_changes_the_crop_that_the_model_gets(server, tilted):
+def test_alignment_changes_the_input_of_the_model(server, tilted):
     answers = [
         server.post("/predict", content=tilted, params=options).json()
         for options in ({}, {"faces": "yunet", "align": True}, {"align": False})
@@ -68,13 +68,13 @@ def test_alignment_changes_the_crop_that_the_model_gets(server, tilted):
     assert first == same and first != other
 
 
-def test_every_route_finds_the_same_face(server, tilted):
+def test_all_routes_return_the_same_face(server, tilted):
     (face, *_) = server.post("/predict", content=tilted).json()["faces"]
     batch = server.post("/predict/batch?faces=yunet", files=[("files", ("a.jpg", tilted))])
     assert batch.json()["results"][0]["faces"][0] == face
     form = {"detector_backend": "yunet"}
     analysis = server.post("/analyze", files={"img": ("a.jpg", tilted)}, data=form)
     region = analysis.json()["results"][0]["region"]
-    # `left_eye` is the person's own left, `eyes` go from the image's left to its right.
+    # `left_eye` is from the person's view; `eyes` are ordered from left to right in the image.
     assert region["right_eye"] == [round(length) for length in face["eyes"][0]]
     assert region["left_eye"] == [round(length) for length in face["eyes"][1]]

@@ -1,4 +1,4 @@
-"""/docs in a real browser, whose requests are recorded."""
+"""/docs in a real browser that records its requests."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ PATIENCE = 60
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """Chromium, headless, that records its requests."""
+    """A headless Chromium that records its requests."""
     profile = tmp_path_factory.mktemp("profile")
     flag, logs = "window-size=1200,1600", ("browser", "performance")
     with open_chromium(profile, flag, logs=logs) as driver:
@@ -23,15 +23,15 @@ def browser(tmp_path_factory):
 
 
 def requested(driver):
-    """The addresses of hosts that were requested since the last call."""
+    """The URLs that were requested since the last call."""
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     sent = [message for message in messages if message["method"] == "Network.requestWillBeSent"]
     addresses = [message["params"]["request"]["url"] for message in sent]
-    # The browser's own first page is of chrome://, and drawings in CSS are of data:.
+    # The browser's first page is chrome://, icons in CSS are data: URLs.
     return [address for address in addresses if address.startswith(("http", "ws"))]
 
 
-def test_the_documentation_is_drawn_without_another_host(server, browser):
+def test_the_documentation_requests_no_other_host(server, browser):
     schema = server.get("/openapi.json").json()
     operations = sum(len(methods) for methods in schema["paths"].values())
     requested(browser)
@@ -43,11 +43,11 @@ def test_the_documentation_is_drawn_without_another_host(server, browser):
     addresses = requested(browser)
     assert f"{server.base_url}/openapi.json" in addresses
     assert [address for address in addresses if not address.startswith(str(server.base_url))] == []
-    # Where the policy refuses a file or a script, the console says so.
+    # Violations of the policy appear on the console.
     assert browser.get_log("browser") == []
 
 
-def test_its_policy_names_no_other_host(server):
+def test_the_policy_allows_no_other_host(server):
     policy = server.get("/docs").headers["content-security-policy"]
     assert "default-src 'self'" in policy and "script-src 'self' 'sha256-" in policy
     assert "unsafe-eval" not in policy and "http" not in policy and "*" not in policy
@@ -60,7 +60,7 @@ def test_redoc_is_not_served(server):
 @pytest.mark.parametrize(
     ("operation", "chosen"), [("prediction-predict", None), ("DeepFace-analyze", "multipart")]
 )
-def test_a_photo_can_be_tried_in_the_documentation(server, browser, operation, chosen):
+def test_the_documentation_can_send_a_photo(server, browser, operation, chosen):
     browser.get(f"{server.base_url}/docs")
     wait = WebDriverWait(browser, PATIENCE)
 

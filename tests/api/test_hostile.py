@@ -17,10 +17,10 @@ from tests.api.hostile_requests import MAX_BATCH, MAX_BYTES, hostile_requests
 CLIENTS = 16
 PATIENCE = 60
 GROWTH = 16 * 2**20
-"""Bytes that one more pass over the corpus may add to the server's resident memory."""
+"""Most bytes that a further pass over the corpus may add to the server's resident memory."""
 
 BUSY = {429, 504}
-"""Documented, and no fault of the request's: this machine may be slow."""
+"""Statuses of a slow machine, which any request may get."""
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +30,13 @@ def corpus():
 
 @pytest.fixture(scope="module")
 def target(serve, model_path):
-    """A client of a server whose limits are those that the corpus is made for."""
+    """A client of a server with the limits of the corpus."""
     limits = {
         "MAX_BYTES": str(MAX_BYTES),
         "MAX_PIXELS": str(MAX_PIXELS),
         "MAX_BATCH": str(MAX_BATCH),
         "DEADLINE_SECONDS": "3",
-        # The allocator gives freed memory back at once, so that what is resident is in use.
+        # The allocator returns freed memory at once, so that resident memory is in use.
         "MALLOC_ARENA_MAX": "1",
         "MALLOC_MMAP_THRESHOLD_": "131072",
         "MALLOC_TRIM_THRESHOLD_": "131072",
@@ -45,26 +45,26 @@ def target(serve, model_path):
         yield client
 
 
-def _hang_up(connection: socket.socket) -> None:
+def _close_writing(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_WR)
     except OSError as error:
-        # The server has answered and hung up before.
+        # The server has closed the connection already.
         if error.errno != errno.ENOTCONN:
             raise
 
 
 def answer_to(client, request) -> tuple[int, bytes, bytes]:
-    """Send bytes as they are, and read until the server closes: status, head and body."""
+    """Send bytes, and read until the server closes: status, head and body."""
     address = client.base_url.host, client.base_url.port
     received = b""
     with socket.create_connection(address, timeout=PATIENCE) as connection:
-        # Refused before all of it was sent; the answer is on its way.
+        # The server may refuse the request before all of it is sent.
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(request.sent)
-            if request.hangs_up:
-                _hang_up(connection)
-        # What was sent after the answer is thrown away.
+            if request.closes_writing:
+                _close_writing(connection)
+        # The server discards bytes after its response.
         with suppress(ConnectionResetError):
             while block := connection.recv(65536):
                 received += block
@@ -76,7 +76,7 @@ def answer_to(client, request) -> tuple[int, bytes, bytes]:
 
 
 def complaint(client, request) -> str | None:
-    """What is wrong with the answer to a request; None if nothing is."""
+    """What is wrong with the response to a request; None if nothing is."""
     status, head, body = answer_to(client, request)
     if status not in request.expected | BUSY:
         return f"{request.name}: {status} {body[:200]!r}, expected {request.expected}"
@@ -84,27 +84,27 @@ def complaint(client, request) -> str | None:
         return None
     length = int(re.search(rb"\r\ncontent-length: (\d+)", head)[1])
     answer = json.loads(body[:length])
-    # The protocols of others call it `error`.
+    # The protocols name it `error`.
     if status == 200 or isinstance(answer.get("detail", answer.get("error")), str):
         return None
     return f"{request.name}: {status} without a sentence: {answer}"
 
 
 def attack(client, corpus) -> None:
-    """One pass over the corpus; the slow requests come first and wait beside the others."""
+    """Send the whole corpus; the slow requests come first and wait while the others run."""
     with ThreadPoolExecutor(CLIENTS) as pool:
         complaints = pool.map(lambda request: complaint(client, request), corpus[::-1])
         found = [sentence for sentence in complaints if sentence]
     assert not found, "\n".join(found)
 
 
-def test_the_corpus_is_large_and_the_same_every_time(corpus):
+def test_the_corpus_is_large_and_deterministic(corpus):
     assert len(corpus) >= 300
     assert len({request.name for request in corpus}) == len(corpus)
     assert corpus == hostile_requests()
 
 
-def test_nothing_breaks_the_server(target, corpus, photo):
+def test_the_server_survives_the_corpus_without_leaks(target, corpus, photo):
     first = target.post("/predict", content=photo).json()
     assert len(first["faces"]) == 1
     process = psutil.Process(target.process.pid)
@@ -120,7 +120,7 @@ def test_nothing_breaks_the_server(target, corpus, photo):
     assert "raceback" not in target.log.read_text()
 
 
-def test_every_hostile_image_in_a_batch_has_a_result_of_its_own(target, photo):
+def test_hostile_images_in_a_batch_get_a_result_each(target, photo):
     expected = target.post("/predict", content=photo, params={"faces": "whole"}).json()["faces"]
     images = list(hostile_images())
     for start in range(0, len(images), MAX_BATCH - 1):
@@ -138,7 +138,7 @@ def test_every_hostile_image_in_a_batch_has_a_result_of_its_own(target, photo):
             assert "faces" in result or ("error" in result and statuses != {200})
 
 
-def test_every_hostile_image_in_a_stream_is_answered(target, photo):
+def test_hostile_images_in_a_stream_get_a_message_each(target, photo):
     address = f"ws://{target.base_url.host}:{target.base_url.port}/stream?faces=whole"
     with connect(address, open_timeout=PATIENCE) as stream:
         for name, data, statuses in [*hostile_images(), ("good", photo, {200})]:
@@ -149,5 +149,5 @@ def test_every_hostile_image_in_a_stream_is_answered(target, photo):
 
 
 @pytest.mark.parametrize("kind", GOOD)
-def test_the_images_that_are_damaged_for_the_corpus_are_good_ones(target, kind):
+def test_the_images_behind_the_corpus_are_valid(target, kind):
     assert target.post("/predict", content=GOOD[kind]).status_code == 200

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.app import create_app
-from api.schemas import CONFIDENCE_BINS
+from api.models.evaluation import CONFIDENCE_BINS
 from api.settings import Settings
 from recognizer.classifier import Classifier
 
@@ -22,13 +22,13 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def counting(serve, model_path):
-    """A server that nobody else asks."""
+    """A server for this module alone."""
     with serve(MODEL_PATH=str(model_path), MAX_BYTES="300000") as client:
         yield client
 
 
 def scrape(client):
-    """Every sample by its name and the values of its labels."""
+    """The value of every sample, by its name and the values of its labels."""
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     return {
@@ -38,7 +38,7 @@ def scrape(client):
     }
 
 
-def test_what_is_counted(counting, photo, model_path):
+def test_requests_images_and_faces_are_counted(counting, photo, model_path):
     before = scrape(counting)
     answers = [counting.post("/predict", content=photo) for _ in range(3)]
     emotion = answers[0].json()["faces"][0]["emotion"]
@@ -76,18 +76,18 @@ def test_what_is_counted(counting, photo, model_path):
     assert grown("fer_faces_per_image_bucket", "0.0") == 1
     version = Classifier(model_path).version
     assert grown("fer_predictions_total", emotion, version) == 4
-    # The same face four times: below its probability the buckets are empty, above it full.
+    # The same face four times: buckets below its probability are empty, those above have four.
     probability = answers[0].json()["faces"][0]["probabilities"][emotion]
     for edge in CONFIDENCE_BINS:
         expected = 4 if probability <= edge else 0
         assert after["fer_confidence_bucket", str(edge), version] == expected
     assert grown("fer_confidence_count", version) == 4
-    assert after["fer_requests_in_flight",] == 1  # the one that asks
+    assert after["fer_requests_in_flight",] == 1  # this scrape
     assert after["fer_requests_waiting",] == 0
     assert after["process_resident_memory_bytes",] > 1e6
 
 
-def test_the_build_is_told(counting, serve, model_path):
+def test_the_versions_are_a_metric(counting, serve, model_path):
     def build(client):
         families = text_string_to_metric_families(client.get("/metrics").text)
         (family,) = [family for family in families if family.name == "fer_build_info"]
@@ -110,7 +110,7 @@ def test_the_build_is_told(counting, serve, model_path):
         assert build(client)["commit"] == "0123abc"
 
 
-def test_each_application_counts_for_itself(model_path):
+def test_each_application_has_its_own_metrics(model_path):
     apps = [create_app(Settings(model_path=model_path)) for _ in range(2)]
 
     async def ask(app, path):

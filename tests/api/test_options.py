@@ -1,16 +1,21 @@
-"""Options in the query, in a form and in JSON: they count alike, and none is dropped."""
+"""Options in the query, in a form and in JSON: the effect is the same, and none is ignored."""
 
 from base64 import b64encode
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from api.deepface.schemas import BACKENDS, Backend
+from api.options import DetectorName
+from recognizer.detectors.registry import DETECTORS
 
 ASTRONAUT = (Path(__file__).parents[2] / "docs" / "astronaut.jpg").read_bytes()
 
 
 @pytest.fixture(scope="module")
 def ask(server):
-    """Sends the portrait to a route with options in the query and in the body; gives the answer."""
+    """A function that posts the portrait with options in the query and in the body."""
 
     def send(path, way, query=(), body=None):
         body = body or {}
@@ -25,7 +30,7 @@ def ask(server):
 
 
 def faces_in(answer):
-    """Width of the first face's box, and the number of faces, in the answer of any route."""
+    """The widths of all boxes in the response of any route."""
     assert answer.status_code == 200, answer.text
     content = answer.json()
     if "faces" in content:
@@ -52,8 +57,13 @@ def whole(path):
     return {"detector_backend": "skip"} if path == "/analyze" else {"faces": "whole"}
 
 
+def test_the_names_of_the_detectors_are_those_of_the_recognizer():
+    assert get_args(DetectorName) == tuple(DETECTORS)
+    assert get_args(Backend) == tuple(BACKENDS)
+
+
 @pytest.mark.parametrize(("path", "way"), WAYS)
-def test_an_option_counts_wherever_it_stands(ask, path, way):
+def test_an_option_has_the_same_effect_in_each_place(ask, path, way):
     (found,) = faces_in(ask(path, way))
     assert found < 512
     same = [
@@ -62,12 +72,12 @@ def test_an_option_counts_wherever_it_stands(ask, path, way):
         ask(path, way, query=whole(path), body=whole(path)),
     ]
     assert [faces_in(answer) for answer in same] == [[512]] * 3
-    # One option here and another one there.
+    # One option in the query, another one in the body.
     assert faces_in(ask(path, way, whole(path), {"min_confidence": 1})) == [512]
 
 
 @pytest.mark.parametrize(("path", "way"), WAYS[:3])
-def test_the_least_confidence_in_a_body(ask, path, way):
+def test_the_minimum_confidence_in_a_body(ask, path, way):
     assert faces_in(ask(path, way, body={"min_confidence": "0.5"})) != []
     assert ask(path, way, body={"min_confidence": "1"}).json()["model"]
     body = ask(path, way, body={"min_confidence": "1"}).json()
@@ -76,29 +86,29 @@ def test_the_least_confidence_in_a_body(ask, path, way):
 
 @pytest.mark.parametrize("place", ["query", "body"])
 @pytest.mark.parametrize("way", ["form", "JSON"])
-def test_analyze_takes_the_least_confidence(ask, way, place):
+def test_analyze_with_a_minimum_confidence(ask, way, place):
     assert faces_in(ask("/analyze", way, **{place: {"min_confidence": "0.5"}})) != []
     answer = ask("/analyze", way, **{place: {"min_confidence": "1"}})
-    assert answer.status_code == 400 and "no face was found" in answer.json()["error"]
+    assert answer.status_code == 400 and "no face was detected" in answer.json()["error"]
 
 
 def sentence(answer):
-    """The sentence of an answer 400 or 422."""
+    """The sentence of a response with status 400 or 422."""
     assert answer.status_code in {400, 422}, answer.text
     (text,) = answer.json().values()
     return text
 
 
 @pytest.mark.parametrize(("path", "way"), WAYS)
-def test_two_places_that_disagree(ask, path, way):
+def test_different_values_in_query_and_body_are_refused(ask, path, way):
     answer = ask(path, way, {"min_confidence": 0.5}, {"min_confidence": 0.9})
     assert sentence(answer) == f"min_confidence is 0.5 in the query, but 0.9 in the {way}"
-    # The values are compared, not how they are written.
+    # The values are compared, not their spelling.
     assert faces_in(ask(path, way, {"min_confidence": "0.50"}, {"min_confidence": 0.5})) != []
 
 
 @pytest.mark.parametrize(("path", "way"), WAYS)
-def test_an_unknown_name_is_told_with_the_nearest_one(ask, path, way):
+def test_the_error_for_an_unknown_name_suggests_the_nearest_one(ask, path, way):
     hint = "unknown: did you mean min_confidence?"
     query = ask(path, way, query={"min_confidense": 0.9})
     assert sentence(query) == f"query parameter min_confidense: {hint}"
@@ -109,7 +119,7 @@ def test_an_unknown_name_is_told_with_the_nearest_one(ask, path, way):
 
 @pytest.mark.parametrize(("path", "way"), WAYS)
 @pytest.mark.parametrize("name", ["a\nb", "\0", "\u2028", "x" * 1000])
-def test_a_strange_name_stays_on_one_line(ask, path, way, name):
+def test_an_unprintable_name_stays_on_one_line(ask, path, way, name):
     query = sentence(ask(path, way, query={name: "1"}))
     assert query.startswith("query parameter ") and len(query.splitlines()) == 1
     assert len(query) < 300
@@ -119,7 +129,7 @@ def test_a_strange_name_stays_on_one_line(ask, path, way, name):
 
 
 @pytest.mark.parametrize(("path", "way"), WAYS)
-def test_a_value_out_of_range_is_told_with_its_place(ask, path, way):
+def test_the_error_for_a_value_out_of_range_names_its_place(ask, path, way):
     query = sentence(ask(path, way, query={"min_confidence": 2}))
     assert query.startswith("query parameter min_confidence: input should be less than or equal")
     body = sentence(ask(path, way, body={"min_confidence": 2}))
@@ -127,7 +137,7 @@ def test_a_value_out_of_range_is_told_with_its_place(ask, path, way):
 
 
 @pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/analyze"])
-def test_an_option_twice(ask, path):
+def test_an_option_with_two_values_is_refused(ask, path):
     twice = {"min_confidence": ["0.5", "0.9"]}
     expected = "min_confidence is given twice: '0.5' and '0.9'"
     assert sentence(ask(path, "form", query=twice)) == f"query parameter {expected}"
@@ -136,7 +146,7 @@ def test_an_option_twice(ask, path):
 
 
 @pytest.mark.parametrize("path", ["/models", "/v2", "/v2/models/emotion"])
-def test_a_route_without_options_drops_none(server, path):
+def test_a_route_without_options_refuses_all(server, path):
     answer = server.get(path, params={"faces": "whole"})
     assert answer.status_code == 422
     assert sentence(answer) == "query parameter faces: unknown: expected none"

@@ -1,4 +1,4 @@
-"""What /openapi.json promises, kept by a live server for whatever schemathesis makes up from it."""
+"""A live server conforms to /openapi.json for all requests that schemathesis generates."""
 
 import pytest
 import schemathesis
@@ -10,13 +10,13 @@ KEY = "a-key-for-the-schema"
 
 
 def accepted(*statuses):
-    """How an operation may answer what its schema allows: 2xx, or these."""
+    """The statuses for requests that fit the schema: 2xx, or these."""
     return {"positive_data_acceptance": {"expected-statuses": ["2xx", *statuses]}}
 
 
 CONFIGURATION = {
     "generation": {"deterministic": True, "max-examples": 25},
-    # No schema can tell an image from other bytes, or a version that is served from another.
+    # A schema cannot exclude bytes that are no image, or versions that are not served.
     "checks": accepted(404, 422),
     "operations": [
         {"include-path-regex": "^/(analyze|v2)", "checks": accepted(400, 404, 422)},
@@ -32,15 +32,15 @@ schema = schemathesis.openapi.from_dict(
 
 @pytest.fixture(scope="module")
 def locked_server(serve, model_path):
-    """A server that asks for the key, so that what is said of it can be tried as well."""
+    """A server that requires a key, so that the schema of the key is tested as well."""
     with serve(MODEL_PATH=str(model_path), API_KEY=KEY) as client:
         yield client
 
 
 @schema.parametrize()
-def test_every_operation_answers_as_it_is_documented(case, locked_server):
+def test_every_operation_conforms_to_its_schema(case, locked_server):
     case.call_and_validate(base_url=str(locked_server.base_url), headers={"X-API-Key": KEY})
 
 
-def test_the_schema_is_that_of_the_server(locked_server):
+def test_the_server_has_the_tested_schema(locked_server):
     assert locked_server.get("/openapi.json").json() == schema.raw_schema

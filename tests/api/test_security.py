@@ -1,4 +1,4 @@
-"""The API key, other sites, and what browsers are told."""
+"""The API key, CORS, and the security headers."""
 
 import pytest
 from pydantic import ValidationError
@@ -10,7 +10,7 @@ KEY = "größe 0123456789"
 
 @pytest.fixture(scope="module")
 def guarded(serve, model_path):
-    """A server with a key, which the pages of two sites may ask."""
+    """A server with a key, open to the pages of two sites."""
     origins = "https://one.example, https://two.example"
     with serve(MODEL_PATH=str(model_path), API_KEY=KEY, CORS_ORIGINS=origins) as client:
         yield client
@@ -29,7 +29,7 @@ RIGHT = [
 
 
 @pytest.mark.parametrize("headers", WRONG)
-def test_without_the_key_there_are_only_probes(guarded, photo, headers):
+def test_without_the_key_only_probes_and_pages_are_served(guarded, photo, headers):
     for answer in (
         guarded.post("/predict", content=photo, headers=headers),
         guarded.post("/predict/batch", files={"files": ("a", photo)}, headers=headers),
@@ -44,7 +44,7 @@ def test_without_the_key_there_are_only_probes(guarded, photo, headers):
 
 
 @pytest.mark.parametrize("headers", RIGHT)
-def test_with_the_key_all_is_open_and_it_is_never_logged(guarded, photo, headers):
+def test_with_the_key_all_routes_are_served_and_the_key_is_never_logged(guarded, photo, headers):
     assert guarded.post("/predict", content=photo, headers=headers).status_code == 200
     assert guarded.get("/model", headers=headers).status_code == 200
     img = {"img": ("a.jpg", photo)}
@@ -54,12 +54,12 @@ def test_with_the_key_all_is_open_and_it_is_never_logged(guarded, photo, headers
     assert KEY[-10:] not in guarded.log.read_text()
 
 
-def test_an_empty_key_is_a_mistake():
+def test_an_empty_key_is_refused():
     with pytest.raises(ValidationError):
         Settings(api_key="")
 
 
-def test_only_the_sites_of_the_settings_may_ask(guarded, server):
+def test_only_pages_of_the_sites_in_the_settings_are_allowed(guarded, server):
     preflight = {"Access-Control-Request-Method": "POST", "Origin": "https://two.example"}
     asked = {**preflight, "Access-Control-Request-Headers": "x-api-key,authorization,content-type"}
     allowed = guarded.options("/predict", headers=asked)
@@ -74,7 +74,7 @@ def test_only_the_sites_of_the_settings_may_ask(guarded, server):
     assert "access-control-allow-origin" not in closed.headers
 
 
-def test_what_browsers_are_told(server, photo):
+def test_security_headers(server, photo):
     for answer in (
         server.get("/"),
         server.get("/docs"),

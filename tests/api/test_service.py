@@ -1,4 +1,4 @@
-"""Health, model, documents and start-up: with a model, without one, and with a wrong one."""
+"""Probes, model, OpenAPI schema and startup: with a model, without one, with an invalid one."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api.app import create_app
-from api.schemas import CONFIDENCE_BINS
+from api.models.evaluation import CONFIDENCE_BINS
 from api.settings import Settings
 from recognizer.classifier import Classifier
 from recognizer.detectors.registry import DETECTORS
@@ -24,7 +24,7 @@ def test_health(server):
     assert server.get("/readyz").json() == {"status": "ready"}
 
 
-def test_model_tells_what_is_served_and_how_good_it_is(server, model_path, evaluation):
+def test_model_has_the_metadata_and_the_metrics(server, model_path, evaluation):
     answer = server.get("/model").json()
     assert answer["name"] == "emotion"
     assert answer["version"] == Classifier(model_path).version
@@ -38,7 +38,7 @@ def test_model_tells_what_is_served_and_how_good_it_is(server, model_path, evalu
     assert answer["evaluation"] == evaluation
 
 
-def test_the_schema_documents_every_answer(server):
+def test_the_schema_documents_all_bodies_and_errors(server):
     paths = server.get("/openapi.json").json()["paths"]
     emotion = "/v2/models/{name}"
     version = emotion + "/versions/{version}"
@@ -91,14 +91,14 @@ def test_head_is_get_without_the_body(server, path):
         assert head.headers["content-length"] == str(len(got.content))
 
 
-def test_head_where_nothing_is_got(server):
+def test_head_of_other_routes(server):
     for path, status in (("/predict", 405), ("/nothing", 404), ("/stream", 426)):
         answer = server.head(path)
         assert (answer.status_code, answer.content) == (status, b"")
     assert server.get("/livez").status_code == 200  # on the same connection
 
 
-def test_the_schema_demands_a_key_only_where_there_is_one(server):
+def test_the_schema_requires_a_key_only_if_one_is_set(server):
     for key in (None, "secret"):
         schema = create_app(Settings(api_key=key)).openapi()
         predict = schema["paths"]["/predict"]["post"]
@@ -107,7 +107,7 @@ def test_the_schema_demands_a_key_only_where_there_is_one(server):
         assert ("securitySchemes" in schema["components"]) == bool(key)
 
 
-def test_the_examples_of_the_documents_work(server):
+def test_the_examples_of_the_schema_work(server):
     paths = server.get("/openapi.json").json()["paths"]
     version = server.get("/model").json()["version"]
     bodies = {
@@ -124,10 +124,18 @@ def test_the_examples_of_the_documents_work(server):
     assert "$defs" not in json.dumps(paths)
 
 
+def test_no_code_has_a_list_of_the_labels():
+    """Labels come from the model. The page has only an icon and a colour for known ones."""
+    for path in (ROOT / "api").rglob("*"):
+        if path.suffix in {".py", ".js"}:
+            text = path.read_text()
+            assert not all(label in text for label in LABELS), path
+
+
 # ---------------------------------------------------------------- no model
 
 
-def test_a_missing_model_keeps_the_server_up_and_says_why(serve, photo, tmp_path):
+def test_without_a_model_the_server_runs_and_errors_have_the_reason(serve, photo, tmp_path):
     with serve(ready=False, MODEL_PATH=str(tmp_path / "absent.onnx")) as client:
         reason = "absent.onnx: cannot be read: No such file or directory"
         until_failed(client, reason)
@@ -153,7 +161,7 @@ def until_failed(client, reason):
 
 
 def ask(app, path, method="GET", *, started=True, **request):
-    """One request to an application in this process, after its start-up or before it."""
+    """Send one request to an application in this process, after its startup or before it."""
 
     async def talk():
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -161,14 +169,14 @@ def ask(app, path, method="GET", *, started=True, **request):
             if not started:
                 return await client.request(method, path, **request)
             async with app.router.lifespan_context(app):
-                while "loading" in (app.state.models.problem or ""):
+                while "loading" in (app.state.server.models.problem or ""):
                     await asyncio.sleep(0.01)
                 return await client.request(method, path, **request)
 
     return asyncio.run(talk())
 
 
-def test_not_ready_before_the_warm_up(model_path):
+def test_readyz_is_503_before_the_warm_up(model_path):
     app = create_app(Settings(model_path=model_path))
     answer = ask(app, "/readyz", started=False)
     assert answer.status_code == 503
@@ -190,7 +198,7 @@ def unfit(path, whole):
 
 
 def crashing(path, whole):
-    """It keeps the contract's shapes until it runs."""
+    """Its declared shapes are correct; the inference fails."""
     write_tiny_model(path, pixels=2 * 48 * 48)
 
 
@@ -199,7 +207,7 @@ def crashing(path, whole):
     [
         (truncated, "not an ONNX model, or a damaged one"),
         (foreign, "metadata format is 'other/3', expected 'fer-onnx/2'"),
-        (unfit, "the warm-up inference gave no probabilities"),
+        (unfit, "the outputs of the warm-up inference are no probabilities"),
         (crashing, "the warm-up inference failed"),
     ],
 )
@@ -218,7 +226,7 @@ RELIABILITY = "confidence,accuracy,ideal,images\n0.3,0.2,0.3,1\n0.36,0.5,0.36,2\
 
 
 @pytest.mark.parametrize("table", [RELIABILITY, None, "confidence\n1\n", "images,confidence\n"])
-def test_the_confidence_on_the_test_images_has_the_bins_of_the_metrics(
+def test_confidence_on_the_test_images_in_the_bins_of_the_metrics(
     tmp_path, model_path, evaluation, table
 ):
     folder = tmp_path / "tiny"
@@ -239,7 +247,7 @@ def test_the_confidence_on_the_test_images_has_the_bins_of_the_metrics(
 @pytest.mark.parametrize(
     "content", [None, "{broken", "{}", '{"model": {"version": "0123abcd4567"}}']
 )
-def test_without_metrics_of_this_very_file_evaluation_is_null(tmp_path, model_path, content):
+def test_without_metrics_of_this_file_evaluation_is_null(tmp_path, model_path, content):
     if content:
         (tmp_path / "tiny").mkdir()
         (tmp_path / "tiny" / "evaluation.json").write_text(content)
@@ -249,13 +257,13 @@ def test_without_metrics_of_this_very_file_evaluation_is_null(tmp_path, model_pa
     assert answer.json()["evaluation"] is None and answer.json()["confidence"] is None
 
 
-def test_a_bug_is_a_plain_500(model_path, photo):
+def test_an_unexpected_exception_is_500(model_path, photo):
     app = create_app(Settings(model_path=model_path))
 
     def fail(*arguments):
         raise RuntimeError("secret")
 
-    app.state.models.default.recognize = fail
+    app.state.server.models.default.recognize = fail
     answer = ask(app, "/predict", method="POST", content=photo, headers={"X-Request-ID": "the-one"})
     assert answer.status_code == 500
     assert answer.json() == {"detail": "internal server error"}
@@ -281,14 +289,14 @@ uvicorn.run("api.app:app", port=0)
 
 
 def link_serving_set(folder):
-    """Fill a folder with links to just the files of the packages in requirements/serving.txt."""
+    """Fill a folder with links to the files of the packages in requirements/serving.txt."""
     lines = (ROOT / "requirements" / "serving.txt").read_text().splitlines()
     names = [line.split("==")[0] for line in lines if line[:1].isalnum()]
     assert "fastapi" in names and "onnxruntime" in names
     for name in names:
         package = metadata.distribution(name)
         for file in package.files:
-            # Scripts lie elsewhere.
+            # Scripts are outside the package folder.
             if file.parts[0] != "..":
                 link = folder / file
                 link.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ START = [sys.executable, "-m", "api", "--port", "0"]
 
 
 def start(*arguments, **environment):
-    """Run a command that ends by itself."""
+    """Run a server that is expected to exit."""
     return subprocess.run(
         [*START, *arguments],
         cwd=ROOT,
@@ -30,14 +30,14 @@ def start(*arguments, **environment):
 
 
 @pytest.mark.parametrize("arguments", [[], ["--workers", "2"]])
-def test_a_wrong_setting_ends_the_start_with_one_line(arguments):
+def test_an_invalid_setting_is_an_error_of_one_line(arguments):
     done = start(*arguments, MAX_BYTES="lots")
     assert done.returncode == 1
     assert done.stderr.startswith("error: environment variable MAX_BYTES: ")
     assert "'lots'" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_a_misspelled_setting_ends_the_start_with_one_line():
+def test_a_misspelled_setting_is_an_error_of_one_line():
     done = start(MAX_BITES="100")
     assert done.returncode == 1
     assert done.stderr == (
@@ -59,11 +59,11 @@ def test_a_misspelled_setting_ends_the_start_with_one_line():
         ("MODEL_REF", "MODEL_REV"),
     ],
 )
-def test_what_is_nearly_one_of_ours(variable, name):
+def test_misspelled_variables(variable, name):
     assert list(misspelled(["HOME", variable])) == [(variable, name)]
 
 
-STRANGERS = (
+OTHER_VARIABLES = (
     *("PATH", "MANPATH", "CDPATH", "HOME", "MAX_JOBS", "MAX_WORKERS", "MAX_FILES", "MAX_PAGES"),
     *("MAX_LINES", "MAX_THREADS", "MAX_RETRIES", "MAX_TOKENS", "MAX_REQUESTS", "MAX_STEPS"),
     *("MAX_FRAMES", "MAX_CACHE", "MAX_BATCH_SIZE", "MODEL_DIR", "MODEL_NAME", "MODEL_PORT"),
@@ -73,12 +73,12 @@ STRANGERS = (
 )
 
 
-def test_the_variables_of_other_programs_are_theirs():
-    assert list(misspelled(STRANGERS)) == []
+def test_variables_of_other_programs_are_accepted():
+    assert list(misspelled(OTHER_VARIABLES)) == []
     assert list(misspelled([name.upper() for name in Settings.model_fields])) == []
 
 
-def test_the_slots_are_the_processors_that_the_process_may_use(serve, model_path):
+def test_the_default_of_slots_is_the_number_of_usable_processors(serve, model_path):
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2 or not shutil.which("taskset"):
         pytest.skip("needs two processors and taskset")
@@ -89,7 +89,7 @@ def test_the_slots_are_the_processors_that_the_process_may_use(serve, model_path
         assert slots(client) == 3
 
 
-def test_the_slots_are_not_more_than_the_cpu_quota_of_a_container(serve, model_path, tmp_path):
+def test_the_cpu_quota_of_a_container_limits_the_slots(serve, model_path, tmp_path):
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs two processors")
     (tmp_path / "cpu.max").write_text("100000 100000\n")  # one processor's time
@@ -104,7 +104,7 @@ def test_the_slots_are_not_more_than_the_cpu_quota_of_a_container(serve, model_p
 
 
 def slots(client):
-    """Images that a server recognizes at the same time."""
+    """The limit of concurrent inferences of a server."""
     lines = client.get("/metrics").text.splitlines()
     (line,) = (line for line in lines if line.startswith("fer_inference_slots "))
     return float(line.split()[1])

@@ -1,4 +1,4 @@
-"""A server that is stopped, or loses a worker, under load: no accepted request is lost."""
+"""A shutdown or the loss of a worker under load: no accepted request is lost."""
 
 import json
 import os
@@ -16,18 +16,19 @@ import pytest
 CLIENTS = 8
 PATIENCE = 60
 ONE = [sys.executable, "-m", "api", "--port", "0"]
-# On a busy machine a worker takes its time to answer its parent. A worker that is killed while its
-# parent waits for that answer is missed only after this time, which must be less than PATIENCE.
+# The parent checks its workers. On a busy machine a worker responds late, so the timeout is long.
+# The parent notices a worker that is killed during a check only after this timeout, so it must be
+# shorter than PATIENCE.
 TWO = [*ONE, "--workers", "2", "--timeout-worker-healthcheck", "20"]
 PATIENT = {"MAX_CONCURRENCY": "1", "QUEUE_SECONDS": "60", "DEADLINE_SECONDS": "60"}
 
 
 @pytest.mark.parametrize(("command", "workers"), [(ONE, 1), (TWO, 2)])
-def test_what_is_accepted_before_a_stop_is_answered(serve, model_path, photo, command, workers):
+def test_accepted_requests_are_completed_at_a_shutdown(serve, model_path, photo, command, workers):
     enough = threading.Semaphore(0)
 
     def ask_until_the_end(server):
-        """Statuses of the answers until the server takes no more requests."""
+        """Statuses of the responses until the server accepts no more requests."""
         answers = []
         with httpx.Client(base_url=server.base_url, timeout=PATIENCE) as client:
             while True:
@@ -48,7 +49,7 @@ def test_what_is_accepted_before_a_stop_is_answered(serve, model_path, photo, co
         server.process.terminate()
         answers = [status for client in asked for status in client.result()]
         server.process.wait(PATIENCE)
-    # The log has a line for each request that was accepted, whatever became of it.
+    # The log has a line for each accepted request, completed or not.
     assert logged(server, "/predict") == answers
     assert set(answers) == {200}
     assert "raceback" not in server.log.read_text()
@@ -56,12 +57,12 @@ def test_what_is_accepted_before_a_stop_is_answered(serve, model_path, photo, co
 
 def logged(server, path):
     """Statuses of the requests for `path` in the server's log."""
-    # The parent of several workers does not load the app, so it does not write JSON.
+    # The parent of several workers does not load the application and logs plain text.
     lines = [line for line in server.log.read_text().splitlines() if line.startswith("{")]
     return [line["status"] for line in map(json.loads, lines) if line.get("path") == path]
 
 
-def test_a_request_of_which_only_half_has_arrived_is_answered(serve, model_path, photo):
+def test_a_half_received_request_is_completed_at_a_shutdown(serve, model_path, photo):
     with serve(ONE, MODEL_PATH=str(model_path), **PATIENT) as server:
         address = server.base_url.host, server.base_url.port
         with socket.create_connection(address, timeout=PATIENCE) as connection:
@@ -76,17 +77,17 @@ def test_a_request_of_which_only_half_has_arrived_is_answered(serve, model_path,
 
 
 def in_flight(server, count):
-    """Wait until the server works on so many requests, beside the one that asks."""
+    """Wait until the server processes this number of requests, besides the scrape."""
     until(lambda: f"fer_requests_in_flight {count + 1}.0" in server.get("/metrics").text)
 
 
 def loaded(server):
-    """How many workers have loaded the model since the server's start."""
+    """Number of times that a worker has loaded the model since the start."""
     return server.log.read_text().count('"ready: ')
 
 
 def until(condition):
-    """Wait for a condition to hold, and return it."""
+    """Wait for a condition, and return its value."""
     deadline = time.monotonic() + PATIENCE
     while not (value := condition()):
         assert time.monotonic() < deadline
@@ -94,13 +95,13 @@ def until(condition):
     return value
 
 
-def test_service_goes_on_when_a_worker_is_killed(serve, photo):
+def test_predictions_continue_when_a_worker_is_killed(serve, photo):
     with serve(TWO, ready=False, MODEL_PATH="models/fer2013/model.onnx", **PATIENT) as server:
         until(lambda: loaded(server) >= 2)
         expected = server.post("/predict", content=photo).json()
         first, second = workers(server)
         os.kill(first, signal.SIGKILL)
-        # Until the new worker has its model, the other one answers for both.
+        # Until the new worker has loaded the model, the other one handles all requests.
         assert_served(server, photo, expected, lambda: loaded(server) >= 3)
         replaced = workers(server)
         assert len(replaced) == 2 and first not in replaced
@@ -115,7 +116,7 @@ def workers(server):
 
 
 def assert_served(server, photo, expected, condition):
-    """Until a condition holds, who comes on a new connection gets the expected answer."""
+    """Until a condition holds, each request on a new connection gets the expected response."""
 
     def ask_and_look():
         answer = httpx.post(f"{server.base_url}/predict", content=photo, timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""What an error in a slot leaves in memory. The queue and its refusals are in test_overload.py."""
+"""The memory of a failed inference. The queue and its refusals are in test_overload.py."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from api.slots import InferenceSlots
 
 
 class Image:
-    """Something that can be seen to be gone."""
+    """An object that can have weak references."""
 
 
 def fail(image):
@@ -25,7 +25,7 @@ def no_collector():
 
 
 @pytest.mark.parametrize("crowd", [1, 6])
-def test_an_error_lets_go_of_its_image_at_once(no_collector, crowd):
+def test_an_error_frees_its_image_without_the_garbage_collector(no_collector, crowd):
     slots = InferenceSlots(2, max_waiting=4, max_seconds=60)
     left = []
 

@@ -1,4 +1,4 @@
-"""WS /stream: live video against a live server."""
+"""WS /stream of a live server."""
 
 import json
 import socket
@@ -33,7 +33,7 @@ def answer_to(stream, frame):
 
 
 def ending(stream):
-    """The last message and the close code of a stream that the server ends."""
+    """The last message and the close code of a stream that the server closes."""
     last = json.loads(stream.recv(timeout=60))
     assert set(last) == {"status", "error"}
     with pytest.raises(ConnectionClosed) as closed:
@@ -42,10 +42,10 @@ def ending(stream):
     return last["status"], last["error"], closed.value.rcvd.code
 
 
-# ---------------------------------------------------------------- answers
+# ---------------------------------------------------------------- predictions
 
 
-def test_each_frame_gets_the_answer_of_predict(server, photo):
+def test_a_frame_gets_the_prediction_of_predict(server, photo):
     with open_stream(server, "?faces=whole") as stream:
         for number, data in enumerate((photo, FACE, photo), 1):
             answer = answer_to(stream, data)
@@ -64,7 +64,7 @@ def test_options_and_version_come_in_the_query(server, photo, model_path):
         assert answer["faces"] == [] and answer["model"]["version"] == version
 
 
-def test_a_bad_frame_is_an_answer_and_the_stream_goes_on(server, photo):
+def test_after_an_invalid_frame_the_stream_continues(server, photo):
     large = cv2.imencode(".png", np.zeros((1001, 1000), np.uint8))[1].tobytes()
     with open_stream(server) as stream:
         for number, (frame, status, sentence) in enumerate(
@@ -74,7 +74,7 @@ def test_a_bad_frame_is_an_answer_and_the_stream_goes_on(server, photo):
                 (photo[:2000], 422, "damaged"),
                 (large, 413, "too many pixels"),
                 (bytes(300_001), 413, "larger than 300,000 bytes"),
-                ("text", 415, "a binary message"),
+                ("text", 415, "expected a binary message"),
             ],
             1,
         ):
@@ -85,23 +85,23 @@ def test_a_bad_frame_is_an_answer_and_the_stream_goes_on(server, photo):
         assert len(answer_to(stream, photo)["faces"]) == 1
 
 
-def test_a_frame_in_parts_is_one_frame(server, photo):
+def test_a_fragmented_message_is_one_frame(server, photo):
     with open_stream(server) as stream:
         answer = answer_to(stream, [photo[:100], photo[100:5000], photo[5000:]])
         assert answer["frame"] == 1 and len(answer["faces"]) == 1
 
 
-# ---------------------------------------------------------------- the newest wins
+# ---------------------------------------------------------------- dropped frames
 
 
 @pytest.fixture
 def gated(model_path):
-    """Makes an application with one slot, whose inferences wait at a gate, and the gate."""
+    """A function that makes an application with one slot whose inferences wait for a semaphore."""
 
     def start(**limits):
         app = create_app(Settings(model_path=model_path, max_concurrency=1, **limits))
         gate = threading.Semaphore(0)
-        model = app.state.models.default
+        model = app.state.server.models.default
         recognize = model.recognize
 
         def wait_and_recognize(*arguments):
@@ -121,14 +121,14 @@ def until(condition):
         time.sleep(0.005)
 
 
-def test_frames_that_a_newer_one_replaced_are_dropped_and_counted(gated, serve_app, photo):
+def test_replaced_frames_are_dropped_and_counted(gated, serve_app, photo):
     app, gate = gated()
     with serve_app(app) as client, open_stream(client, "?faces=whole") as stream:
         stream.send(photo)
-        until(lambda: app.state.slots.running == 1)
+        until(lambda: app.state.server.slots.running == 1)
         for frame in (b"stale", b"stale", b"stale", FACE):
             stream.send(frame)
-        # A ping is answered in its place, so all of them have arrived.
+        # The pong follows in order, so all frames have arrived.
         assert stream.ping().wait(60)
         gate.release(2)
         first, second = (json.loads(stream.recv(timeout=60)) for _ in range(2))
@@ -144,75 +144,75 @@ def test_frames_that_a_newer_one_replaced_are_dropped_and_counted(gated, serve_a
         assert "fer_streams_open 1.0" in metrics
 
 
-def test_streams_take_turns_with_each_other_and_with_requests(gated, serve_app, photo):
-    """Who sends a hundred frames waits in the same queue as who sends one."""
+def test_streams_and_requests_share_the_slots_in_order(gated, serve_app, photo):
+    """A stream with many frames has one place in the queue, like a stream with one."""
     app, gate = gated()
-    with serve_app(app) as client, open_stream(client) as greedy, open_stream(client) as modest:
-        greedy.send(photo)
-        until(lambda: app.state.slots.running == 1)
+    with serve_app(app) as client, open_stream(client) as fast, open_stream(client) as slow:
+        fast.send(photo)
+        until(lambda: app.state.server.slots.running == 1)
         for _ in range(49):
-            greedy.send(photo)
-        assert greedy.ping().wait(60)
-        modest.send(photo)
-        until(lambda: app.state.slots.waiting == 1)
+            fast.send(photo)
+        assert fast.ping().wait(60)
+        slow.send(photo)
+        until(lambda: app.state.server.slots.waiting == 1)
         answers = []
         request = threading.Thread(
             target=lambda: answers.append(client.post("/predict", content=photo))
         )
         request.start()
-        until(lambda: app.state.slots.waiting == 2)
+        until(lambda: app.state.server.slots.waiting == 2)
         gate.release(3)
-        assert json.loads(greedy.recv(timeout=60))["frame"] == 1
-        assert json.loads(modest.recv(timeout=60))["frame"] == 1
+        assert json.loads(fast.recv(timeout=60))["frame"] == 1
+        assert json.loads(slow.recv(timeout=60))["frame"] == 1
         request.join(60)
         assert answers[0].status_code == 200
-        # The greedy one is behind them again, with its newest frame only.
-        until(lambda: app.state.slots.running == 1)
+        # Then the newest frame of the fast stream follows.
+        until(lambda: app.state.server.slots.running == 1)
         gate.release()
-        assert json.loads(greedy.recv(timeout=60))["frame"] == 50
+        assert json.loads(fast.recv(timeout=60))["frame"] == 50
 
 
-def test_who_does_not_read_the_answers_delays_nobody(serve, model_path, photo):
+def test_a_client_that_does_not_read_delays_no_other(serve, model_path, photo):
     with (
         serve(MODEL_PATH=str(model_path), MAX_CONCURRENCY="1") as client,
-        open_stream(client, "?faces=whole", max_queue=1, close_timeout=0) as lazy,
-        open_stream(client, "?faces=whole") as diligent,
+        open_stream(client, "?faces=whole", max_queue=1, close_timeout=0) as silent,
+        open_stream(client, "?faces=whole") as reading,
     ):
         for number in range(1, 21):
             for _ in range(20):
-                lazy.send(FACE)
-            assert answer_to(diligent, FACE)["frame"] == number
+                silent.send(FACE)
+            assert answer_to(reading, FACE)["frame"] == number
 
 
-def test_a_full_queue_refuses_the_frame_and_not_the_stream(gated, serve_app, photo):
+def test_a_full_queue_refuses_the_frame_but_not_the_stream(gated, serve_app, photo):
     app, gate = gated(max_queue=0)
     with serve_app(app) as client, open_stream(client) as first, open_stream(client) as second:
         first.send(photo)
-        until(lambda: app.state.slots.running == 1)
+        until(lambda: app.state.server.slots.running == 1)
         refusal = answer_to(second, photo)
         assert (refusal["frame"], refusal["status"]) == (1, 429)
         assert refusal["error"].startswith("the server is busy")
         gate.release(2)
         assert json.loads(first.recv(timeout=60))["frame"] == 1
-        until(lambda: app.state.slots.running == 0)
+        until(lambda: app.state.server.slots.running == 0)
         assert len(answer_to(second, photo)["faces"]) == 1
         metrics = client.get("/metrics").text
         assert 'fer_stream_frames_total{result="refused"} 1.0' in metrics
         assert 'fer_rejected_requests_total{reason="overload"} 1.0' in metrics
 
 
-def test_a_frame_past_its_deadline_is_given_up(gated, serve_app):
+def test_a_frame_past_its_deadline_is_504(gated, serve_app):
     app, gate = gated(deadline_seconds=0.3, queue_seconds=60)
     with serve_app(app) as client, open_stream(client, "?faces=whole") as stream:
         late = answer_to(stream, FACE)
         assert (late["status"], late["frame"]) == (504, 1)
         assert late["error"] == "the frame was not answered within 0.3 seconds"
         gate.release(100_000)
-        until(lambda: app.state.slots.running == 0)
+        until(lambda: app.state.server.slots.running == 0)
         until(lambda: "faces" in answer_to(stream, FACE))  # the machine may be busy
 
 
-# ---------------------------------------------------------------- who may come
+# ---------------------------------------------------------------- refused streams
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_frame_past_its_deadline_is_given_up(gated, serve_app):
         ("?faces=whole&faces=yunet", "query parameter faces is given twice: 'whole' and 'yunet'"),
     ],
 )
-def test_a_wrong_option_ends_the_stream(server, query, sentence):
+def test_an_invalid_option_ends_the_stream(server, query, sentence):
     with open_stream(server, query) as stream:
         status, error, code = ending(stream)
     assert (status, code) == (422, 1008) and error.startswith(sentence)
@@ -237,7 +237,7 @@ def test_a_version_that_is_not_served_ends_the_stream(server):
     assert (status, code) == (404, 1008) and error.startswith("no version '00000000'")
 
 
-def test_without_a_model_a_later_try_makes_sense(serve_app, tmp_path):
+def test_without_a_model_the_close_code_is_1013(serve_app, tmp_path):
     app = create_app(Settings(model_path=tmp_path / "absent.onnx"))
     with serve_app(app) as client, open_stream(client) as stream:
         status, error, code = ending(stream)
@@ -247,11 +247,11 @@ def test_without_a_model_a_later_try_makes_sense(serve_app, tmp_path):
 KEY = "größe 0123456789"
 
 
-def as_protocols(key):
+def as_subprotocols(key):
     return ["fer.stream", "fer.key." + urlsafe_b64encode(key.encode()).decode().rstrip("=")]
 
 
-def test_the_key_comes_in_a_header_or_as_a_protocol_and_is_never_logged(serve, model_path, photo):
+def test_the_key_is_sent_in_a_header_or_a_subprotocol_and_never_logged(serve, model_path, photo):
     with serve(MODEL_PATH=str(model_path), API_KEY=KEY) as client:
         header = {"X-API-Key": KEY.encode().decode("latin-1")}
         with open_stream(client, additional_headers=header) as stream:
@@ -259,7 +259,7 @@ def test_the_key_comes_in_a_header_or_as_a_protocol_and_is_never_logged(serve, m
         bearer = {"Authorization": f"Bearer {KEY}".encode().decode("latin-1")}
         with open_stream(client, additional_headers=bearer) as stream:
             assert answer_to(stream, photo)["frame"] == 1
-        with open_stream(client, subprotocols=as_protocols(KEY)) as stream:
+        with open_stream(client, subprotocols=as_subprotocols(KEY)) as stream:
             assert stream.subprotocol == "fer.stream"
             assert answer_to(stream, photo)["frame"] == 1
         for options in (
@@ -268,7 +268,7 @@ def test_the_key_comes_in_a_header_or_as_a_protocol_and_is_never_logged(serve, m
             {"additional_headers": {"Authorization": "Bearer wrong"}},
             {"additional_headers": {"Authorization": bearer["Authorization"][7:]}},
             {"subprotocols": ["fer.stream"]},
-            {"subprotocols": as_protocols(KEY[:-1])},
+            {"subprotocols": as_subprotocols(KEY[:-1])},
             {"subprotocols": ["fer.key.A"]},
             {"subprotocols": ["fer.key."]},
         ):
@@ -276,10 +276,10 @@ def test_the_key_comes_in_a_header_or_as_a_protocol_and_is_never_logged(serve, m
                 status, error, code = ending(stream)
             assert (status, code) == (401, 1008) and "X-API-Key" in error
         log = client.log.read_text()
-        assert KEY[-10:] not in log and as_protocols(KEY)[1] not in log
+        assert KEY[-10:] not in log and as_subprotocols(KEY)[1] not in log
 
 
-def test_the_pages_of_other_sites_are_refused(server, serve, model_path, photo):
+def test_pages_of_other_sites_are_refused(server, serve, model_path, photo):
     own = str(server.base_url)
     with open_stream(server, origin=own) as stream:
         assert answer_to(stream, photo)["frame"] == 1
@@ -294,7 +294,7 @@ def test_the_pages_of_other_sites_are_refused(server, serve, model_path, photo):
         assert answer_to(stream, photo)["frame"] == 1
 
 
-def test_there_are_only_so_many_streams(serve_app, model_path):
+def test_the_number_of_streams_is_limited(serve_app, model_path):
     app = create_app(Settings(model_path=model_path, max_streams=2))
     with serve_app(app) as client, open_stream(client) as first:
         with open_stream(client, "?faces=whole") as second:
@@ -302,7 +302,7 @@ def test_there_are_only_so_many_streams(serve_app, model_path):
             with open_stream(client) as third:
                 status, error, code = ending(third)
             assert (status, code) == (429, 1013) and "too many streams" in error
-        until(lambda: app.state.streams.value == 1)
+        until(lambda: app.state.server.streams.value == 1)
         with open_stream(client, "?faces=whole") as fourth:
             assert answer_to(fourth, FACE)["frame"] == 1
         assert answer_to(first, b"x")["status"] == 422
@@ -312,29 +312,29 @@ def test_a_stream_without_frames_is_closed(serve_app, model_path):
     app = create_app(Settings(model_path=model_path, stream_idle_seconds=0.2))
     with serve_app(app) as client:
         with open_stream(client) as stream:
-            assert ending(stream) == (408, "no frame came for 0.2 seconds", 1008)
-        until(lambda: app.state.streams.value == 16)
+            assert ending(stream) == (408, "no frame arrived for 0.2 seconds", 1008)
+        until(lambda: app.state.server.streams.value == 16)
 
 
-def test_a_client_that_vanishes_leaves_nothing_behind(gated, serve_app, photo):
+def test_a_lost_connection_frees_its_stream_and_its_slot(gated, serve_app, photo):
     app, gate = gated()
     with serve_app(app) as client:
         for _ in range(3):
             with open_stream(client) as stream:
                 stream.send(photo)
-                until(lambda: app.state.slots.running == 1)
+                until(lambda: app.state.server.slots.running == 1)
                 stream.send(photo)
                 stream.socket.shutdown(socket.SHUT_RDWR)
-                until(lambda: app.state.streams.value == 16)
+                until(lambda: app.state.server.streams.value == 16)
             gate.release()
-            until(lambda: app.state.slots.running == 0)
-        assert app.state.slots.waiting == 0
+            until(lambda: app.state.server.slots.running == 0)
+        assert app.state.server.slots.waiting == 0
 
 
-# ---------------------------------------------------------------- and besides
+# ---------------------------------------------------------------- log and shutdown
 
 
-def test_one_line_in_the_log_without_the_query(serve, model_path):
+def test_a_stream_has_one_log_line_without_the_query(serve, model_path):
     with serve(MODEL_PATH=str(model_path)) as client:
         trace = {"trace_id": "0af7651916cd43dd8448eb211c80319c", "parent_id": "b7ad6b7169203331"}
         parent = f"00-{trace['trace_id']}-{trace['parent_id']}-01"
@@ -357,7 +357,7 @@ def test_one_line_in_the_log_without_the_query(serve, model_path):
     assert len([line for line in lines if line.get("request_id") == "the-one"]) == 1
 
 
-def test_a_server_that_is_stopped_answers_what_it_has_and_says_so(serve, model_path, photo):
+def test_a_shutdown_processes_received_frames_and_closes_with_1001(serve, model_path, photo):
     patient = {"MAX_CONCURRENCY": "1", "QUEUE_SECONDS": "60", "DEADLINE_SECONDS": "60"}
     with (
         serve(MODEL_PATH=str(model_path), **patient) as client,
@@ -365,7 +365,7 @@ def test_a_server_that_is_stopped_answers_what_it_has_and_says_so(serve, model_p
         open_stream(client, "?faces=whole") as idle,
     ):
         assert answer_to(idle, FACE)["frame"] == 1
-        # The frame waits for its slot behind many photos.
+        # The frame waits for its slot while a batch of photos is processed.
         files = [("files", ("photo.jpg", photo))] * 16
         answers = []
         batch = threading.Thread(
@@ -388,7 +388,7 @@ def test_a_server_that_is_stopped_answers_what_it_has_and_says_so(serve, model_p
         assert "Traceback" not in client.log.read_text()
 
 
-def test_who_does_not_answer_does_not_keep_a_server_from_stopping(serve, model_path):
+def test_an_unresponsive_client_does_not_block_a_shutdown(serve, model_path):
     with serve(MODEL_PATH=str(model_path), DEADLINE_SECONDS="1") as client:
         address = client.base_url.host, client.base_url.port
         with socket.create_connection(address, timeout=60) as raw:
@@ -403,7 +403,7 @@ def test_who_does_not_answer_does_not_keep_a_server_from_stopping(serve, model_p
         assert "Traceback" not in client.log.read_text()
 
 
-def test_without_a_websocket_the_address_says_what_it_is(server):
+def test_a_plain_request_to_stream_is_426(server):
     answer = server.get("/stream?faces=whole")
     assert answer.status_code == 426 and answer.headers["upgrade"] == "websocket"
     assert answer.json() == {"detail": "this address is a WebSocket: see /docs"}

@@ -1,4 +1,4 @@
-"""Which model answers: a file, a git revision, or several side by side."""
+"""The served versions: a file, a git revision, or several of them."""
 
 import json
 import shutil
@@ -28,9 +28,10 @@ def version_of(path):
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    """A repository: two models (the first is tagged v1), then a branch without, one with a wrong.
+    """A repository with two commits of a model; the first is tagged v1.
 
-    The working tree has no model at all.
+    The branch experiment/without has no model, the branch broken has a damaged one. The working
+    tree has no model.
     """
     folder = tmp_path_factory.mktemp("repository")
     path = folder / MODEL
@@ -71,7 +72,7 @@ def repository(tmp_path_factory):
 
 @pytest.fixture
 def serve_here(repository, serve_app, monkeypatch):
-    """Starts an application in the repository's folder and gives a client of it."""
+    """A function that serves an application in the repository's folder and returns a client."""
     monkeypatch.chdir(repository[0])
     with ExitStack() as started:
 
@@ -119,7 +120,7 @@ def test_a_revision_that_cannot_be_served(serve_here, name, reason):
     assert listed["revision"] == name and listed["problem"] == detail and listed["model"] is None
 
 
-def test_without_a_repository_the_server_says_so(serve_app, tmp_path, monkeypatch):
+def test_without_a_repository_readyz_has_the_reason(serve_app, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with serve_app(create_app(Settings(model_rev="main"))) as client:
         answer = client.get("/readyz")
@@ -132,7 +133,7 @@ def test_a_revision_without_metrics_has_none(serve_here, repository):
     assert client.get("/model").json()["evaluation"] is None
 
 
-def test_versions_side_by_side(serve_here, repository, tmp_path):
+def test_several_versions(serve_here, repository, tmp_path):
     _, first, second, commit = repository
     extra = write_tiny_model(tmp_path / "extra.onnx", metadata={"dataset": "other"})
     third = version_of(extra)
@@ -152,8 +153,8 @@ def test_versions_side_by_side(serve_here, repository, tmp_path):
         (f"{MODEL} of revision v1", commit, False, first),
         (f"{MODEL} of revision v1~0", commit, False, first),
     ]
-    figures = [model["model"]["evaluation"] for model in listed["models"]]
-    accuracies = [figure and figure["PrivateTest"]["accuracy"] for figure in figures]
+    evaluations = [model["model"]["evaluation"] for model in listed["models"]]
+    accuracies = [one and one["PrivateTest"]["accuracy"] for one in evaluations]
     assert accuracies == [0.7, None, 0.6, 0.6]
 
     emotions = {}
@@ -164,7 +165,7 @@ def test_versions_side_by_side(serve_here, repository, tmp_path):
         assert answer.json()["model"]["version"].startswith(expected)
         assert client.get("/model", params={"version": version or second}).status_code == 200
         emotions[expected] = answer.json()["faces"][0]["emotion"]
-    # The first and the second are the same network with the labels in opposite order.
+    # Both are the same network, with the labels in opposite order.
     assert LABELS.index(emotions[first]) == 6 - LABELS.index(emotions[second])
 
     protocol = client.get("/v2/models/emotion").json()
@@ -191,7 +192,7 @@ def test_a_version_that_is_not_served(serve_here, repository, version):
         assert answer.json()["detail"].endswith(f"(served: {second[:12]}, {first[:12]})")
 
 
-def test_one_version_that_fails_is_told_and_the_others_answer(serve_here):
+def test_if_one_version_fails_the_others_are_served(serve_here):
     client = serve_here(model_rev="main", extra_model_revs=("nothing", "v1"))
     answer = client.get("/readyz")
     assert answer.status_code == 503
@@ -202,7 +203,7 @@ def test_one_version_that_fails_is_told_and_the_others_answer(serve_here):
     assert problems == [False, True, False]
 
 
-def test_no_version_is_found_while_they_load():
+def test_requests_are_503_while_models_load():
     models = ServedModels(Settings(model_path=MODEL))
     for version in (None, "01234567"):
         with pytest.raises(HTTPException) as refusal:
@@ -217,7 +218,7 @@ def test_a_revision_needs_paths_inside_the_repository(tmp_path, setting):
             Settings(**path, **{setting: "main"})
 
 
-def test_lists_are_written_with_commas(monkeypatch):
+def test_lists_are_separated_by_commas(monkeypatch):
     monkeypatch.setenv("EXTRA_MODEL_REVS", "main, v1,")
     monkeypatch.setenv("EXTRA_MODEL_PATHS", "one.onnx,two.onnx")
     settings = Settings()

@@ -1,4 +1,4 @@
-"""The export stage: what is served says what was trained, calibrated, and describes itself."""
+"""The export stage: the file has the Keras network's probabilities, calibrated, and metadata."""
 
 import hashlib
 import json
@@ -133,29 +133,30 @@ def test_few_faces_change_little():
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.35))
 @settings(max_examples=30)
-def test_no_class_stays_below_the_floor(seed, floor):
+def test_every_class_reaches_the_minimum_recall(seed, floor):
     scores, labels = drawn(np.ones(7), np.linspace(-1, 1, 7), 1000, seed)
     added = raise_recalls(scores, labels, floor)
     before, after = (
-        recall_score(labels, said.argmax(axis=1), average=None) for said in (scores, scores + added)
+        recall_score(labels, logits.argmax(axis=1), average=None)
+        for logits in (scores, scores + added)
     )
     assert after.min() >= floor
     assert added.min() == 0
     assert (added > 0).any() == (before.min() < floor)
 
 
-def test_nothing_is_raised_without_a_floor():
+def test_a_minimum_of_0_raises_no_class():
     scores, labels = drawn(np.ones(7), np.zeros(7), 300, seed=1)
     assert np.array_equal(raise_recalls(scores, labels, 0), np.zeros(7))
 
 
-def test_a_floor_that_cannot_be_reached_is_refused():
+def test_a_minimum_recall_that_cannot_be_reached_is_an_error():
     scores, labels = np.zeros((70, 7)), np.arange(70) % 7
     with pytest.raises(UserError, match=r"a recall of 0\.6 .* lower export\.recall_floor"):
         raise_recalls(scores, labels, 0.6)
 
 
-# ---------------------------------------------------------------- quantisation
+# ---------------------------------------------------------------- quantization
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +164,7 @@ def converted():
     return convert(served_model(trained(RESIDUAL, 32), 32))
 
 
-def test_quantised_convolutions_say_nearly_the_same(converted):
+def test_quantized_logits_are_close_to_those_of_float32(converted):
     before, quantized = predict_logits(converted, FACES), quantize(converted, FACES)
     after = predict_logits(quantized, FACES)
     kernels = {c.data_type for c in quantized.graph.initializer if len(c.dims) == 4}
@@ -179,12 +180,12 @@ def test_weights_take_seven_bits(converted):
             assert np.abs(values.astype(int)).max() <= 64
 
 
-def test_the_faces_tell_the_range(converted):
+def test_the_faces_determine_the_ranges(converted):
     some, others = (quantize(converted, FACES[half]) for half in (slice(0, 20), slice(20, 40)))
     assert some.SerializeToString() != others.SerializeToString()
 
 
-def test_a_quantised_network_can_be_quantised_anew(converted):
+def test_a_quantized_network_can_be_quantized_again(converted):
     before = quantize(converted, FACES)
     between = dequantized(before)
     after = quantize(between, FACES)
@@ -221,7 +222,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_onnx_says_what_keras_says(name, tmp_path):
+def test_onnx_has_the_probabilities_of_keras(name, tmp_path):
     settings, size = NETWORKS[name]
     network = trained(settings, size)
     served = served_model(network, size)
@@ -229,7 +230,7 @@ def test_onnx_says_what_keras_says(name, tmp_path):
 
     logits = network.predict(resize(FACES, size)[..., None], verbose=0)
     expected = softmax(logits * SCALE + BIAS, axis=1)
-    # Different answers to different faces, or agreement would say little.
+    # The faces have different probabilities, so that agreement means something.
     assert np.abs(expected - expected[0]).max() > 0.1
     assert served.predict(FACES, verbose=0) == pytest.approx(logits, abs=1e-3)
     assert predict_logits(converted, FACES) == pytest.approx(logits, abs=1e-3)
@@ -276,7 +277,7 @@ def test_the_same_network_gives_the_same_bytes():
 
 
 @pytest.mark.parametrize("count", [1, 64, 70, 130])
-def test_any_number_of_faces_tells_the_range(converted, count):
+def test_any_number_of_faces_determines_the_ranges(converted, count):
     faces = np.resize(FACES, (count, 48, 48))
     whole = faces[: 64 * (count // 64) or count]
     one, other = (quantize(converted, some).SerializeToString() for some in (faces, whole))
@@ -352,9 +353,9 @@ def test_the_file_describes_itself(repository):
         metadata.data_digest == hashlib.sha256(Path("data/tiny/train.npz").read_bytes()).hexdigest()
     )
     probabilities = classifier.predict(FACES)
-    figures = metadata.metrics["PublicTest"]
+    metrics = metadata.metrics["PublicTest"]
     predicted = probabilities.argmax(axis=1)
-    assert figures == {
+    assert metrics == {
         "accuracy": round(accuracy_score(LABELS, predicted), 4),
         "macro_f1": round(f1_score(LABELS, predicted, average="macro", zero_division=0), 4),
         "log_loss": pytest.approx(log_loss(LABELS, probabilities), abs=1e-3),
@@ -374,7 +375,7 @@ def test_the_calibration_is_that_of_public_test(repository):
     assert classifier.predict(FACES) == pytest.approx(expected, abs=1e-3)
 
 
-def test_the_quantised_file_is_calibrated_by_its_own_logits(repository):
+def test_the_quantized_file_is_calibrated_on_its_own_logits(repository):
     model = onnx.load("models/tiny/model.onnx")
     scale, bias = fit_calibration(predict_logits(model, FACES), LABELS)
     calibration = Classifier(Path("models/tiny/model.onnx")).metadata.calibration
@@ -384,7 +385,7 @@ def test_the_quantised_file_is_calibrated_by_its_own_logits(repository):
     assert other.scale != calibration.scale
 
 
-def test_without_quantisation_both_files_are_one(repository):
+def test_without_quantization_both_files_are_equal(repository):
     document = yaml.safe_load(Path("params.yaml").read_text())
     document["tiny"]["export"] = {
         "precision": "float32",
@@ -399,7 +400,7 @@ def test_without_quantisation_both_files_are_one(repository):
     assert one == other != quantized
 
 
-def test_an_ensemble_is_calibrated_as_one(repository):
+def test_the_ensemble_is_calibrated_not_its_members(repository):
     teacher = quantize(convert(served_model(trained(RESIDUAL, 40, seed=1), 40)), FACES)
     file = Path("teacher.onnx")
     onnx.save(teacher, file)

@@ -37,7 +37,7 @@ def renamed(place: str, name: str) -> dict:
 
 
 def message(folder: Path, document, dataset: str = "sample") -> str:
-    """What a person is told about a params.yaml."""
+    """The error message about a params.yaml."""
     path = folder / "params.yaml"
     path.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
     with pytest.raises(UserError) as caught:

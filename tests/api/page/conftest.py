@@ -26,7 +26,7 @@ MODEL = ROOT / "models" / "sample" / "model.onnx"
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory):
-    """Files to choose, by name."""
+    """Files for the page, by name."""
     folder = tmp_path_factory.mktemp("files")
     portrait = scene((HAPPY, (200, 120), 240), shape=(480, 640))
     for name in ("happy.jpg", "happy.tiff"):
@@ -47,9 +47,9 @@ def files(tmp_path_factory):
     first, second = Image.fromarray(LEFT), Image.fromarray(RIGHT)
     first.save(folder / "jumps.gif", append_images=[second], save_all=True, duration=100, loop=0)
     assert cv2.imwrite(str(folder / "blank.png"), scene())
-    (folder / "words.txt").write_text("no image")
+    (folder / "text.txt").write_text("no image")
     (folder / "broken.mp4").write_text("no video")
-    # A hard cut from one person to another in the same place, then nobody.
+    # A hard cut from one person to another in the same place, then an empty scene.
     happy, surprise = (
         scene((emotion, (40, 40), 160), ground=ground)
         for emotion, ground in ((HAPPY, DARK), (SURPRISE, LIGHT))
@@ -72,9 +72,9 @@ def camera(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def site(serve, tmp_path_factory):
-    """A client of a live server with the sample's model and metrics that belong to it."""
+    """A client of a live server with the model of the sample and metrics of this model."""
     if not MODEL.is_file():
-        pytest.skip("models/sample/model.onnx is not there: make repro builds it")
+        pytest.skip("models/sample/model.onnx is absent: make repro builds it")
     metrics = tmp_path_factory.mktemp("metrics")
     (metrics / "sample").mkdir()
     evaluation = {
@@ -83,14 +83,14 @@ def site(serve, tmp_path_factory):
     }
     (metrics / "sample" / "evaluation.json").write_text(json.dumps(evaluation))
     with serve(MODEL_PATH=str(MODEL), METRICS_DIR=str(metrics)) as client:
-        # What the policy forbids, Chromium reports on its console.
+        # Chromium reports violations of the policy on its console.
         assert "default-src 'self'" in client.get("/").headers["content-security-policy"]
         yield client
 
 
 @pytest.fixture(scope="session")
-def chromium(camera, tmp_path_factory):
-    """A Chromium without a window that can reach this machine only."""
+def browser(camera, tmp_path_factory):
+    """A headless Chromium that can reach this machine only, with `camera` as its webcam."""
     flags = (
         "use-fake-device-for-media-stream",
         "use-fake-ui-for-media-stream",
@@ -98,28 +98,33 @@ def chromium(camera, tmp_path_factory):
         "window-size=1280,900",
     )
     profile = tmp_path_factory.mktemp("profile")
-    with open_chromium(profile, *flags, logs=("browser", "performance")) as browser:
-        yield browser
+    with open_chromium(profile, *flags, logs=("browser", "performance")) as driver:
+        yield driver
 
 
 @pytest.fixture
-def page(chromium, site):
-    """The page, freshly opened. Afterwards: no complaint, and no request elsewhere."""
+def page(browser, site):
+    """The page, just opened. At the end: no console message, and no request to another host."""
     address = str(site.base_url)
-    page = Page(chromium, address)
-    page.complaints = []
-    chromium.get_log("performance")  # what came before is not of this page
+    page = Page(browser, address)
+    page.expected_messages = []
+    browser.get_log("performance")  # entries of former pages
     page.open()
     yield page
     requests = [
         event["params"]["request"]["url"]
-        for entry in chromium.get_log("performance")
+        for entry in browser.get_log("performance")
         if (event := json.loads(entry["message"])["message"])["method"]
         == "Network.requestWillBeSent"
     ]
-    chromium.get("about:blank")
+    browser.get("about:blank")
     assert any(url.startswith(address) for url in requests)
-    at_home = (address, "blob:", "data:")
-    assert [url for url in requests if not url.startswith(at_home)] == []
-    said = [entry["message"] for entry in chromium.get_log("browser")]
-    assert [words for words in said if not any(c in words for c in page.complaints)] == []
+    own = (address, "blob:", "data:")
+    assert [url for url in requests if not url.startswith(own)] == []
+    messages = [entry["message"] for entry in browser.get_log("browser")]
+    unexpected = [
+        message
+        for message in messages
+        if not any(expected in message for expected in page.expected_messages)
+    ]
+    assert unexpected == []

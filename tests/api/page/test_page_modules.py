@@ -1,4 +1,4 @@
-"""Modules of the page that compute: tracking, cuts, sampling, and what is between two samples."""
+"""Computations of the page: tracking, cuts, sampling, interpolation between samples."""
 
 import base64
 from pathlib import Path
@@ -17,7 +17,7 @@ EMOTIONS = ["happy", "sad", "neutral"]
 
 
 def walk(persons=5, frames=120, seed=0):
-    """Frames of people who move, cross, vanish and come back: (seconds, faces)."""
+    """Frames (seconds, faces) of persons who move, cross, disappear and return."""
     rng = np.random.default_rng(seed)
     places = rng.uniform(0, 300, (persons, 2))
     seconds = 0.0
@@ -58,7 +58,9 @@ def test_persons_and_probabilities_are_those_of_the_command_line(page):
     )
     persons = [[face.person for face in faces] for faces in expected]
     assert [[face["id"] for face in faces] for faces in found] == persons
-    assert max(map(max, filter(None, persons))) > 5  # somebody was lost and counted again
+    assert (
+        max(map(max, filter(None, persons))) > 5
+    )  # some tracks ended, and their persons got new numbers
     pairs = [
         (a, b) for x, y in zip(expected, found, strict=True) for a, b in zip(x, y, strict=True)
     ]
@@ -81,21 +83,21 @@ def test_a_cut_ends_all_tracks(page):
         there,
     )
     assert [before[0]["id"], after[0]["id"]] == [1, 2]
-    assert after[0]["probabilities"] == there["probabilities"]  # nothing of the person before
+    assert after[0]["probabilities"] == there["probabilities"]  # no smoothing across the cut
 
 
 # ---------------------------------------------------------------- cuts
 
 
 def cuts(page, *images):
-    """Of each image but the first, whether the page sees a cut before it."""
+    """For each image but the first, whether the page detects a cut before it."""
     urls = [
         "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", image)[1]).decode()
         for image in images
     ]
     return page.call(
         """
-        const { CutDetector } = await import("/static/frames.js");
+        const { CutDetector } = await import("/static/cuts.js");
         const detector = new CutDetector();
         const found = [];
         for (const url of args[0]) {
@@ -110,14 +112,14 @@ def cuts(page, *images):
     )
 
 
-def test_motion_is_no_cut_and_another_scene_is(page):
+def test_a_new_scene_is_a_cut_and_motion_is_not(page):
     photo = cv2.imread(str(ROOT / "docs" / "astronaut.jpg"))
     pan = [photo[20 * step : 20 * step + 300, 25 * step : 25 * step + 400] for step in range(5)]
     assert cuts(page, *pan) == [False] * 4
     brighter = cv2.convertScaleAbs(pan[0], alpha=1, beta=15)
     assert cuts(page, pan[0], brighter) == [False]
     happy, surprise = scene((HAPPY, (40, 40), 160)), scene((SURPRISE, (40, 40), 160))
-    assert cuts(page, happy, surprise) == [False]  # a face that changes
+    assert cuts(page, happy, surprise) == [False]  # the expression changes
     assert cuts(page, pan[0], happy, happy, photo) == [True, False, True]
 
 
@@ -131,8 +133,8 @@ def test_motion_is_no_cut_and_another_scene_is(page):
         (60, 80, 10),
         (60, 150, 5),
         (60, 400, 2),
-        (600, 2000, 1),  # never fewer than one
-        (10, 250, 10),  # a short video is worth half a minute
+        (600, 2000, 1),  # at least one sample per second
+        (10, 250, 10),  # a short video may take half a minute
     ],
 )
 def test_the_sampling_rate_keeps_the_analysis_within_the_duration(
@@ -142,10 +144,10 @@ def test_the_sampling_rate_keeps_the_analysis_within_the_duration(
         """
         const { SamplingRate } = await import("/static/sampling.js");
         const [duration, milliseconds] = args;
-        const pace = new SamplingRate(duration);
+        const sampling = new SamplingRate(duration);
         const times = [];
-        for (let seconds = 0; seconds < duration; seconds = pace.next(seconds)) {
-            pace.came(times.length * milliseconds);
+        for (let seconds = 0; seconds < duration; seconds = sampling.next(seconds)) {
+            sampling.count(times.length * milliseconds);
             times.push(seconds);
         }
         return times;
@@ -155,12 +157,12 @@ def test_the_sampling_rate_keeps_the_analysis_within_the_duration(
     )
     assert times[0] == 0 and times[-1] == pytest.approx(duration - 1 / rate)
     steps = np.diff(times)
-    assert steps[:9] == pytest.approx(0.1)  # the first second tells what a frame costs
+    assert steps[:9] == pytest.approx(0.1)  # the first second measures the time per frame
     assert steps[12:] == pytest.approx(1 / rate)
     assert all(any(abs(time - second) < 1e-9 for time in times) for second in range(duration))
 
 
-def test_what_is_drawn_between_two_samples(page):
+def test_faces_are_interpolated_between_samples(page):
     left, right = plain(face(0, 0, (0.8, 0.1, 0.1))), plain(face(40, 0, (0.2, 0.7, 0.1)))
     square = {"x": 0, "y": 0, "side": 1, "angle": 0}
     left, right = ({**one, "id": 1, "square": square} for one in (left, right))
@@ -171,7 +173,7 @@ def test_what_is_drawn_between_two_samples(page):
     ]
     found = page.call(
         """
-        const { facesAt } = await import("/static/summary.js");
+        const { facesAt } = await import("/static/interpolation.js");
         return args[1].map((seconds) => facesAt(args[0], seconds));
         """,
         samples,
@@ -183,10 +185,10 @@ def test_what_is_drawn_between_two_samples(page):
         [(1, 10, "happy")],
         [(1, 30, "sad")],
         [(1, 40, "sad")],
-        [],  # the cut is somewhere here
+        [],  # the exact time of the cut is unknown
         [(2, 0, "happy")],
         [(2, 0, "happy")],
-        [],  # nothing is known of this time
+        [],  # beyond the last sample
     ]
     for faces in found:
         for one in faces:

@@ -23,7 +23,7 @@ def test_a_photo_shows_the_emotion_seven_bars_and_a_box(page, site, files):
     np.testing.assert_allclose(shown, list(face["probabilities"].values()), atol=1e-5)
     assert re.fullmatch(r">?\d\d? %", page.texts(".bar.is-first .bar-value")[0])
     assert page.text(".box-label") == f"happy {page.texts('.bar.is-first .bar-value')[0]}"
-    assert not page.find(".row").is_displayed()  # a list of one face says nothing more
+    assert not page.find(".row").is_displayed()  # one face needs no list
 
     outside, box = (page.find(selector).rect for selector in ("#photo", ".box"))
     scale = outside["width"] / answer["image"]["width"]
@@ -36,7 +36,7 @@ def test_a_photo_shows_the_emotion_seven_bars_and_a_box(page, site, files):
 
     page.find("#clear").click()
     page.until_says("No picture yet.")
-    assert page.texts(".box") == [] and page.find("#plate").is_displayed()
+    assert page.texts(".box") == [] and page.find("#expressions").is_displayed()
 
 
 def test_a_file_can_be_dropped_and_pasted(page, files):
@@ -55,7 +55,7 @@ def test_a_file_can_be_dropped_and_pasted(page, files):
         page.find("#clear").click()
 
 
-def test_formats_that_only_one_side_can_read(page, site, files):
+def test_formats_that_only_the_browser_or_only_the_server_reads(page, site, files):
     assert site.post("/predict", content=files["happy.svg"].read_bytes()).status_code == 422
     page.choose(files["happy.svg"])
     page.until_shows("happy")
@@ -67,8 +67,8 @@ def test_formats_that_only_one_side_can_read(page, site, files):
     assert not page.find(".crop").is_displayed()
 
 
-def test_of_an_animation_the_first_frame_is_read_and_shown(page, files):
-    """Its second frame is light and has the face at the other side."""
+def test_the_first_frame_of_an_animation_is_classified_and_shown(page, files):
+    """The second frame is light and has the face on the other side."""
     page.choose(files["jumps.gif"])
     page.until_shows("happy")
     page.run(WATCH)
@@ -77,7 +77,7 @@ def test_of_an_animation_the_first_frame_is_read_and_shown(page, files):
     assert page.find("#frame").is_displayed()
 
 
-def test_the_visitor_chooses_how_faces_are_found(page, site, files):
+def test_the_visitor_selects_the_detector(page, site, files):
     offered = page.run("return [...document.getElementById('detector').options].map(e => e.value)")
     assert offered == site.get("/models").json()["detectors"]
     page.choose(files["blank.png"])
@@ -90,17 +90,17 @@ def test_the_visitor_chooses_how_faces_are_found(page, site, files):
         assert box[side] == pytest.approx(outside[side], abs=1)
 
 
-def test_no_face_is_a_sentence(page, files):
+def test_without_a_face_the_status_says_so(page, files):
     page.choose(files["blank.png"])
     page.until_says("No face detected. ")
-    assert page.texts(".faces:not(.is-ghost) .face") == page.texts(".box") == []
+    assert page.texts(".faces:not(.is-placeholder) .face") == page.texts(".box") == []
     assert page.text("[role=status]") == page.text("#status")
 
 
-def test_what_is_no_image_gets_the_servers_sentence(page, site, files):
-    page.complaints = ["422 (Unprocessable"]
-    reason = site.post("/predict", content=files["words.txt"].read_bytes()).json()["detail"]
-    page.choose(files["words.txt"])
+def test_a_file_that_is_no_image_shows_the_error_of_the_server(page, site, files):
+    page.expected_messages = ["422 (Unprocessable"]
+    reason = site.post("/predict", content=files["text.txt"].read_bytes()).json()["detail"]
+    page.choose(files["text.txt"])
     page.until_says(f"{reason[:1].upper()}{reason[1:]}.")
     page.choose(files["happy.jpg"])
     page.until_shows("happy")

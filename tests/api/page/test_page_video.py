@@ -1,4 +1,4 @@
-"""A video file on the page: sampled by its own time, as a timeline, with a result to keep."""
+"""A video file on the page: sampling, timeline, export."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ DURATION = 4.0
 """Seconds of cut.webm: 1.5 with a happy face, a cut, 1.5 with a surprised one, 1 without."""
 
 SLACK = 0.25
-"""Seconds: two samples, and a frame."""
+"""Tolerance in seconds: two samples and a frame."""
 
 
 @pytest.fixture
@@ -27,10 +27,10 @@ def analysed(page, files):
 
 
 @pytest.fixture
-def downloads(chromium, tmp_path):
-    """A function that gives the content of the file that the browser saves next."""
+def downloads(browser, tmp_path):
+    """A function that returns the content of a file that the browser saves."""
     behaviour = {"behavior": "allow", "downloadPath": str(tmp_path)}
-    chromium.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
 
     def saved(name):
         deadline = time.monotonic() + PATIENCE
@@ -42,7 +42,7 @@ def downloads(chromium, tmp_path):
     return saved
 
 
-def test_a_video_ends_with_who_was_in_it(analysed):
+def test_the_timeline_shows_each_person(analysed):
     page = analysed
     assert page.text("#status") == page.text("[role=status]") == "Done: 2 people in 0:04."
     assert page.texts(".person .row-number") == ["1", "2"]
@@ -54,13 +54,13 @@ def test_a_video_ends_with_who_was_in_it(analysed):
         assert left / 100 * DURATION == pytest.approx(start, abs=SLACK)
         assert (left + width) / 100 * DURATION == pytest.approx(end, abs=SLACK)
     assert not page.find("#stop").is_displayed()
-    time.sleep(2.5)  # longer than any sentence is kept back
+    time.sleep(2.5)  # longer than an announcement is delayed
     assert page.text("#status") == page.text("[role=status]") == "Done: 2 people in 0:04."
 
 
-def test_the_result_can_be_kept(analysed, downloads):
+def test_the_result_can_be_saved(analysed, downloads):
     page = analysed
-    page.find("#keep [value=json]").click()
+    page.find("#save [value=json]").click()
     result = json.loads(downloads("cut.json"))
     assert result["video"] == "cut.webm" and result["detector"] == "yunet"
     assert result["duration"] == result["analysed"] == pytest.approx(DURATION, abs=0.1)
@@ -79,12 +79,12 @@ def test_the_result_can_be_kept(analysed, downloads):
     assert times[0] == 0 and times[-1] > DURATION - 1.1 and times == sorted(set(times))
     assert all(b - a <= 1.001 for a, b in itertools.pairwise(times))
 
-    page.find("#keep [value=persons]").click()
+    page.find("#save [value=persons]").click()
     rows = list(csv.DictReader(io.StringIO(downloads("cut-persons.csv"))))
     assert [(row["person"], row["emotion"]) for row in rows] == [("1", "happy"), ("2", "surprise")]
     assert [float(row["share_of_emotion"]) for row in rows] == [1, 1]
 
-    page.find("#keep [value=samples]").click()
+    page.find("#save [value=samples]").click()
     rows = list(csv.DictReader(io.StringIO(downloads("cut-samples.csv"))))
     faces = [(s["seconds"], f) for s in result["samples"] for f in s["faces"]]
     assert [float(row["seconds"]) for row in rows] == [seconds for seconds, _ in faces]
@@ -130,7 +130,7 @@ def test_boxes_belong_to_the_frame_that_is_shown(page, files):
     seen = dark_and_left(page)
     assert set(seen) == {(True, True), (False, False)}
 
-    # The same while it plays.
+    # The same during playback.
     page.run("window.seen = []; document.getElementById('ruler').focus()")
     page.press(Keys.HOME)
     page.find("#play").click()
@@ -138,7 +138,7 @@ def test_boxes_belong_to_the_frame_that_is_shown(page, files):
     assert set(dark_and_left(page)) == {(True, True), (False, False)}
 
 
-def test_a_video_can_be_stopped_and_keeps_what_is_there(page, files, downloads):
+def test_a_stopped_analysis_keeps_its_result(page, files, downloads):
     page.run("""
         const observer = new MutationObserver(() => {
             if (!document.querySelector(".segment")) return;
@@ -149,7 +149,7 @@ def test_a_video_can_be_stopped_and_keeps_what_is_there(page, files, downloads):
     """)
     page.choose(files["jumps.webm"])
     page.until_says("Stopped at 0:0")
-    page.find("#keep [value=json]").click()
+    page.find("#save [value=json]").click()
     result = json.loads(downloads("jumps.json"))
     assert result["analysed"] < result["duration"]
     page.find("#clear").click()
@@ -163,7 +163,7 @@ def test_a_video_that_the_browser_cannot_play(page, files):
     assert "is-problem" in page.find("#status").get_attribute("class")
 
 
-def test_a_recording_of_the_browser_tells_no_duration_and_is_covered(page, files):
+def test_a_recording_without_a_duration_is_analysed(page, files):
     """MediaRecorder writes WebM files without a duration."""
     page.choose(files["happy.jpg"])
     page.until_shows("happy")

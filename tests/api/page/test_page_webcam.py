@@ -15,15 +15,15 @@ def test_the_label_follows_the_webcam(page):
         page.until(lambda emotion=emotion: page.text(".box-label").startswith(f"{emotion} "))
     page.until(lambda: re.fullmatch(r"\d+\.\d", page.text("#rate")))
     assert re.fullmatch(r"\d+ ms", page.text("#latency"))
-    assert page.texts("#strip-names li") == LABELS
+    assert page.texts("#chart-names li") == LABELS
     drawn = """
-        const strips = document.getElementById("strips");
-        return strips.getContext("2d").getImageData(0, 0, strips.width, strips.height).data.some(
+        const chart = document.getElementById("chart");
+        return chart.getContext("2d").getImageData(0, 0, chart.width, chart.height).data.some(
             (value, index) => index % 4 === 3 && value > 50);
     """
     assert page.run(drawn)
 
-    # Never more than two requests at a time.
+    # At most two concurrent requests.
     requests = page.run(SENT)
     assert len(requests) > 5
     assert all(sum(start <= now < end - 1 for start, end in requests) <= 2 for now, _ in requests)
@@ -38,7 +38,7 @@ def test_the_label_follows_the_webcam(page):
 
 
 def test_the_picture_can_be_mirrored(page):
-    """The happy face is at the left of the camera's picture: in a mirror it is at the right."""
+    """The happy face is on the left of the camera's picture, and on the right when mirrored."""
     page.find("#webcam").click()
     place = """
         const box = document.querySelector(".box[data-emotion=happy]");
@@ -50,16 +50,16 @@ def test_the_picture_can_be_mirrored(page):
     page.until(lambda: (page.run(place) or 1) < 0.5)
 
 
-def test_sentence_label_and_bars_tell_the_same(page):
+def test_status_label_and_bars_agree(page):
     page.run("""
-        window.told = [];
+        window.seen = [];
         const text = (selector) => document.querySelector(selector)?.textContent ?? "";
         const watch = () => {
             if (document.querySelector(".box")) {
                 const bar = document.querySelector(".bar.is-first");
                 const first = bar.querySelector(".bar-name").textContent
                     + " " + bar.querySelector(".bar-value").textContent;
-                window.told.push([text("#status"), text(".box-label"), first]);
+                window.seen.push([text("#status"), text(".box-label"), first]);
             }
             requestAnimationFrame(watch);
         };
@@ -68,9 +68,9 @@ def test_sentence_label_and_bars_tell_the_same(page):
     page.find("#webcam").click()
     for emotion in ("happy", "surprise", "happy"):
         page.until_shows(emotion)
-    told = page.run("return window.told")
-    assert {sentence.split()[1] for sentence, _, _ in told} == {"happy", "surprise"}
-    for sentence, label, first in told:
+    seen = page.run("return window.seen")
+    assert {sentence.split()[1] for sentence, _, _ in seen} == {"happy", "surprise"}
+    for sentence, label, first in seen:
         assert sentence == f"Live: {first}." and label == first
 
 

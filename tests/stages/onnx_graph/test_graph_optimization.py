@@ -1,4 +1,4 @@
-"""Fewer operations: the function stays, what is fused is gone, what cannot be fused is left."""
+"""The graph rewrites: the function stays, the patterns disappear, other graphs stay."""
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ FACES = np.stack([cv2.resize(face[: n + 3, : n + 3], (48, 48)) for n, face in en
 
 
 def network(name: str, size: int):
-    """A network whose batch normalisations scale, and subtract, by what they have seen."""
+    """A network whose batch normalisations have scales and means of their own."""
     kind = parameters.Residual if name == "residual" else parameters.SymmetricLatePooling
     settings = kind(name=name, widths=[4, 8, 8], blocks=1, dropout=0.2)
     built = build_network(settings, size, 7)

@@ -137,7 +137,7 @@ def test_shift_keeps_its_bound_in_pixels_of_the_face(pixels, size):
 def test_scale_keeps_its_bound(scale):
     x, y = centres(changed(spots(100, 8, 0), scale=scale))
     assert np.abs(y).max() < 0.1
-    # What the factor multiplies is the part of the face that is seen.
+    # The factor multiplies the visible part of the face.
     assert x.min() >= 8 / (1 + scale) - 0.1
     assert x.max() <= 8 / (1 - scale) + 0.1
     assert x.max() - x.min() >= 8 * scale - 0.2

@@ -44,23 +44,23 @@ def mirrored(faces: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [16, 32, 40])
 @pytest.mark.parametrize("settings", [NETWORK, LATE], ids=lambda settings: settings.name)
-def test_the_face_and_its_mirror_image_get_the_same_answer(settings, size):
+def test_a_face_and_its_mirror_image_get_the_same_logits(settings, size):
     network = weighted(mirror_equivariant(build_network(settings, size, 7)))
     faces = FACES[:, :size, :size]
-    said = network.predict_on_batch(faces)
-    assert said == pytest.approx(network.predict_on_batch(mirrored(faces)), abs=1e-4)
-    # It looks at left and right all the same: one half turned alone is another face.
+    logits = network.predict_on_batch(faces)
+    assert logits == pytest.approx(network.predict_on_batch(mirrored(faces)), abs=1e-4)
+    # Both halves count: with one half mirrored, the logits differ.
     half = np.concatenate([faces[:, :, : size // 2], mirrored(faces)[:, :, size // 2 :]], axis=2)
-    assert np.abs(said - network.predict_on_batch(half)).max() > 1e-2
+    assert np.abs(logits - network.predict_on_batch(half)).max() > 1e-2
 
 
 @pytest.mark.parametrize("settings", [NETWORK, LATE], ids=lambda settings: settings.name)
-def test_the_ordinary_network_with_the_weights_written_out_says_the_same(settings):
+def test_the_ordinary_network_with_expanded_weights_has_the_same_logits(settings):
     ordinary = build_network(settings, 40, 7)
     network = weighted(mirror_equivariant(ordinary))
-    said = network.predict_on_batch(FACES)
+    logits = network.predict_on_batch(FACES)
     ordinary.set_weights(ordinary_weights(network.get_weights(), ordinary))
-    assert ordinary.predict_on_batch(FACES) == pytest.approx(said, abs=1e-4)
+    assert ordinary.predict_on_batch(FACES) == pytest.approx(logits, abs=1e-4)
     biases = 7
     assert 2 * (network.count_params() - biases) == ordinary.count_params() - biases
     kinds = {type(layer) for layer in ordinary.layers}

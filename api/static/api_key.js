@@ -1,4 +1,4 @@
-// The key that some servers ask for. It is forgotten when the page is left.
+// The API key of servers that require one. It is kept until the page is closed.
 
 const form = document.getElementById("key-form");
 const input = document.getElementById("key");
@@ -13,14 +13,14 @@ export function requestKey() {
   form.hidden = false;
 }
 
-// Fulfilled when the visitor has given a key.
+// Resolves when the visitor has entered a key.
 export function nextKey() {
   return new Promise((resolve) => form.addEventListener("submit", resolve, { once: true }));
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  // A header holds bytes; these are the key's in UTF-8.
+  // fetch() sends each character of a header as one byte; the server expects UTF-8.
   key = String.fromCharCode(...new TextEncoder().encode(input.value));
   form.hidden = true;
   document.getElementById("file").focus();

@@ -1,17 +1,17 @@
-// The last 30 seconds of one face at the webcam: a strip per emotion.
+// The last 30 seconds of one face at the webcam: a line chart per emotion.
 
 import { emotions, paint } from "./emotions.js";
 
 const SPAN = 30_000; // milliseconds
-const GAP = 1500; // milliseconds without an answer that break a line
+const GAP = 1500; // milliseconds without a prediction that interrupt a line
 
 const section = document.getElementById("recent");
 const who = document.getElementById("recent-who");
-const names = document.getElementById("strip-names");
-const canvas = document.getElementById("strips");
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const names = document.getElementById("chart-names");
+const canvas = document.getElementById("chart");
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
-export class Strips {
+export class RecentChart {
   #samples = [];
   #drawn = 0;
 
@@ -20,12 +20,12 @@ export class Strips {
     this.#draw(emotions(), null, performance.now());
   }
 
-  // The faces of a frame, and the number of the one whose strips are drawn.
+  // Adds the faces of a frame; `id` is the number of the face whose chart is drawn.
   add(faces, id) {
     const now = performance.now();
     this.#samples.push({ now, faces: new Map(faces.map((face) => [face.id, face.probabilities])) });
     while (now - this.#samples[0].now > SPAN + GAP) this.#samples.shift();
-    if (calm.matches && now - this.#drawn < 1000) return;
+    if (reducedMotion.matches && now - this.#drawn < 1000) return;
     this.#drawn = now;
     this.#draw(faces.length ? Object.keys(faces[0].probabilities) : emotions(), id, now);
   }
@@ -57,7 +57,7 @@ export class Strips {
     });
   }
 
-  // Stretches of samples of this face without a gap.
+  // Runs of samples of this face without a gap.
   #runs(id) {
     const runs = [];
     let last = -Infinity;
@@ -72,7 +72,7 @@ export class Strips {
   }
 }
 
-export function hideStrips() {
+export function hideRecentChart() {
   section.hidden = true;
 }
 

@@ -1,14 +1,14 @@
-// The picture and the boxes over it.
+// The picture, and the boxes over it.
 
 import { paint, percent } from "./emotions.js";
 import { expandedFace, onSelection, point, pointedFace, select } from "./selection.js";
 
-const MOST_LABELS = 4; // with more faces there are numbers only
+const MAX_LABELS = 4; // with more faces, boxes have numbers only
 const GAP = 3; // pixels between a box and its label
-const TINY = 20; // pixels; where most boxes are narrower, the numbers are smaller
-const REACH = 22; // pixels around a box that still count as the box, for fingers
+const TINY = 20; // pixels; if most boxes are narrower, the numbers are smaller
+const REACH = 22; // pixels around a box that belong to it, for touch
 
-const stage = document.getElementById("stage");
+const viewer = document.getElementById("viewer");
 const empty = document.getElementById("empty");
 const picture = document.getElementById("picture");
 const photo = document.getElementById("photo");
@@ -18,7 +18,7 @@ const blank = document.getElementById("blank");
 const boxes = document.getElementById("boxes");
 const media = { photo, video, blank };
 
-export function clearStage() {
+export function clearViewer() {
   boxes.replaceChildren();
   video.pause();
   for (const medium of [photo, video]) {
@@ -30,21 +30,21 @@ export function clearStage() {
   for (const part of [photo, video, blank, frame, picture]) part.hidden = true;
   picture.classList.remove("is-mirrored");
   empty.hidden = false;
-  stage.classList.add("is-empty");
+  viewer.classList.add("is-empty");
 }
 
-// Shows the "photo", the "video", or a "blank" area for a picture that only the server can read.
+// Shows the "photo", the "video", or a "blank" area for a picture that only the server can decode.
 export function showMedium(name, width, height) {
   picture.style.setProperty("--ratio", width / height);
   media[name].hidden = false;
   picture.hidden = false;
   empty.hidden = true;
-  stage.classList.remove("is-empty");
-  stage.scrollIntoView({ block: "nearest" });
+  viewer.classList.remove("is-empty");
+  viewer.scrollIntoView({ block: "nearest" });
 }
 
-// Shows a frame of the video, a canvas, in place of the video itself. Its boxes are drawn in the
-// same task, so that boxes are never seen over another frame.
+// Shows a frame (a canvas) in place of the video. The caller draws its boxes in the same task, so
+// that they never appear over another frame.
 export function showFrame(canvas) {
   frame.width = canvas.width;
   frame.height = canvas.height;
@@ -58,8 +58,8 @@ export function mirror(on) {
 
 // ------------------------------------------------------------------- boxes
 
-// Draws the boxes of `faces`, in pixels of `image`: with labels, or with numbers where labels
-// would hide other faces.
+// Draws the boxes of `faces`, in pixels of `image`: with labels, or with numbers if labels would
+// cover faces.
 export function drawBoxes(faces, { width, height }) {
   const mirrored = picture.classList.contains("is-mirrored");
   boxes.replaceChildren(
@@ -97,18 +97,18 @@ function label(face, count) {
   return words;
 }
 
-// Puts each label where it covers no face and no other label. If some label finds no such place,
-// or with many faces, there are numbers only.
+// Places each label where it covers no face and no other label. If that is impossible, or with many
+// faces, boxes have numbers only.
 function placeLabels() {
   boxes.classList.remove("is-crowded");
-  const few = boxes.children.length <= MOST_LABELS;
+  const few = boxes.children.length <= MAX_LABELS;
   if (!(few && placeAll() === 0) && boxes.children.length > 1) {
     boxes.classList.add("is-crowded");
     placeAll();
   }
 }
 
-// Returns how many square pixels of faces and labels are covered.
+// Returns the covered area of faces and labels, in square pixels.
 function placeAll() {
   for (const box of boxes.children) box.classList.remove("is-open");
   const faces = faceAreas();
@@ -125,7 +125,7 @@ function placeAll() {
   return covered;
 }
 
-// In a crowd, the whole label of one face is shown; the numbers stay where they are.
+// If boxes have numbers only, shows the label of one face; the numbers of the others do not move.
 function openLabel(open) {
   for (const box of boxes.children) {
     if (box === open || !box.classList.contains("is-open")) continue;
@@ -160,7 +160,7 @@ function put(box, { left, top }) {
   style.top = `${top - box.offsetTop - box.clientTop}px`;
 }
 
-// Where a label may stand: above, below, or at a side of the box, inside of the picture.
+// The possible places of a label: above, below or beside the box, inside the picture.
 function places(box, width, height) {
   const [above, below] = [box.top - height - GAP, box.bottom + GAP];
   const [leftwards, rightwards] = [box.left - width - GAP, box.right + GAP];
@@ -201,8 +201,8 @@ function share(part, whole) {
   return `${(100 * part) / whole}%`;
 }
 
-// The number of the face at a place of the window: the smallest box around it, else the nearest
-// within reach.
+// The number of the face at a point of the window: the smallest box that contains it, else the
+// nearest box within REACH.
 function faceAt(x, y) {
   const near = [...boxes.children]
     .map((box) => {

@@ -1,9 +1,10 @@
-// The result of a video as files to keep: JSON with everything, CSV of persons and of samples.
+// The result of a video as files: JSON with everything, CSV of persons, CSV of samples.
 
 import { analysedUntil, persons } from "./summary.js";
 import { TIME_CONSTANT } from "./tracking.js";
 
-// `video`: name, duration in seconds, detector, samples and whether all of it was analysed.
+// The result has the name of the video, its duration in seconds, whether all of it is analysed
+// (`complete`), the detector and the samples.
 export function toJson({ name, duration, complete, detector, samples }) {
   const end = analysedUntil(samples, duration, complete);
   const content = {
@@ -44,7 +45,7 @@ export function toJson({ name, duration, complete, detector, samples }) {
   return JSON.stringify(content, null, 1);
 }
 
-// A row for each stretch of one emotion of a person, with the person's share of that emotion.
+// One row per stretch of one emotion of a person, with the person's share of that emotion.
 export function personsToCsv({ duration, complete, samples }) {
   const rows = persons(samples, analysedUntil(samples, duration, complete)).flatMap(({ id, seconds, shares, stretches }) =>
     stretches.map(({ emotion, start, end }) =>
@@ -54,7 +55,7 @@ export function personsToCsv({ duration, complete, samples }) {
   return csv(["person", "seconds_in_view", "emotion", "start", "end", "share_of_emotion"], rows);
 }
 
-// A row for each face of each sample; the names are those of the command line's --csv.
+// One row per face and sample; the columns have the names of the command line's --csv.
 export function samplesToCsv({ samples }) {
   const labels = [...new Set(samples.flatMap(({ faces }) => faces.flatMap((face) => Object.keys(face.probabilities))))];
   const rows = samples.flatMap(({ seconds, faces }) =>
