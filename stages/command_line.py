@@ -22,8 +22,8 @@ def run(main: Callable[[str, Parameters], None], description: str) -> None:
     parser.add_argument("dataset", help="a block of params.yaml, for instance sample or fer2013")
     dataset = parser.parse_args().dataset
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    # Our own lines, not those of every library: the running stage is `__main__`.
-    for name in ("__main__", "stages"):
+    # The lines of this project, not those of other libraries; the running stage is `__main__`.
+    for name in ("__main__", "stages", "recognizer"):
         logging.getLogger(name).setLevel(logging.INFO)
     logging.getLogger(__name__).info(
         "%s%s", description, usual_time(dataset, Path(sys.argv[0]).stem)
