@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help repro test test-avx2 serve lint check-pages lock
 PYTHON ?= python3.11
+PIP = .venv/bin/python -m pip install --disable-pip-version-check --require-hashes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help:  ## Show this list
@@ -10,6 +11,20 @@ help:  ## Show this list
 repro: .venv/pipeline  ## Build every dataset listed in params.yaml, from raw data to measured model
 	dvc repro
 	@python -m tools.report
+	@echo "$$NEXT"
+
+define NEXT
+
+What to do next:
+  make serve
+      serves the FER-2013 model on http://127.0.0.1:8000, with a page for photos and the camera;
+      MODEL_PATH=models/sample/model.onnx make serve serves the one just built
+  edit params.yaml; make repro; . .venv/bin/activate; dvc metrics diff
+      changes a parameter, rebuilds what depends on it and compares the metrics
+  . .venv/bin/activate; python -m recognizer PHOTO
+      prints the emotions of the faces in your photo; to train on your own faces, see "Your own data" in README.md
+endef
+export NEXT
 
 test: .venv/development  ## Run the whole test suite
 	pytest -n 2
@@ -24,9 +39,10 @@ test-avx2: .venv/development  ## Run the tests of training as on a processor wit
 serve: .venv/serving  ## Serve the FER-2013 model on http://127.0.0.1:8000
 	python -m api
 
-lint: .venv/development  ## Check style and formatting
+lint: .venv/development  ## Check style, formatting and types
 	ruff check .
 	ruff format --check .
+	mypy
 
 check-pages: .venv/development  ## Check that the benchmark pages are about the released models
 	python -m benchmarks.check_pages
@@ -34,13 +50,17 @@ check-pages: .venv/development  ## Check that the benchmark pages are about the 
 lock: .venv/development  ## Resolve requirements/*.in anew into the locked files
 	cd requirements && uv pip compile -q --upgrade --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --strip-extras development.in -o development.txt
-	cd requirements && for room in pipeline serving; do \
+	cd requirements && for room in pipeline serving installer; do \
 		uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --strip-extras -c development.txt $$room.in -o $$room.txt; done
 
 # The empty file .venv/ROOM is as new as the last installation of requirements/ROOM.txt.
-.venv/%: requirements/%.txt
+# uv takes a fraction of pip's time. It does not read pip's configuration, though: where that alone
+# names the package index to use, pip does the work.
+.venv/%: requirements/%.txt requirements/installer.txt
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found; install Python 3.11, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	python -m pip install --disable-pip-version-check --progress-bar off -q --require-hashes -r $<
+	@echo "Installing $< into .venv: once, and again when the file changes"
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@$(PIP) -q -r requirements/installer.txt && uv pip install --python .venv/bin/python --require-hashes -r $< \
+		|| { echo "uv could not install; trying pip"; $(PIP) -r $<; }
 	@touch $@

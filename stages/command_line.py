@@ -1,9 +1,11 @@
 """The command line of every stage: `python -m stages.NAME DATASET`."""
 
 import argparse
+import csv
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from recognizer.errors import OutputError
 from stages.errors import UserError
@@ -13,16 +15,35 @@ from stages.parameters import Parameters, load_parameters
 def run(main: Callable[[str, Parameters], None], description: str) -> None:
     """Read the dataset's name and parameters, call `main` with both, and exit.
 
+    The first line logged says what the stage does and how long it usually takes.
     A `UserError` or `OutputError` becomes one line on standard error and exit status 1.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("dataset", help="a block of params.yaml, for instance sample or fer2013")
     dataset = parser.parse_args().dataset
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    # Our own lines, not those of every library: the running stage is `__main__`.
-    for name in ("__main__", "stages"):
+    # The lines of this project, not those of other libraries; the running stage is `__main__`.
+    for name in ("__main__", "stages", "recognizer"):
         logging.getLogger(name).setLevel(logging.INFO)
+    logging.getLogger(__name__).info(
+        "%s%s", description, usual_time(dataset, Path(sys.argv[0]).stem)
+    )
     try:
         main(dataset, load_parameters(dataset))
     except (UserError, OutputError) as error:
         sys.exit(f"error: {error}")
+
+
+def usual_time(dataset: str, stage: str) -> str:
+    """The measured time of a stage as a sentence, empty where none was measured."""
+    path = Path(f"benchmarks/stage_costs_{dataset}.csv")
+    if not path.exists():
+        return ""
+    with path.open(newline="") as file:
+        rows = {row["stage"]: row for row in csv.DictReader(file)}
+    if stage not in rows:
+        return ""
+    seconds = float(rows[stage]["wall_seconds"])
+    amount = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+    processor = ", ".join(rows[stage]["machine"].split(", ")[:2])
+    return f" Usual time: {amount} on {processor} ({path.with_suffix('.md')})."

@@ -132,4 +132,4 @@ def _headline(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]
 
 
 if __name__ == "__main__":
-    run(main, __doc__)
+    run(main, "Convert the network to ONNX, quantize and calibrate it.")

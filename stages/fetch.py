@@ -30,7 +30,7 @@ def main(dataset: str, parameters: Parameters) -> None:
     mirror = os.environ.get("FER2013_CSV")
     if dataset.partition("-")[0] == "fer2013" and mirror:
         logger.info("FER2013_CSV stands in for the source '%s'", source.source)
-        source = FileSource(source="file", path=mirror, sha256=None, rows=source.rows)
+        source = FileSource(source="file", path=Path(mirror), sha256=None, rows=source.rows)
     fetch(source, Artifacts(dataset).data / "raw.csv")
 
 
@@ -42,7 +42,7 @@ def fetch(source: Fetch, path: Path) -> None:
     UserError
         The source can't be read, or its rows per split are not the declared ones.
     """
-    rows = Counter()
+    rows: Counter[str] = Counter()
     with written_atomically(path) as temporary:
         with temporary.open("wb", buffering=1 << 20) as raw:
             for line in counted(SOURCES[source.source](source), rows):
@@ -53,7 +53,7 @@ def fetch(source: Fetch, path: Path) -> None:
     logger.info("wrote %s: %s", path, _spelled(rows))
 
 
-def counted(lines: Iterable[bytes], rows: Counter) -> Iterator[bytes]:
+def counted(lines: Iterable[bytes], rows: Counter[str]) -> Iterator[bytes]:
     """Pass lines on; count those after the header by the split at their end in `rows`."""
     known = {split.encode(): split for split in SPLITS}
     lines = iter(lines)
@@ -64,7 +64,7 @@ def counted(lines: Iterable[bytes], rows: Counter) -> Iterator[bytes]:
         yield line
 
 
-def check_rows(found: Counter, declared: Rows) -> None:
+def check_rows(found: Counter[str], declared: Rows) -> None:
     """Compare the rows of each split with the declared ones.
 
     Lines of no split are left to validate, which says what is wrong with them.
@@ -82,7 +82,7 @@ def check_rows(found: Counter, declared: Rows) -> None:
         )
 
 
-def _spelled(rows: Counter) -> str:
+def _spelled(rows: Counter[str]) -> str:
     names = (*SPLITS, "other") if rows["other"] else SPLITS
     return ", ".join(f"{name} {rows[name]}" for name in names)
 

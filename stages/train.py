@@ -55,4 +55,4 @@ def _write_history(path: Path, history: pd.DataFrame) -> None:
 
 
 if __name__ == "__main__":
-    run(main, __doc__)
+    run(main, "Train the network on the balanced faces.")

@@ -6,6 +6,7 @@ an expectation, the stage writes all but faces.npz, and fails.
 """
 
 import logging
+from typing import Any
 
 from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts, write_metrics
@@ -48,7 +49,7 @@ def main(dataset: str, parameters: Parameters) -> None:
     page = validation_report(dataset, counts, outcomes, rejected[["row", "check", "observed"]])
     with written_atomically(report) as temporary:
         temporary.write_text(page, encoding="utf-8")
-    expectations = {"row": {}, "dataset": {}, "note": {}}
+    expectations: dict[str, dict[str, Any]] = {"row": {}, "dataset": {}, "note": {}}
     for outcome in outcomes:
         expectations[outcome.level][outcome.check] = {
             "success": outcome.success,

@@ -14,13 +14,12 @@ from tools.readme_tables import metrics_table
 
 
 def main() -> None:
-    """Print a table per dataset, and what to do next."""
+    """Print a table per dataset."""
     for dataset in yaml.safe_load(Path("params.yaml").read_text())["datasets"]:
         try:
             print(f"\n{metrics_table(dataset)}\n\nmodel: {Artifacts(dataset).models}/model.onnx")
         except UserError as error:
             sys.exit(f"error: {error}")
-    print("next:  `make serve` serves a model; change params.yaml, `dvc repro`, `dvc metrics diff`")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """What balancing did: metrics and a chart."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
 from stages.dataset.faces import EMOTIONS
 
 
-def balance_metrics(before: dict[str, int], after: dict[str, int]) -> dict:
+def balance_metrics(before: dict[str, int], after: dict[str, int]) -> dict[str, Any]:
     """The content of balance.json; a ratio is the smallest class over the largest one."""
     return {
         "before": before,
@@ -18,7 +20,7 @@ def balance_metrics(before: dict[str, int], after: dict[str, int]) -> dict:
     }
 
 
-def balance_chart(metrics: dict) -> Figure:
+def balance_chart(metrics: dict[str, Any]) -> Figure:
     """Two bars per emotion, before and after, from what `balance_metrics` returns."""
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.add_subplot()

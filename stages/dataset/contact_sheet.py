@@ -1,5 +1,7 @@
 """One picture of a training set: originals beside what was made from them, emotion by emotion."""
 
+from typing import Any
+
 import matplotlib.colors
 import numpy as np
 from matplotlib.figure import Figure
@@ -66,7 +68,7 @@ def contact_sheet(
     height = TITLE + sum(HEADING + len(lines) * CELL for lines in strips) + MARGIN
     canvas = np.full((height, WIDTH, 3), 255, dtype=np.uint8)
     figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI)
-    _write_title(figure, is_copy.any(), augmented.any())
+    _write_title(figure, bool(is_copy.any()), bool(augmented.any()))
     top = TITLE
     for label, lines in enumerate(strips):
         added = int((is_copy & (labels == label)).sum())
@@ -123,7 +125,7 @@ def _write_title(figure: Figure, copies: bool, augmented: bool) -> None:
     _write(figure, MARGIN + 180, TITLE / 2, f"orange: {made}", color=ORANGE, fontsize=14)
 
 
-def _write(figure: Figure, left: float, middle: float, text: str, **style) -> None:
+def _write(figure: Figure, left: float, middle: float, text: str, **style: Any) -> None:
     """Write at a place in pixels from the upper left corner."""
     width, height = figure.get_size_inches() * DPI
     figure.text(left / width, 1 - middle / height, text, va="center", **{"fontsize": 12, **style})

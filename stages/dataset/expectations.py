@@ -18,6 +18,7 @@ from great_expectations.data_context.types.base import (
     ProgressBarsConfig,
 )
 from great_expectations.expectations.expectation import Expectation
+from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.row_conditions import Column
 
 from stages.dataset.faces import EMOTIONS, SPLITS
@@ -77,54 +78,54 @@ def validate_expectations(
 
 def row_expectations(limits: Validate) -> dict[str, Expectation]:
     """What every row must fulfil; they fail when more than `max_rejected` of the rows do not."""
-    most = {"mostly": 1 - limits.max_rejected}
+    mostly = 1 - limits.max_rejected
     return {
         "fields": gxe.ExpectColumnValuesToBeNull(
-            column="line_problem", description="a line is three fields", **most
+            column="line_problem", description="a line is three fields", mostly=mostly
         ),
         "label": gxe.ExpectColumnValuesToBeInSet(
             column="emotion",
             value_set=list(LABELS),
             description="emotion is a whole number 0 … 6",
-            **most,
+            mostly=mostly,
         ),
         "usage": gxe.ExpectColumnValuesToBeInSet(
             column="Usage",
             value_set=list(SPLITS),
             description=f"Usage is one of {', '.join(SPLITS)}",
-            **most,
+            mostly=mostly,
         ),
         "pixel_value": gxe.ExpectColumnValuesToBeNull(
-            column="wrong_pixel", description="pixels are whole numbers 0 … 255", **most
+            column="wrong_pixel", description="pixels are whole numbers 0 … 255", mostly=mostly
         ),
         "pixel_minimum": gxe.ExpectColumnValuesToBeBetween(
-            column="minimum", min_value=0, description="no pixel is below 0", **most
+            column="minimum", min_value=0, description="no pixel is below 0", mostly=mostly
         ),
         "pixel_maximum": gxe.ExpectColumnValuesToBeBetween(
-            column="maximum", max_value=255, description="no pixel is above 255", **most
+            column="maximum", max_value=255, description="no pixel is above 255", mostly=mostly
         ),
         "pixel_count": gxe.ExpectColumnValuesToBeBetween(
             column="pixel_count",
             min_value=PIXELS,
             max_value=PIXELS,
             description=f"an image has {PIXELS} pixels",
-            **most,
+            mostly=mostly,
         ),
         "flat": gxe.ExpectColumnValuesToBeBetween(
             column="std",
             min_value=limits.min_std,
             description=f"the standard deviation is at least {limits.min_std} grey levels",
-            **most,
+            mostly=mostly,
         ),
         "copy_of_test_image": gxe.ExpectColumnValuesToBeNull(
-            column="copy_of", description="no Training image equals a test image", **most
+            column="copy_of", description="no Training image equals a test image", mostly=mostly
         ),
     }
 
 
 def dataset_expectations(limits: Validate, declared: Rows | None) -> dict[str, Expectation]:
     """What the rows must fulfil together, most of it after quarantine."""
-    expectations = {
+    expectations: dict[str, Expectation] = {
         **{
             f"columns.{column}": gxe.ExpectColumnToExist(
                 column=column, description=f"there is a column {column}"
@@ -172,11 +173,11 @@ def dataset_expectations(limits: Validate, declared: Rows | None) -> dict[str, E
 
 def note_expectations() -> dict[str, Expectation]:
     """What a perfect dataset would fulfil, before quarantine."""
-    within = {
+    within: dict[str, Expectation] = {
         f"duplicates_within.{split}": gxe.ExpectColumnValuesToBeUnique(
             column="pixels",
             row_condition=Column("Usage") == split,
-            severity="info",
+            severity=FailureSeverity.INFO,
             description=f"no two images of {split} are equal",
         )
         for split in SPLITS
@@ -185,13 +186,13 @@ def note_expectations() -> dict[str, Expectation]:
         "duplicates_across_splits": gxe.ExpectColumnValuesToBeBetween(
             column="splits_of_pixels",
             max_value=1,
-            severity="info",
+            severity=FailureSeverity.INFO,
             description="no image stands in two splits",
         ),
         "conflicting_labels": gxe.ExpectColumnValuesToBeBetween(
             column="labels_of_pixels",
             max_value=1,
-            severity="info",
+            severity=FailureSeverity.INFO,
             description="equal images have equal labels",
         ),
     }
@@ -239,10 +240,13 @@ def _outcome(item: ExpectationValidationResult) -> Outcome:
     if crashes:
         raise RuntimeError(crashes[0]["exception_traceback"])
     observed = item.result.get("observed_value", item.result.get("unexpected_count"))
+    expectation = item.expectation_config
+    assert expectation is not None
+    assert expectation.description is not None
     return Outcome(
-        level=item.expectation_config.meta["level"],
-        check=item.expectation_config.meta["check"],
+        level=expectation.meta["level"],
+        check=expectation.meta["check"],
         success=bool(item.success),
-        description=item.expectation_config.description,
+        description=expectation.description,
         observed=None if pd.api.types.is_scalar(observed) and pd.isna(observed) else observed,
     )

@@ -194,7 +194,7 @@ def _read_batch(
     levels = pixels.astype(np.float64)
     counts = np.full(len(batch), float(PIXELS))
     minimum, maximum, std = levels.min(axis=1), levels.max(axis=1), levels.std(axis=1)
-    wrong = [None] * len(batch)
+    wrong: list[str | None] = [None] * len(batch)
     for index in np.flatnonzero(~is_image):
         std[index] = np.nan
         counts[index], minimum[index], maximum[index], wrong[index] = _describe(texts[index])
@@ -202,8 +202,8 @@ def _read_batch(
         {
             "row": np.array([number for number, _ in batch], dtype=np.int32),
             "line_problem": pd.array(problems, dtype="str"),
-            "emotion": pd.array([_text(field) for field in emotions], dtype="str"),
-            "Usage": pd.array([_text(field) for field in usages], dtype="str"),
+            "emotion": _text_column(emotions),
+            "Usage": _text_column(usages),
             "pixel_count": counts,
             "minimum": minimum,
             "maximum": maximum,
@@ -274,5 +274,9 @@ def _describe(text: bytes | None) -> tuple[float, float, float, str | None]:
     return len(values), min(numbers, default=np.nan), max(numbers, default=np.nan), wrong
 
 
-def _text(field: bytes | None) -> str | None:
-    return None if field is None else field.decode(errors="backslashreplace")
+def _text_column(fields: list[bytes | None]) -> pd.api.extensions.ExtensionArray:
+    return pd.array([None if field is None else _text(field) for field in fields], dtype="str")
+
+
+def _text(field: bytes) -> str:
+    return field.decode(errors="backslashreplace")

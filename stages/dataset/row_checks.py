@@ -1,5 +1,7 @@
 """Checks of single rows of raw.csv: which faces are valid, and what is wrong with the others."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -83,7 +85,7 @@ def kept_faces(rows: pd.DataFrame, images: np.ndarray) -> Faces:
     )
 
 
-def count_rows(rows: pd.DataFrame) -> dict:
+def count_rows(rows: pd.DataFrame) -> dict[str, Any]:
     """Count checked rows: kept by split and emotion, rejected by check, duplicates."""
     kept = rows[rows["check"].isna()]
     by_emotion = {
@@ -103,7 +105,7 @@ def count_rows(rows: pd.DataFrame) -> dict:
     }
 
 
-def _count_duplicates(rows: pd.DataFrame) -> dict:
+def _count_duplicates(rows: pd.DataFrame) -> dict[str, Any]:
     """Count exact duplicates among all valid images, those removed from Training included."""
     valid = rows[rows["pixels"].notna()]
     groups = valid.groupby("pixels")

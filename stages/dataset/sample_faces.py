@@ -5,12 +5,22 @@ Coding System (Ekman, Friesen & Hager 2002), in the combinations that EMFACS giv
 the basic emotions. A person, a pose, a light and a camera are drawn at random for
 every face. Positions are in face units: the origin lies between eyes and mouth, x
 points right, y down, the chin of a face at rest is at y = 1.
+
+The same seed gives the same bytes on every processor. Processors differ in the last bits of sines,
+powers and sums. Everything is therefore computed in float64, where these differences stay near
+1e-13, and is rounded to integers in three places: coordinates, thicknesses and radii of shapes,
+grey levels. No such value of the sample lies so near to where its rounding changes: with every
+random number changed by 1e-10 of its value no byte of the sample changes; with 1e-8, 65 of its
+4.6 million pixels do. OpenCV draws polygons in integers and blurs in float64; its `resize` is not
+used, because its weights are float32.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 CLASS_ROWS = (3995, 436, 4097, 7215, 4830, 3171, 4965)
@@ -20,7 +30,7 @@ CLASS_ROWS = (3995, 436, 4097, 7215, 4830, 3171, 4965)
 # 1 inner brow up, 2 outer brow up, 4 brows together, 5 upper lid up, 6 cheek up, 7 lids tight,
 # 9 nose wrinkled, 10 upper lip up, 12 lip corners up, 15 lip corners down, 16 lower lip down,
 # 17 chin up, 20 lips stretched, 23 lips tight, 25 lips apart, 26 jaw down, 43 lids drooping.
-EXPRESSIONS = (
+EXPRESSIONS: tuple[tuple[dict[int, float], ...], ...] = (
     (  # angry: glaring under lowered brows, lips pressed or teeth bared
         {4: 1.0, 5: 0.5, 7: 0.5, 17: 0.5, 23: 1.0},
         {4: 1.0, 5: 0.6, 7: 0.4, 10: 0.5, 16: 0.9, 23: 0.3, 25: 0.9, 26: 0.25},
@@ -49,11 +59,13 @@ EXPRESSIONS = (
     ({},),  # neutral
 )
 
+Floats = NDArray[np.float64]
+
 FIXED_POINT = 4
 """Fractional bits of the coordinates given to OpenCV."""
 
 
-def render_sample(rows: tuple[int, int, int], seed: int) -> tuple[np.ndarray, ...]:
+def render_sample(rows: tuple[int, int, int], seed: int) -> tuple[NDArray[np.uint8], ...]:
     """Render a dataset as imbalanced as FER-2013.
 
     Parameters
@@ -69,25 +81,32 @@ def render_sample(rows: tuple[int, int, int], seed: int) -> tuple[np.ndarray, ..
     images : uint8 [N, 48, 48]
     splits : uint8 [N], 0 Training, 1 PublicTest, 2 PrivateTest
     """
-    labels, images, splits = [], [], []
+    labels, splits = [], []
     for split, count in enumerate(rows):
         order = np.random.default_rng([seed, split])
         labels.append(order.permutation(np.repeat(np.arange(7), _class_counts(count))))
         splits.append(np.full(count, split))
-    labels, splits = np.concatenate(labels), np.concatenate(splits)
     # A generator for each face: no face depends on how many numbers another one took.
-    for row, label in enumerate(tqdm(labels, unit="face", desc="render", disable=None)):
-        images.append(render_face(int(label), np.random.default_rng([seed, 3, row])))
-    return labels.astype(np.uint8), np.stack(images), splits.astype(np.uint8)
+    images = [
+        render_face(int(label), np.random.default_rng([seed, 3, row]))
+        for row, label in enumerate(
+            tqdm(np.concatenate(labels), unit="face", desc="render", disable=None)
+        )
+    ]
+    return (
+        np.concatenate(labels).astype(np.uint8),
+        np.stack(images),
+        np.concatenate(splits).astype(np.uint8),
+    )
 
 
-def _class_counts(count: int) -> np.ndarray:
+def _class_counts(count: int) -> NDArray[np.intp]:
     """`count` divided like CLASS_ROWS; sums to `count`."""
     bounds = np.cumsum((0, *CLASS_ROWS)) / sum(CLASS_ROWS) * count
     return np.diff(np.round(bounds).astype(int))
 
 
-def render_face(emotion: int, rng: np.random.Generator, size: int = 48) -> np.ndarray:
+def render_face(emotion: int, rng: np.random.Generator, size: int = 48) -> NDArray[np.uint8]:
     """Render one grey face, uint8 [size, size], of emotion 0 angry … 6 neutral."""
     person, units, pose = _random_person(rng), _random_units(emotion, rng), _random_pose(rng)
     canvas = _Canvas(size * 4 if size < 128 else size * 2, pose)
@@ -174,7 +193,7 @@ def _random_units(emotion: int, rng: np.random.Generator) -> list[float]:
     strength = rng.uniform(0.7, 1.1)
     for number, intensity in variants[rng.integers(len(variants))].items():
         units[number] = intensity * strength * rng.uniform(0.85, 1.15)
-    return units.tolist()
+    return [float(intensity) for intensity in units]
 
 
 @dataclass(frozen=True)
@@ -207,11 +226,11 @@ def _random_pose(rng: np.random.Generator) -> _Pose:
 
 @dataclass
 class _Mask:
-    """Coverage 0 … 1 of a shape, float32, for the part of the picture at `rows`, `columns`."""
+    """Coverage 0 … 1 of a shape, float64, for the part of the picture at `rows`, `columns`."""
 
     rows: slice
     columns: slice
-    cover: np.ndarray
+    cover: Floats
 
     def __and__(self, other: "_Mask") -> "_Mask":
         """Where both are."""
@@ -230,7 +249,7 @@ class _Mask:
 
 
 class _Canvas:
-    """A square picture, float32 [side, side], drawn on in face units.
+    """A square picture, float64 [side, side], drawn on in face units.
 
     `light` is what falls on the head, `tone` what comes back from it.
     """
@@ -242,17 +261,21 @@ class _Canvas:
         turn = [[np.cos(pose.roll), -np.sin(pose.roll)], [np.sin(pose.roll), np.cos(pose.roll)]]
         self.turn = np.array(turn) * self.unit
         self.centre = np.array([pose.x, pose.y]) * side
-        self.light = self.tone = np.ones((side, side), np.float32)
+        self.light = self.tone = np.ones((side, side))
 
-    def fill(self, points, depth=0.0, blur: float = 0.0) -> _Mask:
+    def fill(
+        self, points: ArrayLike, depth: float | Floats | None = 0.0, blur: float = 0.0
+    ) -> _Mask:
         """A polygon with an edge as soft as `blur` face units."""
         return self._mask(points, depth, blur, None)
 
-    def line(self, points, width: float, depth=0.0, blur: float = 0.0) -> _Mask:
+    def line(
+        self, points: ArrayLike, width: float, depth: float | Floats | None = 0.0, blur: float = 0.0
+    ) -> _Mask:
         """An open line `width` face units thick."""
         return self._mask(points, depth, blur, width)
 
-    def paint(self, mask: _Mask, albedo, opacity: float = 1.0) -> None:
+    def paint(self, mask: _Mask, albedo: float | Floats, opacity: float = 1.0) -> None:
         """Lay a paint over what is there."""
         tone = self.tone[mask.rows, mask.columns]
         light = self.light[mask.rows, mask.columns]
@@ -262,59 +285,71 @@ class _Canvas:
         """Take a share of the light away."""
         self.tone[mask.rows, mask.columns] *= 1 - share * mask.cover
 
-    def _mask(self, points, depth, blur: float, width: float | None) -> _Mask:
+    def _mask(
+        self, points: ArrayLike, depth: float | Floats | None, blur: float, width: float | None
+    ) -> _Mask:
         pixels = self._project(np.asarray(points, dtype=float), depth)
+        fixed = np.round(pixels * 2**FIXED_POINT).astype(np.int32)
         thickness = 0 if width is None else max(1, round(width * self.unit))
         sigma = blur * self.unit
-        margin = int(3 * sigma + thickness / 2 + 2)
-        x, y, w, h = cv2.boundingRect(pixels.astype(np.float32))
+        radius = math.ceil(3 * sigma)
+        margin = radius + thickness // 2 + 2
         # At least one pixel, even of a shape that lies outside.
-        left, top = (min(max(at - margin, 0), self.side - 1) for at in (x, y))
-        right, bottom = (
-            max(min(x + w + margin, self.side), left + 1),
-            max(min(y + h + margin, self.side), top + 1),
-        )
+        first, last = (fixed.min(0) >> FIXED_POINT).tolist(), (fixed.max(0) >> FIXED_POINT).tolist()
+        left, top = (min(max(at - margin, 0), self.side - 1) for at in first)
+        right, bottom = (max(min(at + margin + 1, self.side), 1) for at in last)
         layer = np.zeros((bottom - top, right - left), np.uint8)
-        fixed = [np.round((pixels - (left, top)) * 2**FIXED_POINT).astype(np.int32)]
+        outline = [fixed - np.array([left, top], np.int32) * 2**FIXED_POINT]
         if width is None:
-            cv2.fillPoly(layer, fixed, 255, cv2.LINE_AA, FIXED_POINT)
+            cv2.fillPoly(layer, outline, 255, cv2.LINE_AA, FIXED_POINT)
         else:
-            cv2.polylines(layer, fixed, False, 255, thickness, cv2.LINE_AA, FIXED_POINT)
+            cv2.polylines(layer, outline, False, 255, thickness, cv2.LINE_AA, FIXED_POINT)
+        cover: Floats = layer / 255
         if sigma > 0.3:
-            layer = cv2.GaussianBlur(layer, (0, 0), sigma)
-        cover = layer.astype(np.float32) / 255
+            blurred = cv2.GaussianBlur(cover, (2 * radius + 1, 2 * radius + 1), sigma)
+            cover = blurred.astype(np.float64, copy=False)
         return _Mask(slice(top, bottom), slice(left, right), cover)
 
-    def _project(self, points: np.ndarray, depth) -> np.ndarray:
+    def _project(self, points: Floats, depth: float | Floats | None) -> Floats:
         """Pixels of points that lie `depth` before the face; None is the head's contour."""
         if depth is not None:
             z = _head_depth(points[:, 0], points[:, 1]) + depth
             points = points + z[:, None] * (np.sin(self.pose.yaw), np.sin(self.pose.pitch))
-        return points @ self.turn.T + self.centre
+        projected: Floats = points @ self.turn.T + self.centre
+        return projected
 
 
-def _head_depth(x, y):
+def _head_depth(x: Floats, y: Floats) -> Floats:
     """Depth of the head's front, an ellipsoid, in face units."""
-    return 0.7 * np.sqrt(np.maximum(1 - (x / 0.84) ** 2 - (y / 1.3) ** 2, 0.01))
+    depth: Floats = 0.7 * np.sqrt(np.maximum(1 - (x / 0.84) ** 2 - (y / 1.3) ** 2, 0.01))
+    return depth
 
 
-def _curve(*points, count: int = 24) -> np.ndarray:
+def _curve(*through: tuple[float, float], count: int = 24) -> Floats:
     """Smooth open line through three points, a parabola in chord length, [count, 2]."""
-    points = np.array(points, dtype=float)
+    points = np.array(through, dtype=float)
     first, second = np.hypot(*np.diff(points, axis=0).T)
     middle = first / (first + second)
     at = np.linspace(0, 1, count)[:, None]
-    return (
+    line: Floats = (
         points[0] * (at - middle) * (at - 1) / middle
         + points[1] * at * (at - 1) / (middle * (middle - 1))
         + points[2] * at * (at - middle) / (1 - middle)
     )
+    return line
 
 
-def _disc(x: float, y: float, rx: float, ry: float, tilt: float = 0.0) -> np.ndarray:
+def _arc(end: float, count: int) -> tuple[Floats, Floats]:
+    """Cosines and sines of `count` angles from 0 to `end`, both included, in radians."""
+    angle = np.linspace(0, end, count)
+    # Exactly 0 and 1 at quarter turns: the root of a last-bit difference would be 1e-8.
+    return np.cos(angle).round(12), np.sin(angle).round(12)
+
+
+def _disc(x: float, y: float, rx: float, ry: float, tilt: float = 0.0) -> Floats:
     """An ellipse as a polygon, [24, 2]; `tilt` in radians."""
-    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    along, across = rx * np.cos(angle), ry * np.sin(angle)
+    cosine, sine = _arc(2 * np.pi, 25)
+    along, across = rx * cosine[:-1], ry * sine[:-1]
     return np.stack(
         [
             x + along * np.cos(tilt) - across * np.sin(tilt),
@@ -327,38 +362,63 @@ def _disc(x: float, y: float, rx: float, ry: float, tilt: float = 0.0) -> np.nda
 # ---------------------------------------------------------------- light
 
 
-def _light(canvas: _Canvas, person: _Person, units: list[float], rng: np.random.Generator):
-    """Light on the head and on the background, each float32 [side, side].
+def _light(
+    canvas: _Canvas, person: _Person, units: list[float], rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Light on the head and on the background, each float64 [side, side].
 
     Lambert's law on a relief of the head, of which a quarter of the resolution is enough.
     """
     side = max(48, canvas.side // 4)
-    step = (np.arange(side, dtype=np.float32) + 0.5) / side
+    step = (np.arange(side) + 0.5) / side
     pixels = np.stack(np.meshgrid(step, step), -1) * canvas.side - canvas.centre
-    face = (pixels @ np.linalg.inv(canvas.turn).T).astype(np.float32)
+    face = pixels @ np.linalg.inv(canvas.turn).T
     relief = _relief(face[..., 0], face[..., 1], canvas.pose, person, units)
-    dy, dx = np.gradient(relief * np.float32(canvas.pose.scale * side))
+    dy, dx = np.gradient(relief * canvas.pose.scale * side)
 
     sun = np.array([rng.normal(0, 0.4), rng.uniform(-0.75, -0.1), 0.9])
-    sun = (sun / np.linalg.norm(sun)).astype(np.float32)
+    sun /= np.linalg.norm(sun)
     cosine = (sun[2] - sun[0] * dx - sun[1] * dy) / np.sqrt(1 + dx**2 + dy**2)
-    ambient = np.float32(rng.uniform(0.3, 0.5))
-    across = 1 + np.float32(0.5) * (sun[0] * (step[None, :] - 0.5) + sun[1] * (step[:, None] - 0.5))
-    head = (ambient + (1 - ambient) * np.clip(cosine, 0, None)) * across
-    shape = (canvas.side, canvas.side)
-    return cv2.resize(head, shape, interpolation=cv2.INTER_CUBIC), cv2.resize(across, shape)
+    ambient = rng.uniform(0.3, 0.5)
+    head = ambient + (1 - ambient) * np.clip(cosine, 0, None)
+    step = (np.arange(canvas.side) + 0.5) / canvas.side - 0.5
+    across = 1 + 0.5 * (sun[0] * step[None, :] + sun[1] * step[:, None])
+    return _resized(head, canvas.side, canvas.side) * across, across
 
 
-def _relief(x, y, pose: _Pose, person: _Person, units: list[float]) -> np.ndarray:
+def _resized(values: Floats, height: int, width: int) -> Floats:
+    """`values` at [height, width] by cubic convolution (Keys 1981, a = -0.75)."""
+    return _resampled(_resampled(values, height).T, width).T
+
+
+def _resampled(values: Floats, count: int) -> Floats:
+    """`values` with `count` rows; what lies beyond the first and last row is like them."""
+    last = len(values) - 1
+    at = (np.arange(count) + 0.5) * len(values) / count - 0.5
+    before = np.floor(at).astype(int)
+    resampled = np.zeros((count, values.shape[1]))
+    for row in (before - 1, before, before + 1, before + 2):
+        x = np.abs(at - row)
+        near = (1.25 * x - 2.25) * x * x + 1
+        far = ((-0.75 * x + 3.75) * x - 6) * x + 3
+        weight = np.where(x <= 1, near, far)
+        resampled += weight[:, None] * values[np.clip(row, 0, last)]
+    return resampled
+
+
+def _relief(x: Floats, y: Floats, pose: _Pose, person: _Person, units: list[float]) -> Floats:
     """Height of the head over the picture's plane at the given face units."""
     head = _head_depth(x * (0.76 / person.width), y - 0.05)
     # The features stand before the contour's plane, so the head's turn shifts them.
-    x = x - head * np.float32(np.sin(pose.yaw))
-    y = y - head * np.float32(np.sin(pose.pitch))
+    x = x - head * np.sin(pose.yaw)
+    y = y - head * np.sin(pose.pitch)
     mirrored = np.abs(x)
 
-    def bump(cx, cy, width, height, depth):
-        return depth * np.exp(-(((mirrored - cx) / width) ** 2) - ((y - cy) / height) ** 2)
+    def bump(cx: float, cy: float, width: float, height: float, depth: float) -> Floats:
+        raised: Floats = depth * np.exp(
+            -(((mirrored - cx) / width) ** 2) - ((y - cy) / height) ** 2
+        )
+        return raised
 
     cheek = max(units[6], units[12])
     jaw = 0.16 * units[26]
@@ -366,7 +426,7 @@ def _relief(x, y, pose: _Pose, person: _Person, units: list[float]) -> np.ndarra
     along = np.clip((y - person.eye_y) / (tip - person.eye_y), 0, 1.2)
     bridge = np.exp(-((x / (0.07 + 0.05 * along)) ** 2)) * (0.02 + 0.15 * along**1.4)
     nose = bridge / (1 + np.exp((y - tip - 0.02) / 0.02) + np.exp((person.eye_y - y) / 0.06))
-    return (
+    relief: Floats = (
         head
         + nose
         + bump(person.nose_width * 0.75, tip, 0.05, 0.06, 0.04)  # wings of the nose
@@ -378,16 +438,19 @@ def _relief(x, y, pose: _Pose, person: _Person, units: list[float]) -> np.ndarra
         - bump(0, person.mouth_y + 0.17 + jaw, 0.16, 0.06, 0.03)
         + bump(0, 0.88 + jaw, 0.16, 0.12, 0.06 + 0.02 * units[17])  # chin
     )
+    return relief
 
 
 # ---------------------------------------------------------------- parts
 
 
-def _draw_body(canvas: _Canvas, person: _Person, units, rng: np.random.Generator) -> None:
+def _draw_body(
+    canvas: _Canvas, person: _Person, units: list[float], rng: np.random.Generator
+) -> None:
     """Hair behind the head, shoulders, neck, ears and the skin of the head."""
     if person.style in ("long", "fringe"):
-        around = np.linspace(0, np.pi, 24)
-        crown = np.stack([np.cos(around) * 0.96, -1.2 * np.sin(around)], 1)
+        cosine, sine = _arc(np.pi, 24)
+        crown = np.stack([cosine * 0.96, -1.2 * sine], 1)
         length = rng.uniform(0.75, 1.5)
         ends = _curve((-0.94, length), (0, length + 0.15), (0.94, length))
         canvas.paint(canvas.fill([*crown, *ends], None, 0.02), person.hair)
@@ -403,11 +466,11 @@ def _draw_body(canvas: _Canvas, person: _Person, units, rng: np.random.Generator
     canvas.paint(canvas.fill(_contour(person, units), None), person.skin)
 
 
-def _contour(person: _Person, units: list[float]) -> np.ndarray:
+def _contour(person: _Person, units: list[float]) -> Floats:
     """The head's outline, [N, 2]: an ellipse above, a squarer curve down to the chin."""
     chin = 1 + 0.16 * units[26]
-    angle = np.linspace(0, np.pi / 2, 24)
-    above, below = -np.sin(angle)[::-1], np.sin(angle)[1:]
+    sine = _arc(np.pi / 2, 24)[1]
+    above, below = -sine[::-1], sine[1:]
     upper = person.width * np.sqrt(1 - (-above) ** 2.3)
     lower = person.width * np.sqrt(1 - below**person.jaw)
     x, y = np.concatenate([upper, lower]), np.concatenate([above * 1.08, below * chin])
@@ -454,7 +517,7 @@ class _Mouth:
     arch: float
     """Power that rounds the edges; 1 leaves them as they are, less makes the corners steep."""
 
-    def edge(self, middle: float, power: float, ends: int = 0) -> np.ndarray:
+    def edge(self, middle: float, power: float, ends: int = 0) -> Floats:
         """The line from corner to corner through `middle`, [33, 2], without its `ends`."""
         across = np.linspace(-1, 1, 33)[ends : 33 - ends]
         rise = (1 - np.abs(across) ** power) ** self.arch
@@ -526,7 +589,7 @@ def _draw_folds(canvas: _Canvas, person: _Person, units: list[float]) -> None:
     nose_y = eye_y + 0.1 + person.nose_length
     wide = person.mouth_width * (1 + 0.3 * units[12] + 0.25 * units[20])
 
-    def fold(points, width: float, depth: float, share: float) -> None:
+    def fold(points: ArrayLike, width: float, depth: float, share: float) -> None:
         if share > 0.05:  # fainter ones are not seen
             canvas.shade(canvas.line(points, width, depth, width * 0.7), min(share, 0.9))
 
@@ -566,11 +629,11 @@ def _draw_eye(canvas: _Canvas, person: _Person, units: list[float], side: int) -
     squint = units[7] if units[5] < 0.3 else 0.3 * units[7]
     rise = 0.075 * (1 + 0.6 * units[5] - 0.45 * squint - 0.6 * units[43] - 0.25 * units[6])
     sink = 0.05 * (1 + 0.2 * units[5] - 0.7 * units[6] - 0.7 * units[7])
-    angle = np.linspace(0, np.pi, 25)
-    across = x + 0.15 * scale * np.cos(angle)
-    slope = side * np.cos(angle) * (0.02 * units[1] * units[4] + 0.015 * units[43])
-    upper = np.stack([across, y - scale * rise * np.sin(angle) ** 0.9 + slope], 1)
-    lower = np.stack([across, y + scale * max(sink, 0.005) * np.sin(angle) + slope], 1)
+    cosine, sine = _arc(np.pi, 25)
+    across = x + 0.15 * scale * cosine
+    slope = side * cosine * (0.02 * units[1] * units[4] + 0.015 * units[43])
+    upper = np.stack([across, y - scale * rise * sine**0.9 + slope], 1)
+    lower = np.stack([across, y + scale * max(sink, 0.005) * sine + slope], 1)
 
     opening = canvas.fill(np.concatenate([upper, lower[::-1]]))
     canvas.paint(opening, 0.92)
@@ -605,17 +668,16 @@ def _draw_hair(canvas: _Canvas, person: _Person, rng: np.random.Generator) -> No
     low = {"short": -0.12, "long": 0.15, "fringe": 0.05}[person.style]
     temple, edge = person.width * 0.72, person.width - 0.02
     line = person.hairline + (0.2 if person.style == "fringe" else 0)
-    around = np.linspace(0, np.pi, 32)
-    wide, high = person.width + 0.03 + 0.06 * np.sin(around), low + 1.2
-    crown = np.stack([wide * np.cos(around), low - high * np.sin(around)], 1)
+    cosine, sine = _arc(np.pi, 32)
+    wide, high = person.width + 0.03 + 0.06 * sine, low + 1.2
+    crown = np.stack([wide * cosine, low - high * sine], 1)
     forehead = _curve(
         (-temple + 0.04, line + 0.05), (person.parting, line - 0.06), (temple - 0.04, line + 0.05)
     )
     left = [(-edge, low), (-edge + 0.04, low - 0.15), (-temple, line + 0.14)]
     right = [(-x, y) for x, y in reversed(left)]
     hair = canvas.fill([*crown, *left, *forehead, *right], None, 0.01)
-    strands = rng.uniform(0.8, 1.2, (4, 40)).astype(np.float32)
-    strands = cv2.resize(strands, hair.cover.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    strands = _resized(rng.uniform(0.8, 1.2, (4, 40)), *hair.cover.shape)
     canvas.paint(hair, person.hair * strands)
 
 
@@ -635,12 +697,14 @@ def _draw_glasses(canvas: _Canvas, person: _Person) -> None:
 # ---------------------------------------------------------------- camera
 
 
-def _photographed(radiance: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+def _photographed(radiance: Floats, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Lens, exposure and sensor: grey uint8 [size, size] with noise."""
-    picture = cv2.resize(radiance, (size, size), interpolation=cv2.INTER_AREA)
+    share = len(radiance) // size
+    picture = radiance.reshape(size, share, size, share).mean((1, 3))
     focus = rng.uniform(0, 0.4) * (size / 48) ** 0.5
     if focus > 0.25:
-        picture = cv2.GaussianBlur(picture, (0, 0), focus)
+        width = 2 * math.ceil(3 * focus) + 1
+        picture = cv2.GaussianBlur(picture, (width, width), focus)
     # Metered on the face, with film's soft shoulder: highlights fade rather than clip.
     metered = picture[size // 4 : -size // 4, size // 4 : -size // 4].mean()
     grey = rng.uniform(0.4, 0.62)
@@ -648,4 +712,5 @@ def _photographed(radiance: np.ndarray, size: int, rng: np.random.Generator) -> 
     exposed = (exposed - 128) * rng.uniform(1.0, 1.45) + 128
     # A larger picture needs less noise in each pixel to look as grainy.
     grain = rng.uniform(1.5, 6) * (48 / size) ** 0.5
-    return np.clip(np.round(rng.normal(exposed, grain)), 0, 255).astype(np.uint8)
+    face: NDArray[np.uint8] = np.clip(np.round(rng.normal(exposed, grain)), 0, 255).astype(np.uint8)
+    return face

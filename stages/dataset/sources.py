@@ -16,9 +16,9 @@ import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, Any, cast
 
 import cv2
 import numpy as np
@@ -106,9 +106,9 @@ def downloaded_lines(downloaded: Path) -> Iterator[bytes]:
     Images may lie one folder deeper, as in `fer2013/train/happy/Training_1.jpg`.
     """
     tables = {str(path.relative_to(downloaded)): path for path in downloaded.rglob("*.csv")}
-    if tables:
-        table = tables[_preferred_csv(sorted(tables))]
-        return file(FileSource(source="file", path=table, sha256=None, rows=None))
+    table = _preferred_csv(sorted(tables))
+    if table is not None:
+        return file(FileSource(source="file", path=tables[table], sha256=None, rows=None))
     folders = _visible_folders(downloaded)
     if len(folders) == 1 and folders[0].name.lower() not in SPLIT_OF_FOLDER:
         downloaded = folders[0]
@@ -168,7 +168,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     )
 
 
-def _check_digest(packed: BinaryIO, source: FileSource) -> None:
+def _check_digest(packed: io.BufferedReader, source: FileSource) -> None:
     if source.sha256 is None:
         return
     digest = hashlib.file_digest(packed, "sha256").hexdigest()
@@ -180,7 +180,7 @@ def _check_digest(packed: BinaryIO, source: FileSource) -> None:
         )
 
 
-def _unpacked(packed: BinaryIO, path: Path) -> io.BufferedReader:
+def _unpacked(packed: io.BufferedReader, path: Path) -> io.BufferedReader:
     """What an open file holds, as a stream; of a zip, the CSV in it."""
     start = packed.read(6)
     packed.seek(0)
@@ -195,13 +195,13 @@ def _unpacked(packed: BinaryIO, path: Path) -> io.BufferedReader:
     return packed
 
 
-def _zip_member(packed: BinaryIO, path: Path) -> BinaryIO:
+def _zip_member(packed: io.BufferedReader, path: Path) -> io.BufferedIOBase:
     archive = zipfile.ZipFile(packed)
     name = _preferred_csv(archive.namelist())
     if name is None:
         raise _no_csv_in(path, archive.namelist())
     try:
-        return archive.open(name)
+        return cast(zipfile.ZipExtFile, archive.open(name))
     except RuntimeError as error:  # encrypted, or packed by a method Python does not know
         raise UserError(
             f"{path.absolute()}: {error}; expected an ordinary zip file; unpack it "
@@ -209,7 +209,7 @@ def _zip_member(packed: BinaryIO, path: Path) -> BinaryIO:
         ) from error
 
 
-def _tar_member(stream: BinaryIO, path: Path) -> BinaryIO:
+def _tar_member(stream: io.BufferedReader, path: Path) -> IO[bytes]:
     archive = tarfile.open(fileobj=stream)  # noqa: SIM115 (the caller closes stream)
     members = {}
     for member in archive:
@@ -221,10 +221,12 @@ def _tar_member(stream: BinaryIO, path: Path) -> BinaryIO:
     name = _preferred_csv(members)
     if name is None:
         raise _no_csv_in(path, list(members))
-    return archive.extractfile(members[name])
+    member_file = archive.extractfile(members[name])
+    assert member_file is not None  # None stands for a folder or a link: none is in `members`
+    return member_file
 
 
-def _preferred_csv(names) -> str | None:
+def _preferred_csv(names: Iterable[str]) -> str | None:
     """Of an archive's or folder's files: fer2013.csv, else the first .csv, else None."""
     tables = [
         name
@@ -250,7 +252,7 @@ class _ZstdFile(io.RawIOBase):
     raises EOFError.
     """
 
-    def __init__(self, packed: BinaryIO):
+    def __init__(self, packed: io.BufferedReader):
         self._packed = packed
         self._frame = zstandard.ZstdDecompressor().decompressobj()
         self._plain = memoryview(b"")
@@ -258,7 +260,7 @@ class _ZstdFile(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         while not self._plain:
             if self._frame.eof:
                 packed = self._frame.unused_data or self._packed.read(CHUNK)
@@ -274,7 +276,7 @@ class _ZstdFile(io.RawIOBase):
         return count
 
 
-def _in_column_order(stream: BinaryIO, path: Path) -> Iterator[bytes]:
+def _in_column_order(stream: IO[bytes], path: Path) -> Iterator[bytes]:
     """Lines with the columns in FER-2013's order; a header with other names stays as it is."""
     header = stream.readline()
     if not header:
@@ -395,5 +397,10 @@ def _row(label: int, image: np.ndarray, split: str) -> bytes:
     return format_row(label, " ".join(map(str, image.ravel().tolist())), split).encode()
 
 
-SOURCES = {"sample": sample, "kaggle": kaggle, "file": file, "folder": folder}
+SOURCES: dict[str, Callable[[Any], Iterator[bytes]]] = {
+    "sample": sample,
+    "kaggle": kaggle,
+    "file": file,
+    "folder": folder,
+}
 """The functions above by the name that `source:` in params.yaml gives them."""

@@ -1,6 +1,8 @@
 """What validation found, as one HTML page that needs nothing from outside."""
 
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
+from typing import Any
 
 import pandas as pd
 
@@ -24,7 +26,7 @@ h2 { margin-top: 2.5rem; }
 
 
 def validation_report(
-    dataset: str, counts: dict, outcomes: list[Outcome], rejected: pd.DataFrame
+    dataset: str, counts: dict[str, Any], outcomes: list[Outcome], rejected: pd.DataFrame
 ) -> str:
     """Write the page.
 
@@ -69,7 +71,7 @@ all.</p>
 """
 
 
-def _kept_table(kept: dict) -> str:
+def _kept_table(kept: dict[str, dict[str, int]]) -> str:
     names = [*EMOTIONS, "total"]
     return _table(
         ["", *SPLITS],
@@ -105,8 +107,10 @@ def _spelled(outcome: Outcome) -> str:
     return f"{outcome.observed} rows fail" if outcome.level != "dataset" else str(outcome.observed)
 
 
-def _table(names, rows, numbers=()) -> str:
-    def line(cells, tag):
+def _table(
+    names: Sequence[str], rows: Iterable[Iterable[object]], numbers: Collection[int] = ()
+) -> str:
+    def line(cells: Iterable[object], tag: str) -> str:
         return "<tr>" + "".join(
             f"<{tag}{' class=number' * (place in numbers)}>{escape(str(cell))}</{tag}>"
             for place, cell in enumerate(cells)

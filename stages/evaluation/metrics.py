@@ -5,6 +5,8 @@ Everywhere below, N is the number of images and K the number of classes;
 float [N, K] with rows that sum to 1.
 """
 
+from typing import Any
+
 import numpy as np
 from sklearn.metrics import (
     accuracy_score,
@@ -20,7 +22,7 @@ def classification_figures(
     probabilities: np.ndarray,
     duplicated: np.ndarray,
     names: tuple[str, ...],
-) -> dict:
+) -> dict[str, Any]:
     """All figures of one split.
 
     Parameters
@@ -162,10 +164,11 @@ def bootstrap_intervals(
         **{f"recall.{name}": recall[:, k] for k, name in enumerate(names)},
         **{f"f1.{name}": f1[:, k] for k, name in enumerate(names)},
     }
-    return {
-        name: tuple(float(end) for end in np.nanquantile(values, (0.025, 0.975)))
-        for name, values in resampled.items()
-    }
+    intervals = {}
+    for name, values in resampled.items():
+        low, high = np.nanquantile(values, (0.025, 0.975))
+        intervals[name] = float(low), float(high)
+    return intervals
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

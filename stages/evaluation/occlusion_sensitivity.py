@@ -7,6 +7,7 @@ is served.
 """
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -116,7 +117,7 @@ def _draw_faces(faces: list[list[np.ndarray]], maps: list[list[np.ndarray]]) -> 
     return _rendered(figure)
 
 
-def _show(plain, covered, face, heat) -> None:
+def _show(plain: Axes, covered: Axes, face: np.ndarray, heat: np.ndarray) -> None:
     plain.imshow(face, cmap="gray", vmin=0, vmax=255)
     covered.imshow(face, cmap="gray", vmin=0, vmax=255)
     # Red where covering costs the answer, blue where it helps.

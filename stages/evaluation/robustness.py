@@ -32,7 +32,9 @@ def jpeg(face: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarra
     """JPEG compression, quality 60 … 8."""
     quality = (60, 40, 25, 15, 8)[strength]
     _, coded = cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)
+    decoded = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)
+    assert decoded is not None
+    return decoded
 
 
 def brightness(face: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:

@@ -61,8 +61,23 @@ def test_a_stage_gets_its_parameters_and_says_its_own_lines(folder):
     change(folder, "train", "epochs", 77)
     done = run(folder, "sample")
     assert done.returncode == 0
-    assert done.stderr == "epochs 77\nfrom the sample\ntake care\n"
+    assert done.stderr == "A stage of its own.\nepochs 77\nfrom the sample\ntake care\n"
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [("7.4", "7 seconds"), ("99.4", "99 seconds"), ("6290.0", "105 minutes")]
+)
+def test_a_stage_says_how_long_it_usually_takes(folder, seconds, words):
+    page = folder / "benchmarks" / "stage_costs_sample.csv"
+    page.parent.mkdir()
+    page.write_text(
+        'stage,wall_seconds,machine\ntrain,1,"A, 2 cores, much memory"\n'
+        f'stage,{seconds},"B, 4 cores, more memory"\n'
+    )
+    first = run(folder, "sample").stderr.splitlines()[0]
+    time = f"Usual time: {words} on B, 4 cores (benchmarks/stage_costs_sample.md)."
+    assert first == f"A stage of its own. {time}"
 
 
 def test_a_mistake_is_one_line_and_exit_status_1(folder):
@@ -78,14 +93,16 @@ def test_a_mistake_in_params_yaml_is_one_line_and_exit_status_1(folder):
     change(folder, "train", "epoch", 3)
     done = run(folder, "sample")
     assert done.returncode == 1
-    assert done.stderr == "error: params.yaml: sample.train.epoch: unknown key\n"
+    assert (
+        done.stderr == "A stage of its own.\nerror: params.yaml: sample.train.epoch: unknown key\n"
+    )
 
 
 def test_a_bug_keeps_its_traceback(folder):
     change(folder, "evaluate", "seed", 1)
     done = run(folder, "sample")
     assert done.returncode == 1
-    assert done.stderr.startswith("epochs")
+    assert done.stderr.startswith("A stage of its own.\nepochs")
     assert "Traceback" in done.stderr
     assert done.stderr.endswith("KeyError: 'a bug'\n")
 
@@ -95,3 +112,32 @@ def test_a_dataset_must_be_named(folder):
     assert done.returncode == 2
     assert "the following arguments are required: dataset" in done.stderr
     assert "A stage of its own." in run(folder, "--help").stdout
+
+
+def test_importing_tensorflow_writes_nothing_of_its_own():
+    program = """
+import sys, numpy, stages, keras
+print("before", file=sys.stderr)
+network = keras.Sequential([keras.layers.Dense(2)])
+network.compile("sgd", "mse")
+network.fit(numpy.ones((2, 2)), numpy.ones((2, 2)), verbose=0)
+print("after", file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "before\nafter\n"
+
+
+def test_an_error_of_tensorflow_stays_even_when_the_process_is_aborted():
+    program = """
+import os
+from stages.tensorflow_notes import without_notes
+with without_notes():
+    os.write(2, b"I0000 00:00:1.0 1 port.cc:153] a note\\n")
+    os.write(2, b"F0000 00:00:1.0 1 port.cc:153] this processor lacks AVX\\n")
+    os.abort()
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode < 0
+    assert done.stderr == "F0000 00:00:1.0 1 port.cc:153] this processor lacks AVX\n"

@@ -210,24 +210,9 @@ def test_kill_9_leaves_no_half_file_and_the_next_run_cleans_up(repository):
     process = start(repository)
     _, log = process.communicate()
     assert process.returncode == 0, log
-    assert f"removed data/mine/{abandoned.name}" in log
+    assert f"data/mine/{abandoned.name}, left by an interrupted run" in log
     assert [path.name for path in folder.iterdir()] == ["raw.csv"]
     assert (folder / "raw.csv").read_bytes() == plain
-
-
-def test_temporary_files_of_a_running_process_stay(repository):
-    folder = Path("data/mine")
-    folder.mkdir(parents=True)
-    with subprocess.Popen(["sleep", "60"]) as running:
-        kept = folder / f".abcdefgh.{running.pid}.csv"
-        other = folder / ".hidden.csv"
-        for path in (kept, other):
-            path.touch()
-        run("mine")
-        assert {path.name for path in folder.iterdir()} == {kept.name, other.name, "raw.csv"}
-        running.kill()
-    run("mine")
-    assert {path.name for path in folder.iterdir()} == {other.name, "raw.csv"}
 
 
 # ---------------------------------------------------------------- the real one

@@ -365,6 +365,7 @@ def test_a_mistake_is_one_line_and_status_1(tmp_path):
     )
     assert completed.returncode == 1
     assert completed.stderr == (
+        "Check every row of raw.csv and write faces.npz.\n"
         "error: data/sample/raw.csv, line 1: no column 'pixels' (nearest: 'pixel'); expected "
         "emotion,pixels,Usage, found emotion,pixel,Usage; mend the first line or fetch the "
         "dataset again\n"

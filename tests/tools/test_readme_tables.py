@@ -86,4 +86,3 @@ def test_the_report_prints_the_metrics_of_the_listed_datasets(repository):
     assert done.returncode == 0, done.stderr
     assert done.stdout.index("| on fer2013 ") < done.stdout.index("| on sample ")
     assert "model: models/sample/model.onnx" in done.stdout
-    assert "make serve" in done.stdout

@@ -1,5 +1,9 @@
 """The rendered faces: deterministic, varied, imbalanced like FER-2013, and telling."""
 
+import os
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -31,6 +35,65 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(sample):
         np.testing.assert_array_equal(first, second)
     other = render_sample((20, 3, 2), seed=6)[1]
     assert not any((a == b).all() for a, b in zip(again[1], other, strict=True))
+
+
+SAMPLE_SHA256 = "f66bd128b021e3a7af227d94a74a74aa4e5ca57f0c363511fb37cba520c78212"
+"""Of labels, images and splits of `sample` in params.yaml, on every processor."""
+
+PRINT_DIGEST = """
+import hashlib
+from stages.dataset.sample_faces import render_sample
+arrays = render_sample((1600, 200, 200), seed=2013)
+print(hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest())
+"""
+
+# The C library's sine, exponential and power have variants with and without FMA.
+SSE3 = {
+    "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
+    "OPENBLAS_CORETYPE": "Prescott",
+    "OPENCV_CPU_DISABLE": "SSE4.1,SSE4.2,AVX,FP16,FMA3,AVX2,AVX512-SKX",
+    "OPENCV_IPP": "disabled",
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX,-AVX2,-FMA,-FMA4",
+}
+
+
+# `make test-avx2` runs it with AVX2 as well.
+@pytest.mark.parametrize("processor", [{}, SSE3], ids=["this", "SSE3"])
+def test_the_sample_is_the_same_bytes_on_every_processor(processor):
+    result = subprocess.run(
+        [sys.executable, "-c", PRINT_DIGEST],
+        env=os.environ | processor,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    assert result.stdout.strip() == SAMPLE_SHA256
+
+
+class _Inexact:
+    """A generator whose draws are changed by a share of up to 1e-10."""
+
+    def __init__(self, seed):
+        self.exact, self.errors = np.random.default_rng(seed), np.random.default_rng(1)
+
+    def __getattr__(self, name):
+        draw = getattr(self.exact, name)
+        if name not in ("uniform", "normal", "beta"):
+            return draw
+
+        def inexact(*arguments):
+            drawn = draw(*arguments)
+            return drawn * (1 + 1e-10 * self.errors.uniform(-1, 1, np.shape(drawn)))
+
+        return inexact
+
+
+def test_differences_far_above_those_of_processors_change_no_byte():
+    for seed in range(300):
+        np.testing.assert_array_equal(
+            render_face(seed % 7, np.random.default_rng(seed)),
+            render_face(seed % 7, _Inexact(seed)),
+        )
 
 
 def test_every_split_has_the_class_shares_of_fer_2013(sample):
