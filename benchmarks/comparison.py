@@ -8,7 +8,7 @@ three minutes on an idle machine. Linux only. `fer` is installed into a temporar
 the versions of TensorFlow, NumPy and OpenCV that this project uses and without the dependencies
 that its classifier does not import (`--without-fer` leaves `fer` out).
 
-The images of PrivateTest are crops of faces, so no detector takes part. The figures are reported
+The images of PrivateTest are crops of faces, so no detector takes part. The results are reported
 only: nothing is chosen by them. Every process runs on one core with one thread, and each candidate
 in its own processes (`benchmarks/candidate.py`):
 
@@ -285,7 +285,7 @@ def page(rows: list[Row], timed: int, sources: dict[str, Provenance]) -> str:
         opening("Comparison with the package fer", sources.items()),
         f"Made by `python -m benchmarks.comparison {' '.join(sources)}`, on one core and with one"
         " thread. On FER-2013's PrivateTest, whose images are crops of faces: no detector takes"
-        " part. Nothing was chosen by these figures.",
+        " part. Nothing was chosen by these results.",
         table(rows),
         f"`ms a face` is the median and `p95 ms` the 95th percentile of {timed:,} faces, one per"
         " call; `relative to fer` divides the median by that of `fer`, its default. Peak memory is"

@@ -1,4 +1,4 @@
-"""Which model, code and machine a benchmark's figures come from: the first block of its page.
+"""Model, code and machine of a measurement: the first block of a benchmark's page.
 
 The block is a table with one row per measurement:
 

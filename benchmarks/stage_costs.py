@@ -11,7 +11,7 @@ stage that is measured again replaces its own row only. Linux only.
 - Wall time: from the start of the process to its end, imports included.
 - CPU time: user and system, of the process and of the children that it waited for.
 - Peak memory: resident memory of the process and all its descendants, sampled ten times a second.
-  Pages that processes share count once for each process, so the figure of a parallel stage is an
+  Pages that processes share count once for each process, so the value of a parallel stage is an
   upper bound. The kernel's record of the largest process covers peaks between two samples.
 """
 

@@ -51,7 +51,7 @@ def test_the_page_names_the_stages_of_each_measurement(tmp_path):
 
 
 @pytest.mark.parametrize("dataset", ["fer2013", "sample"])
-def test_the_committed_page_has_the_committed_figures(dataset):
+def test_the_committed_page_has_the_values_of_its_csv_file(dataset):
     # The first line depends on the model in the working tree.
     made = page(dataset, read(FOLDER / f"stage_costs_{dataset}.csv")).splitlines()
     assert made[1:] == (FOLDER / f"stage_costs_{dataset}.md").read_text().splitlines()[1:]

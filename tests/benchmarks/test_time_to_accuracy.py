@@ -128,7 +128,7 @@ def test_the_page_names_the_provenance_of_each_curve(log, tmp_path):
     assert (tmp_path / "time_to_accuracy.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_committed_page_has_the_committed_figures():
+def test_the_committed_page_has_the_values_of_its_csv_files():
     # The first line depends on the models in the working tree.
     made = page(read_curves(FOLDER)).splitlines()
     assert made[1:] == (FOLDER / "time_to_accuracy.md").read_text().splitlines()[1:]
