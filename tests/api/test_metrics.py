@@ -113,12 +113,12 @@ def test_the_versions_are_a_metric(counting, serve, model_path):
 def test_each_application_has_its_own_metrics(model_path):
     apps = [create_app(Settings(model_path=model_path)) for _ in range(2)]
 
-    async def ask(app, path):
+    async def get(app, path):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return (await client.get(path)).text
 
-    asyncio.run(ask(apps[0], "/livez"))
+    asyncio.run(get(apps[0], "/livez"))
     counted = 'fer_requests_total{route="/livez",status="200"} 1.0'
-    assert counted in asyncio.run(ask(apps[0], "/metrics"))
-    assert counted not in asyncio.run(ask(apps[1], "/metrics"))
+    assert counted in asyncio.run(get(apps[0], "/metrics"))
+    assert counted not in asyncio.run(get(apps[1], "/metrics"))

@@ -14,7 +14,7 @@ ASTRONAUT = (Path(__file__).parents[2] / "docs" / "astronaut.jpg").read_bytes()
 
 
 @pytest.fixture(scope="module")
-def ask(server):
+def post(server):
     """A function that posts the portrait with options in the query and in the body."""
 
     def send(path, way, query=(), body=None):
@@ -63,32 +63,32 @@ def test_the_names_of_the_detectors_are_those_of_the_recognizer():
 
 
 @pytest.mark.parametrize(("path", "way"), WAYS)
-def test_an_option_has_the_same_effect_in_each_place(ask, path, way):
-    (found,) = faces_in(ask(path, way))
+def test_an_option_has_the_same_effect_in_each_place(post, path, way):
+    (found,) = faces_in(post(path, way))
     assert found < 512
     same = [
-        ask(path, way, query=whole(path)),
-        ask(path, way, body=whole(path)),
-        ask(path, way, query=whole(path), body=whole(path)),
+        post(path, way, query=whole(path)),
+        post(path, way, body=whole(path)),
+        post(path, way, query=whole(path), body=whole(path)),
     ]
     assert [faces_in(answer) for answer in same] == [[512]] * 3
     # One option in the query, another one in the body.
-    assert faces_in(ask(path, way, whole(path), {"min_confidence": 1})) == [512]
+    assert faces_in(post(path, way, whole(path), {"min_confidence": 1})) == [512]
 
 
 @pytest.mark.parametrize(("path", "way"), WAYS[:3])
-def test_the_minimum_confidence_in_a_body(ask, path, way):
-    assert faces_in(ask(path, way, body={"min_confidence": "0.5"})) != []
-    assert ask(path, way, body={"min_confidence": "1"}).json()["model"]
-    body = ask(path, way, body={"min_confidence": "1"}).json()
+def test_the_minimum_confidence_in_a_body(post, path, way):
+    assert faces_in(post(path, way, body={"min_confidence": "0.5"})) != []
+    assert post(path, way, body={"min_confidence": "1"}).json()["model"]
+    body = post(path, way, body={"min_confidence": "1"}).json()
     assert (body["faces"] if path == "/predict" else body["results"][0]["faces"]) == []
 
 
 @pytest.mark.parametrize("place", ["query", "body"])
 @pytest.mark.parametrize("way", ["form", "JSON"])
-def test_analyze_with_a_minimum_confidence(ask, way, place):
-    assert faces_in(ask("/analyze", way, **{place: {"min_confidence": "0.5"}})) != []
-    answer = ask("/analyze", way, **{place: {"min_confidence": "1"}})
+def test_analyze_with_a_minimum_confidence(post, way, place):
+    assert faces_in(post("/analyze", way, **{place: {"min_confidence": "0.5"}})) != []
+    answer = post("/analyze", way, **{place: {"min_confidence": "1"}})
     assert answer.status_code == 400 and "no face was detected" in answer.json()["error"]
 
 
@@ -100,49 +100,49 @@ def sentence(answer):
 
 
 @pytest.mark.parametrize(("path", "way"), WAYS)
-def test_different_values_in_query_and_body_are_refused(ask, path, way):
-    answer = ask(path, way, {"min_confidence": 0.5}, {"min_confidence": 0.9})
+def test_different_values_in_query_and_body_are_refused(post, path, way):
+    answer = post(path, way, {"min_confidence": 0.5}, {"min_confidence": 0.9})
     assert sentence(answer) == f"min_confidence is 0.5 in the query, but 0.9 in the {way}"
     # The values are compared, not their spelling.
-    assert faces_in(ask(path, way, {"min_confidence": "0.50"}, {"min_confidence": 0.5})) != []
+    assert faces_in(post(path, way, {"min_confidence": "0.50"}, {"min_confidence": 0.5})) != []
 
 
 @pytest.mark.parametrize(("path", "way"), WAYS)
-def test_the_error_for_an_unknown_name_suggests_the_nearest_one(ask, path, way):
+def test_the_error_for_an_unknown_name_suggests_the_nearest_one(post, path, way):
     hint = "unknown: did you mean min_confidence?"
-    query = ask(path, way, query={"min_confidense": 0.9})
+    query = post(path, way, query={"min_confidense": 0.9})
     assert sentence(query) == f"query parameter min_confidense: {hint}"
-    body = ask(path, way, body={"min_confidense": 0.9})
+    body = post(path, way, body={"min_confidense": 0.9})
     assert sentence(body) == f"{way} field min_confidense: {hint}"
-    assert "unknown: expected version, " in sentence(ask(path, way, query={"q": "1"}))
+    assert "unknown: expected version, " in sentence(post(path, way, query={"q": "1"}))
 
 
 @pytest.mark.parametrize(("path", "way"), WAYS)
 @pytest.mark.parametrize("name", ["a\nb", "\0", "\u2028", "x" * 1000])
-def test_an_unprintable_name_stays_on_one_line(ask, path, way, name):
-    query = sentence(ask(path, way, query={name: "1"}))
+def test_an_unprintable_name_stays_on_one_line(post, path, way, name):
+    query = sentence(post(path, way, query={name: "1"}))
     assert query.startswith("query parameter ") and len(query.splitlines()) == 1
     assert len(query) < 300
     if way == "JSON":  # in a form, the client's library would escape it
-        body = sentence(ask(path, way, body={name: "1"}))
+        body = sentence(post(path, way, body={name: "1"}))
         assert body.startswith("JSON field ") and len(body.splitlines()) == 1
 
 
 @pytest.mark.parametrize(("path", "way"), WAYS)
-def test_the_error_for_a_value_out_of_range_names_its_place(ask, path, way):
-    query = sentence(ask(path, way, query={"min_confidence": 2}))
+def test_the_error_for_a_value_out_of_range_names_its_place(post, path, way):
+    query = sentence(post(path, way, query={"min_confidence": 2}))
     assert query.startswith("query parameter min_confidence: input should be less than or equal")
-    body = sentence(ask(path, way, body={"min_confidence": 2}))
+    body = sentence(post(path, way, body={"min_confidence": 2}))
     assert body.startswith(f"{way} field min_confidence: input should be less than or equal to 1")
 
 
 @pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/analyze"])
-def test_an_option_with_two_values_is_refused(ask, path):
+def test_an_option_with_two_values_is_refused(post, path):
     twice = {"min_confidence": ["0.5", "0.9"]}
     expected = "min_confidence is given twice: '0.5' and '0.9'"
-    assert sentence(ask(path, "form", query=twice)) == f"query parameter {expected}"
-    assert sentence(ask(path, "form", body=twice)) == f"form field {expected}"
-    assert faces_in(ask(path, "form", query={"min_confidence": ["0.5", "0.5"]})) != []
+    assert sentence(post(path, "form", query=twice)) == f"query parameter {expected}"
+    assert sentence(post(path, "form", body=twice)) == f"form field {expected}"
+    assert faces_in(post(path, "form", query={"min_confidence": ["0.5", "0.5"]})) != []
 
 
 @pytest.mark.parametrize("path", ["/models", "/v2", "/v2/models/emotion"])

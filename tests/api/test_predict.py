@@ -158,7 +158,7 @@ def test_concurrent_predictions_equal_serial_ones(server):
     assert sum(bool(answer["faces"]) for answer in serial) > len(files)
     start = threading.Barrier(16)
 
-    def ask_all(number):
+    def post_all(number):
         with httpx.Client(base_url=server.base_url, timeout=60) as client:
             start.wait()
             # Each client starts at another image, so that different images are concurrent.
@@ -166,7 +166,7 @@ def test_concurrent_predictions_equal_serial_ones(server):
             return [(k, post(client, queries[k][0], faces=queries[k][1]).json()) for k in order]
 
     with ThreadPoolExecutor(16) as pool:
-        for answers in pool.map(ask_all, range(16)):
+        for answers in pool.map(post_all, range(16)):
             for k, answer in answers:
                 assert answer == serial[k]
 

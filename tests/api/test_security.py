@@ -61,16 +61,19 @@ def test_an_empty_key_is_refused():
 
 def test_only_pages_of_the_sites_in_the_settings_are_allowed(guarded, server):
     preflight = {"Access-Control-Request-Method": "POST", "Origin": "https://two.example"}
-    asked = {**preflight, "Access-Control-Request-Headers": "x-api-key,authorization,content-type"}
-    allowed = guarded.options("/predict", headers=asked)
+    headers = {
+        **preflight,
+        "Access-Control-Request-Headers": "x-api-key,authorization,content-type",
+    }
+    allowed = guarded.options("/predict", headers=headers)
     assert allowed.status_code == 200
     assert allowed.headers["access-control-allow-origin"] == "https://two.example"
-    refused = guarded.options("/predict", headers={**asked, "Origin": "https://other.example"})
+    refused = guarded.options("/predict", headers={**headers, "Origin": "https://other.example"})
     assert "access-control-allow-origin" not in refused.headers
     problem = guarded.post("/predict", headers={"Origin": "https://one.example"})
     assert problem.status_code == 401
     assert problem.headers["access-control-allow-origin"] == "https://one.example"
-    closed = server.options("/predict", headers=asked)
+    closed = server.options("/predict", headers=headers)
     assert "access-control-allow-origin" not in closed.headers
 
 

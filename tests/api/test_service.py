@@ -160,10 +160,10 @@ def until_failed(client, reason):
     raise AssertionError(answer.text)
 
 
-def ask(app, path, method="GET", *, started=True, **request):
+def send(app, path, method="GET", *, started=True, **request):
     """Send one request to an application in this process, after its startup or before it."""
 
-    async def talk():
+    async def conversation():
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             if not started:
@@ -173,16 +173,16 @@ def ask(app, path, method="GET", *, started=True, **request):
                     await asyncio.sleep(0.01)
                 return await client.request(method, path, **request)
 
-    return asyncio.run(talk())
+    return asyncio.run(conversation())
 
 
 def test_readyz_is_503_before_the_warm_up(model_path):
     app = create_app(Settings(model_path=model_path))
-    answer = ask(app, "/readyz", started=False)
+    answer = send(app, "/readyz", started=False)
     assert answer.status_code == 503
     assert answer.json() == {"detail": "the model is still loading"}
-    assert ask(app, "/livez", started=False).status_code == 200
-    assert ask(app, "/readyz").status_code == 200
+    assert send(app, "/livez", started=False).status_code == 200
+    assert send(app, "/readyz").status_code == 200
 
 
 def truncated(path, whole):
@@ -216,7 +216,7 @@ def test_an_unusable_model_is_never_ready(tmp_path, model_path, make, reason):
     make(path, model_path)
     app = create_app(Settings(model_path=path))
     for request in ({"path": "/readyz"}, {"path": "/predict", "method": "POST", "content": b"x"}):
-        answer = ask(app, **request)
+        answer = send(app, **request)
         assert answer.status_code == 503
         assert answer.json()["detail"].startswith(f"{path}: ")
         assert reason in answer.json()["detail"]
@@ -235,7 +235,7 @@ def test_confidence_on_the_test_images_in_the_bins_of_the_metrics(
     if table:
         (folder / "plots" / "reliability.csv").write_text(table)
     app = create_app(Settings(model_path=model_path, metrics_dir=tmp_path))
-    confidence = ask(app, "/model").json()["confidence"]
+    confidence = send(app, "/model").json()["confidence"]
     if table != RELIABILITY:
         assert confidence is None
         return
@@ -252,7 +252,7 @@ def test_without_metrics_of_this_file_evaluation_is_null(tmp_path, model_path, c
         (tmp_path / "tiny").mkdir()
         (tmp_path / "tiny" / "evaluation.json").write_text(content)
     app = create_app(Settings(model_path=model_path, metrics_dir=tmp_path))
-    answer = ask(app, "/model")
+    answer = send(app, "/model")
     assert answer.status_code == 200
     assert answer.json()["evaluation"] is None and answer.json()["confidence"] is None
 
@@ -264,11 +264,13 @@ def test_an_unexpected_exception_is_500(model_path, photo):
         raise RuntimeError("secret")
 
     app.state.server.models.default.recognize = fail
-    answer = ask(app, "/predict", method="POST", content=photo, headers={"X-Request-ID": "the-one"})
+    answer = send(
+        app, "/predict", method="POST", content=photo, headers={"X-Request-ID": "the-one"}
+    )
     assert answer.status_code == 500
     assert answer.json() == {"detail": "internal server error"}
     assert answer.headers["x-request-id"] == "the-one"
-    metrics = ask(app, "/metrics", started=False).text
+    metrics = send(app, "/metrics", started=False).text
     assert 'fer_requests_total{route="/predict",status="500"} 1.0' in metrics
 
 

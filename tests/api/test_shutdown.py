@@ -27,7 +27,7 @@ PATIENT = {"MAX_CONCURRENCY": "1", "QUEUE_SECONDS": "60", "DEADLINE_SECONDS": "6
 def test_accepted_requests_are_completed_at_a_shutdown(serve, model_path, photo, command, workers):
     enough = threading.Semaphore(0)
 
-    def ask_until_the_end(server):
+    def post_until_the_end(server):
         """Statuses of the responses until the server accepts no more requests."""
         answers = []
         with httpx.Client(base_url=server.base_url, timeout=PATIENCE) as client:
@@ -43,11 +43,11 @@ def test_accepted_requests_are_completed_at_a_shutdown(serve, model_path, photo,
         ThreadPoolExecutor(CLIENTS) as pool,
     ):
         until(lambda: loaded(server) >= workers)
-        asked = [pool.submit(ask_until_the_end, server) for _ in range(CLIENTS)]
+        clients = [pool.submit(post_until_the_end, server) for _ in range(CLIENTS)]
         for _ in range(5 * CLIENTS):
             assert enough.acquire(timeout=PATIENCE)
         server.process.terminate()
-        answers = [status for client in asked for status in client.result()]
+        answers = [status for client in clients for status in client.result()]
         server.process.wait(PATIENCE)
     # The log has a line for each accepted request, completed or not.
     assert logged(server, "/predict") == answers
@@ -68,7 +68,7 @@ def test_a_half_received_request_is_completed_at_a_shutdown(serve, model_path, p
         with socket.create_connection(address, timeout=PATIENCE) as connection:
             head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(photo)}\r\n\r\n"
             connection.sendall(head.encode() + photo[:1000])
-            in_flight(server, 1)
+            wait_for_requests(server, 1)
             server.process.terminate()
             until(lambda: "Shutting down" in server.log.read_text())
             connection.sendall(photo[1000:])
@@ -76,7 +76,7 @@ def test_a_half_received_request_is_completed_at_a_shutdown(serve, model_path, p
         server.process.wait(PATIENCE)
 
 
-def in_flight(server, count):
+def wait_for_requests(server, count):
     """Wait until the server processes this number of requests, besides the scrape."""
     until(lambda: f"fer_requests_in_flight {count + 1}.0" in server.get("/metrics").text)
 
@@ -118,10 +118,10 @@ def workers(server):
 def assert_served(server, photo, expected, condition):
     """Until a condition holds, each request on a new connection gets the expected response."""
 
-    def ask_and_look():
+    def post_and_check():
         answer = httpx.post(f"{server.base_url}/predict", content=photo, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
         assert answer.json() == expected
         return condition()
 
-    until(ask_and_look)
+    until(post_and_check)

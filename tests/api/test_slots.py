@@ -29,17 +29,17 @@ def test_an_error_frees_its_image_without_the_garbage_collector(no_collector, cr
     slots = InferenceSlots(2, max_waiting=4, max_seconds=60)
     left = []
 
-    async def ask():
+    async def infer():
         image = Image()
         left.append(weakref.ref(image))
         with pytest.raises(ValueError, match="damaged"):
             await slots.run(fail, image)
 
-    async def ask_together():
-        await asyncio.gather(*(ask() for _ in range(crowd)))
+    async def infer_together():
+        await asyncio.gather(*(infer() for _ in range(crowd)))
         async with asyncio.timeout(60):
             while slots.running or any(image() for image in left):
                 await asyncio.sleep(0.005)
 
-    asyncio.run(ask_together())
+    asyncio.run(infer_together())
     assert len(left) == crowd

@@ -55,7 +55,8 @@ def files(tmp_path_factory):
         for emotion, ground in ((HAPPY, DARK), (SURPRISE, LIGHT))
     )
     write_video(folder / "cut.webm", [happy] * 15 + [surprise] * 15 + [scene()] * 10)
-    write_video(folder / "jumps.webm", ([LEFT] * 4 + [RIGHT] * 4) * 4)
+    # A busy machine samples one frame per second, so each scene is longer than a second.
+    write_video(folder / "jumps.webm", ([LEFT] * 12 + [RIGHT] * 12) * 2)
     return {path.name: path for path in folder.iterdir()}
 
 
