@@ -229,7 +229,6 @@ def main() -> None:
             print(f"\n{metrics_table(dataset)}\n\nmodel: {Artifacts(dataset).models}/model.onnx")
     except UserError as error:
         sys.exit(f"error: {error}")
-    print("next:  `make serve` serves a model; change params.yaml, `dvc repro`, `dvc metrics diff`")
 
 
 if __name__ == "__main__":
