@@ -15,14 +15,14 @@ repro: .venv/pipeline  ## Build every dataset listed in params.yaml, from raw da
 
 define NEXT
 
-What to do next:
+Three things to do next, after `. .venv/bin/activate`:
   make serve
       serves the FER-2013 model on http://127.0.0.1:8000, with a page for photos and the camera;
-      MODEL_PATH=models/sample/model.onnx make serve serves the one just built
-  edit params.yaml; make repro; . .venv/bin/activate; dvc metrics diff
-      changes a parameter, rebuilds what depends on it and compares the metrics
-  . .venv/bin/activate; python -m recognizer PHOTO
-      prints the emotions of the faces in your photo; to train on your own faces, see "Your own data" in README.md
+      MODEL_PATH=models/sample/model.onnx make serve serves the model just built
+  edit params.yaml; dvc repro; dvc metrics diff
+      rebuilds what depends on the changed parameters and compares the metrics
+  python -m recognizer PHOTO
+      recognizes the faces in a photo of yours; README.md says how to train on your own faces
 endef
 export NEXT
 

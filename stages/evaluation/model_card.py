@@ -347,7 +347,7 @@ def _beyond(parameters: Parameters) -> list[str]:
                 "noise allows at best.",
                 "- [What was tried](../../experiments/README.md): networks, optimisers and ways of "
                 "balancing, each with the same budget of epochs.",
-                "- [Beside the peers](../../benchmarks/peers.md): accuracy, time and memory of "
+                "- [Comparison](../../benchmarks/comparison.md): accuracy, time and memory of "
                 "these models and of the package `fer`.",
                 "- [In scenes](../../benchmarks/detection.md): what is left of the accuracy after "
                 "a detector has found, turned and cut out the face.",
