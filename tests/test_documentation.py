@@ -128,4 +128,4 @@ def test_the_hooks_of_pre_commit_are_locked_programs_and_those_of_make_lint():
 def test_the_github_workflow_runs_what_ci_runs():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     steps = workflow["jobs"]["ci"]["steps"]
-    assert [step["run"] for step in steps if "run" in step] == [".ci/run"]
+    assert steps[-1] == {"run": ".ci/run"}
