@@ -4,7 +4,7 @@ The block is a table with one row per measurement:
 
     | measured     | model                    | code           | machine          |
     |:-------------|:-------------------------|:---------------|:-----------------|
-    | fer2013      | fer2013 `ff650ce70d1a`   | `6fde859bb1e4` | AMD EPYC, 2 cor… |
+    | fer2013      | fer2013 `ceda9f2b750c`   | `6fde859bb1e4` | AMD EPYC, 2 cor… |
 """
 
 import hashlib
@@ -53,7 +53,7 @@ def opening(title: str, measured: Iterable[tuple[str, Provenance]]) -> str:
 
 
 def describe_model(dataset: str) -> str:
-    """Name and version of models/DATASET/model.onnx, for instance: fer2013 `ff650ce70d1a`.
+    """Name and version of models/DATASET/model.onnx, for instance: fer2013 `ceda9f2b750c`.
 
     The version is the first 12 hexadecimal digits of the file's SHA-256.
     """
