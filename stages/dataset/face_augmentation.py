@@ -15,29 +15,29 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 import albumentations as A  # noqa: N812
 
 
-def augmentation(strengths: BalanceAugmentation) -> A.Compose:
+def augmentation(ranges: BalanceAugmentation) -> A.Compose:
     """Build the random transform of one uint8 [48, 48, 1] image."""
     return A.Compose(
         [
-            A.HorizontalFlip(p=strengths.flip),
+            A.HorizontalFlip(p=ranges.flip),
             A.Affine(
-                rotate=(-strengths.rotation, strengths.rotation),
-                translate_percent=(-strengths.shift, strengths.shift),
-                scale=(1 - strengths.scale, 1 + strengths.scale),
+                rotate=(-ranges.rotation, ranges.rotation),
+                translate_percent=(-ranges.shift, ranges.shift),
+                scale=(1 - ranges.scale, 1 + ranges.scale),
                 keep_ratio=True,
                 border_mode=cv2.BORDER_REFLECT_101,
                 p=1,
             ),
             A.RandomBrightnessContrast(
-                brightness_limit=(-strengths.brightness, strengths.brightness),
-                contrast_limit=(-strengths.contrast, strengths.contrast),
+                brightness_limit=(-ranges.brightness, ranges.brightness),
+                contrast_limit=(-ranges.contrast, ranges.contrast),
                 p=1,
             ),
             A.OneOf(
                 [A.GaussNoise(std_range=(0.01, 0.02)), A.GaussianBlur(sigma_limit=(0.3, 0.7))],
-                p=strengths.noise,
+                p=ranges.noise,
             ),
-            A.Erasing(scale=(0.02, 0.1), fill="random_uniform", p=strengths.erasing),
+            A.Erasing(scale=(0.02, 0.1), fill="random_uniform", p=ranges.erasing),
         ]
     )
 
@@ -47,7 +47,7 @@ def augmented_images(
     row: np.ndarray,
     copy: np.ndarray,
     seed: int,
-    strengths: BalanceAugmentation,
+    ranges: BalanceAugmentation,
     chunk_size: int = 2000,
 ) -> np.ndarray:
     """Transform each image at random; (seed, row, copy) alone seeds the random numbers.
@@ -69,7 +69,7 @@ def augmented_images(
     # A process takes longer to start than one chunk takes to run.
     workers = max(1, min(len(chunks), effective_n_jobs(None)))
     done = Parallel(workers, return_as="generator")(
-        delayed(_augment_chunk)(images[chunk], row[chunk], copy[chunk], seed, strengths)
+        delayed(_augment_chunk)(images[chunk], row[chunk], copy[chunk], seed, ranges)
         for chunk in chunks
     )
     result = np.empty_like(images)
@@ -85,10 +85,10 @@ def _augment_chunk(
     row: np.ndarray,
     copy: np.ndarray,
     seed: int,
-    strengths: BalanceAugmentation,
+    ranges: BalanceAugmentation,
 ) -> np.ndarray:
     cv2.setNumThreads(0)
-    change = augmentation(strengths)
+    change = augmentation(ranges)
     result = np.empty_like(images)
     for index, image in enumerate(images):
         entropy = np.random.SeedSequence([seed, int(row[index]), int(copy[index])])
