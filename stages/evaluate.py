@@ -17,6 +17,7 @@ import onnx
 import pandas as pd
 
 from recognizer.atomic_file import write_atomically, written_atomically
+from recognizer.classifier import Classifier
 from stages.artifacts import Artifacts, write_metrics
 from stages.command_line import run
 from stages.dataset.faces import EMOTIONS, SPLITS, Faces
@@ -39,6 +40,7 @@ def main(dataset: str, parameters: Parameters) -> None:
     paths, settings = Artifacts(dataset), parameters.evaluate
     model, float32 = paths.models / "model.onnx", paths.models / "float32.onnx"
     classifier = open_model(model)
+    unquantized = open_model(float32) if isinstance(parameters.export, Int8) else None
     evaluation: dict[str, Any] = {
         "model": {"version": classifier.version[:12], "bytes": model.stat().st_size}
     }
@@ -48,10 +50,10 @@ def main(dataset: str, parameters: Parameters) -> None:
         labels, probabilities = split.labels, predict(classifier, split.images, name)
         metrics = classification_metrics(labels, probabilities, split.copy_in_training, EMOTIONS)
         metrics["uncalibrated"] = metrics_without_calibration(onnx.load(model), split)
-        if isinstance(parameters.export, Int8):
+        if unquantized:
             metrics["float32"] = {
                 "bytes": float32.stat().st_size,
-                **metrics_without_quantization(open_model(float32), split),
+                **metrics_without_quantization(unquantized, split),
             }
         intervals[name] = bootstrap_intervals(
             labels, probabilities, EMOTIONS, settings.bootstrap, settings.seed
@@ -69,13 +71,7 @@ def main(dataset: str, parameters: Parameters) -> None:
             metrics["macro_f1"],
         )
     # The last split is PrivateTest.
-    for plot, table in plot_tables(labels, probabilities, EMOTIONS).items():
-        write_table(paths.plots / f"{plot}.csv", table)
-    mistakes = mistakes_picture(split.images, labels, probabilities, EMOTIONS)
-    write_picture(paths.plots / "mistakes.png", mistakes)
-    means, faces = sensitivity_pictures(classifier, split.images, labels, probabilities)
-    write_picture(paths.plots / "sensitivity.png", means)
-    write_picture(paths.plots / "sensitivity_faces.png", faces)
+    write_plots(paths.plots, classifier, split, probabilities)
     robustness = robustness_table(classifier, split.images, labels, settings.seed)
     write_table(paths.plots / "robustness.csv", robustness)
     evaluation["robustness"] = mean_accuracies(robustness)
@@ -108,6 +104,19 @@ def read_split(path: Path, name: str) -> Faces:
             "accuracy without train–test duplicates; check how the dataset was split"
         )
     return split
+
+
+def write_plots(
+    folder: Path, classifier: Classifier, split: Faces, probabilities: np.ndarray
+) -> None:
+    """Write the tables and pictures of one split."""
+    for name, table in plot_tables(split.labels, probabilities, EMOTIONS).items():
+        write_table(folder / f"{name}.csv", table)
+    mistakes = mistakes_picture(split.images, split.labels, probabilities, EMOTIONS)
+    write_picture(folder / "mistakes.png", mistakes)
+    means, faces = sensitivity_pictures(classifier, split.images, split.labels, probabilities)
+    write_picture(folder / "sensitivity.png", means)
+    write_picture(folder / "sensitivity_faces.png", faces)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

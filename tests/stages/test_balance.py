@@ -80,7 +80,7 @@ def test_stage_balances_the_training_split_alone(workplace):
         assert picture.std() > 10
 
 
-def test_stage_names_what_is_missing(workplace):
+def test_missing_faces_are_an_error_that_names_the_file(workplace):
     parameters = load_parameters("sample", PARAMETERS)
     with pytest.raises(UserError, match=r"data/other/faces.npz: not found; run `dvc repro`"):
         main("other", parameters)

@@ -32,7 +32,7 @@ STAGES_BEFORE = ("validation", "balance", "training")
 
 @pytest.fixture
 def parameters():
-    """Those of the sample, with fewer resamples."""
+    """Parameters of the sample with fewer resamples."""
     settings = load_parameters("sample", ROOT / "params.yaml")
     fewer = settings.evaluate.model_copy(update={"bootstrap": 100})
     return settings.model_copy(update={"evaluate": fewer})
@@ -55,7 +55,7 @@ def faces():
 
 @pytest.fixture(autouse=True)
 def workspace(tmp_path, monkeypatch, faces):
-    """An empty repository in which the stages before have run."""
+    """A folder with the outputs of the earlier stages."""
     monkeypatch.chdir(tmp_path)
     for path in (FACES, MODEL, EVALUATION):
         path.parent.mkdir(parents=True)
@@ -159,7 +159,7 @@ def test_labels_in_another_order_are_an_error(parameters):
         main("sample", parameters)
 
 
-@pytest.mark.parametrize("missing", [FACES, MODEL])
+@pytest.mark.parametrize("missing", [FACES, MODEL, FLOAT32])
 def test_a_missing_input_is_an_error_that_names_the_remedy(parameters, missing):
     missing.unlink()
     with pytest.raises(UserError, match=f"{missing.name}.*`dvc repro`"):

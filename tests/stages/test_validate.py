@@ -27,7 +27,7 @@ LIMITS = Validate(
 
 @pytest.fixture
 def dataset(tmp_path, monkeypatch):
-    """A working folder; the returned function writes raw.csv and runs the stage on it."""
+    """A function that writes raw.csv in a new folder and runs the stage."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data/toy").mkdir(parents=True)
     base = load_parameters("sample", ROOT / "params.yaml")
@@ -195,6 +195,6 @@ def test_a_mistake_is_one_line_and_status_1(tmp_path):
     assert completed.stderr == (
         "Check every row of raw.csv and write faces.npz.\n"
         "error: data/sample/raw.csv, line 1: no column 'pixels' (nearest: 'pixel'); expected "
-        "emotion,pixels,Usage, found emotion,pixel,Usage; mend the first line or fetch the "
+        "emotion,pixels,Usage, found emotion,pixel,Usage; correct the first line or fetch the "
         "dataset again\n"
     )

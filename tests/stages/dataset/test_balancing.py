@@ -56,7 +56,7 @@ def test_oversample_adds_no_more_exact_copies_than_the_target_needs(labels, targ
 
 
 @given(every_emotion, targets, st.integers(0, 5))
-def test_undersample_cuts_only_what_exceeds_the_target(labels, target, seed):
+def test_undersample_removes_only_what_exceeds_the_target(labels, target, seed):
     images, labels, row = random_faces(labels)
     result = balance(images, labels, row, how("undersample", target, seed))
     before, after = counts(labels), counts(result.labels)

@@ -26,7 +26,7 @@ def drawn(strategy: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cells(picture: np.ndarray, colour: str) -> float:
-    """How many faces are framed in this colour."""
+    """Number of faces with a frame of this colour."""
     rgb = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
     frame = sheet.CELL**2 - (sheet.CELL - 2 * sheet.FRAME) ** 2
     return (picture[sheet.TITLE :] == rgb).all(axis=2).sum() / frame
@@ -41,7 +41,7 @@ def face_in(picture: np.ndarray, left: int, top: int) -> np.ndarray:
 
 def test_contact_sheet_shows_originals_beside_their_copies(tmp_path):
     picture, images = drawn("augment", tmp_path / "sheet.png")
-    # Disgust alone got copies, three for each of two originals; the others have 8 and 20.
+    # Disgust alone has copies, three of each of two originals; the others have 8 and 20 faces.
     assert cells(picture, sheet.BLUE) == 8 + 2 + 5 * 10
     assert cells(picture, sheet.ORANGE) == 6
     first_line = sheet.TITLE + sheet.HEADING
@@ -53,7 +53,7 @@ def test_contact_sheet_shows_originals_beside_their_copies(tmp_path):
 
 
 @pytest.mark.parametrize("strategy", ["none", "undersample"])
-def test_contact_sheet_of_originals_alone_says_so(strategy, tmp_path):
+def test_title_of_a_contact_sheet_of_originals_alone(strategy, tmp_path):
     picture, _ = drawn(strategy, tmp_path / "sheet.png")
     assert cells(picture, sheet.ORANGE) == 0
     assert cells(picture, sheet.BLUE) > 2 + 6 * 4

@@ -10,7 +10,7 @@ from stages.dataset.face_augmentation import augmented_images
 from stages.parameters import BalanceAugmentation, load_parameters
 from tests.faces_fixture import random_faces
 
-# albumentations only warns about an argument it does not know, and then ignores it.
+# albumentations ignores an unknown argument with a warning.
 pytestmark = pytest.mark.filterwarnings("error")
 
 PARAMETERS = Path(__file__).parents[3] / "params.yaml"
@@ -79,7 +79,7 @@ def test_every_range_has_an_effect(key, value):
 
 
 def test_transforms_are_drawn_independently():
-    # One seed for every transform would erase only faces that are flipped too.
+    # With one seed for every transform, only flipped faces would be erased.
     image = np.zeros((1, 48, 48), dtype=np.uint8)
     image[:, :, 24:] = 255
     ranges = NOTHING.model_copy(update={"flip": 0.5, "erasing": 0.5})

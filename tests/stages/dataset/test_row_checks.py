@@ -1,4 +1,4 @@
-"""Which rows are rejected and why, and what is counted: made rows and the real FER-2013."""
+"""Rejected rows, their reasons and the counts: for made rows and for the real FER-2013."""
 
 import lzma
 import shutil
@@ -79,7 +79,7 @@ def test_an_invalid_row_is_named_and_its_neighbours_are_kept(line, check, observ
     assert [format_row(*parts) for parts in spelled(faces)] == GOOD
 
 
-def test_a_last_line_cut_anywhere_is_quarantined(tmp_path):
+def test_a_truncated_last_line_is_quarantined(tmp_path):
     for kept in (1, 2, 10, 5000, len(GOOD[1]) - 1):
         rows, _ = checked(tmp_path, GOOD[0], GOOD[1][:kept])
         assert [(row, check) for row, check, _ in rejected(rows)] == [
@@ -87,7 +87,7 @@ def test_a_last_line_cut_anywhere_is_quarantined(tmp_path):
         ]
 
 
-def test_the_limit_of_flatness_is_a_parameter(tmp_path):
+def test_the_threshold_of_flat_images_is_a_parameter(tmp_path):
     line = format_row(3, "9 11 " * 1152, "Training")
     assert rejected(checked(tmp_path, line, min_std=1.0)[0]) == []
     assert rejected(checked(tmp_path, line, min_std=1.01)[0]) == [(2, "flat", "1")]
