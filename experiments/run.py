@@ -20,7 +20,7 @@ from stages.dataset.balancing import balance
 from stages.dataset.faces import EMOTIONS, SPLITS, Faces
 from stages.dataset.fer_csv import read_faces
 from stages.errors import UserError
-from stages.evaluation.metrics import classification_figures
+from stages.evaluation.metrics import classification_metrics
 from stages.training import checkpoint, trainer
 from stages.training.checkpoint import State
 from stages.training.data import TrainingData
@@ -62,7 +62,7 @@ def measure(settings: Settings, faces: Faces, resume: Path) -> dict:
     size = settings.train.resolutions[-1].size
     probabilities = trainer.predict_probabilities(network, public.images, size)
     duplicated = public.copy_in_training
-    metrics = classification_figures(public.labels, probabilities, duplicated, EMOTIONS)
+    metrics = classification_metrics(public.labels, probabilities, duplicated, EMOTIONS)
     names = ("accuracy", "accuracy_deduplicated", "macro_f1", "min_recall", "recall")
     measured = {name: metrics[name] for name in names}
     if duplicated.any():

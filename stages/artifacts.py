@@ -1,4 +1,4 @@
-"""The files that stages exchange: their paths, and how arrays and metrics are written."""
+"""The files of the stages: their paths, and how arrays and metrics are written."""
 
 import json
 import zipfile
@@ -34,15 +34,15 @@ class Artifacts:
 
     @property
     def plots(self) -> Path:
-        """Folder of what `dvc plots show` draws."""
+        """Folder of the files that `dvc plots show` draws."""
         return self.metrics / "plots"
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Write an .npz so that the same arrays give the same bytes under every Python.
 
-    `np.savez` always asks for zip64 headers, which Python's patch releases fill in differently;
-    here only a member above 2 GB gets one.
+    `np.savez` always requests zip64 headers, and the patch releases of Python write these
+    differently. Here only a member above 2 GB gets a zip64 header.
     """
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():

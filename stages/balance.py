@@ -29,10 +29,10 @@ def main(dataset: str, parameters: Parameters) -> None:
     labels = faces.labels
     if not len(labels):
         raise UserError(
-            f"{path}: no face of split Training; check the dataset that stages.fetch brought"
+            f"{path}: no face of split Training; check the dataset that the fetch stage wrote"
         )
     log.info("balance: %d faces, strategy %s", len(labels), how.strategy)
-    # On all cores.
+    # Workers on all cores.
     with parallel_config(n_jobs=-1):
         balanced = balance(faces.images, labels, faces.row, how)
 

@@ -1,44 +1,84 @@
-"""Measure the exported model on both test splits, the way it is served.
+"""Evaluate the exported model on both test splits: `python -m stages.evaluate DATASET`.
 
-    python -m stages.evaluate DATASET
-
-`data/D/faces.npz`, `models/D/model.onnx` and `float32.onnx` become `metrics/D/evaluation.json`,
-`metrics/D/intervals.json` (95 % intervals of every figure), `metrics/D/plots/` and the model
-card `models/D/README.md`. Each face is judged once, without test-time augmentation. The plots
-show PrivateTest.
+Reads `data/D/faces.npz`, `models/D/model.onnx`, `models/D/float32.onnx` and the metrics of the
+stages before; writes `metrics/D/evaluation.json`, `metrics/D/intervals.json` (95 % confidence
+intervals), `metrics/D/plots/` (of PrivateTest) and the model card `models/D/README.md`. One
+prediction per face, by `recognizer` and without test-time augmentation, as it is served.
 """
 
 import json
 import logging
-import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import onnx
 import pandas as pd
-from scipy.special import softmax
-from tqdm import tqdm
 
-from recognizer.atomic_file import written_atomically
+from recognizer.atomic_file import write_atomically, written_atomically
 from recognizer.classifier import Classifier
-from recognizer.errors import ModelError
 from stages.artifacts import Artifacts, write_metrics
 from stages.command_line import run
-from stages.dataset.faces import EMOTIONS, Faces
+from stages.dataset.faces import EMOTIONS, SPLITS, Faces
 from stages.errors import UserError
-from stages.evaluation import occlusion_sensitivity, plots
-from stages.evaluation.metrics import bootstrap_intervals, classification_figures
-from stages.evaluation.model_card import Measured, model_card
-from stages.evaluation.robustness import robustness_table
-from stages.onnx_graph.logits import predict_logits
+from stages.evaluation.ablations import metrics_without_calibration, metrics_without_quantization
+from stages.evaluation.metrics import bootstrap_intervals, classification_metrics
+from stages.evaluation.model_card import Metrics, model_card
+from stages.evaluation.occlusion_sensitivity import sensitivity_pictures
+from stages.evaluation.plots import mistakes_picture, plot_tables
+from stages.evaluation.prediction import open_model, predict
+from stages.evaluation.robustness import mean_accuracies, robustness_table
 from stages.parameters import Int8, Parameters
 from stages.teachers import read_teacher_metrics
 
-STEP = 256
-"""Faces between two movements of the progress bar."""
-
 log = logging.getLogger(__name__)
+
+
+def main(dataset: str, parameters: Parameters) -> None:
+    """Evaluate one dataset's model and write its model card."""
+    paths, settings = Artifacts(dataset), parameters.evaluate
+    model, float32 = paths.models / "model.onnx", paths.models / "float32.onnx"
+    classifier = open_model(model)
+    unquantized = open_model(float32) if isinstance(parameters.export, Int8) else None
+    evaluation: dict[str, Any] = {
+        "model": {"version": classifier.version[:12], "bytes": model.stat().st_size}
+    }
+    intervals = {}
+    for name in SPLITS[1:]:
+        split = read_split(paths.data / "faces.npz", name)
+        labels, probabilities = split.labels, predict(classifier, split.images, name)
+        metrics = classification_metrics(labels, probabilities, split.copy_in_training, EMOTIONS)
+        metrics["uncalibrated"] = metrics_without_calibration(onnx.load(model), split)
+        if unquantized:
+            metrics["float32"] = {
+                "bytes": float32.stat().st_size,
+                **metrics_without_quantization(unquantized, split),
+            }
+        intervals[name] = bootstrap_intervals(
+            labels, probabilities, EMOTIONS, settings.bootstrap, settings.seed
+        )
+        for metric in ("accuracy", "macro_f1"):
+            metrics[f"{metric}_low"], metrics[f"{metric}_high"] = intervals[name][metric]
+        evaluation[name] = metrics
+        log.info(
+            "%s: %d images, accuracy %.4f (95 %% %.4f … %.4f), macro-F1 %.4f",
+            name,
+            metrics["images"],
+            metrics["accuracy"],
+            metrics["accuracy_low"],
+            metrics["accuracy_high"],
+            metrics["macro_f1"],
+        )
+    # The last split is PrivateTest.
+    write_plots(paths.plots, classifier, split, probabilities)
+    robustness = robustness_table(classifier, split.images, labels, settings.seed)
+    write_table(paths.plots / "robustness.csv", robustness)
+    evaluation["robustness"] = mean_accuracies(robustness)
+    write_metrics(paths.metrics / "intervals.json", intervals)
+    write_metrics(paths.metrics / "evaluation.json", evaluation)
+    card = model_card(dataset, parameters, read_metrics(dataset, parameters))
+    write_atomically(paths.models / "README.md", card)
 
 
 def read_split(path: Path, name: str) -> Faces:
@@ -47,8 +87,8 @@ def read_split(path: Path, name: str) -> Faces:
     Raises
     ------
     UserError
-        The file is missing, or the split lacks an emotion (whose recall would be undefined)
-        or consists of copies of training images alone.
+        The file is missing, a class has no image in the split (its recall would be undefined),
+        or every image of the split is a train–test duplicate.
     """
     split = Faces.read(path).of_split(name)
     counts = np.bincount(split.labels, minlength=len(EMOTIONS))
@@ -60,34 +100,23 @@ def read_split(path: Path, name: str) -> Faces:
         )
     if split.copy_in_training.all():
         raise UserError(
-            f"{path}: every image of {name} also stands in Training, so nothing unseen is left "
-            "to measure; check how the dataset was split"
+            f"{path}: every image of {name} is also in Training, so none is left to measure the "
+            "accuracy without train–test duplicates; check how the dataset was split"
         )
     return split
 
 
-def open_model(path: Path) -> Classifier:
-    """Load the model and check that its classes are the dataset's, in the same order."""
-    try:
-        classifier = Classifier(path, threads=os.cpu_count() or 1)
-    except ModelError as error:
-        raise UserError(f"{error}; run `dvc repro` or the export stage of this dataset") from None
-    if tuple(classifier.labels) != EMOTIONS:
-        raise UserError(
-            f"{path}: the model's labels are {', '.join(classifier.labels)}, expected "
-            f"{', '.join(EMOTIONS)}; export it again from this dataset"
-        )
-    return classifier
-
-
-def predict(classifier: Classifier, images: np.ndarray, description: str) -> np.ndarray:
-    """Probabilities float32 [N, 7] of uint8 [N, 48, 48] faces, under a progress bar."""
-    steps = []
-    with tqdm(total=len(images), desc=description, unit="face", disable=None) as progress:
-        for start in range(0, len(images), STEP):
-            steps.append(classifier.predict(images[start : start + STEP]))
-            progress.update(len(steps[-1]))
-    return np.concatenate(steps)
+def write_plots(
+    folder: Path, classifier: Classifier, split: Faces, probabilities: np.ndarray
+) -> None:
+    """Write the tables and pictures of one split."""
+    for name, table in plot_tables(split.labels, probabilities, EMOTIONS).items():
+        write_table(folder / f"{name}.csv", table)
+    mistakes = mistakes_picture(split.images, split.labels, probabilities, EMOTIONS)
+    write_picture(folder / "mistakes.png", mistakes)
+    means, faces = sensitivity_pictures(classifier, split.images, split.labels, probabilities)
+    write_picture(folder / "sensitivity.png", means)
+    write_picture(folder / "sensitivity_faces.png", faces)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -97,106 +126,28 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a picture, uint8 [H, W] grey or [H, W, 3] blue, green, red, as small as PNG gets."""
-    with written_atomically(path) as temporary:
-        # imencode and not imwrite, which would answer a full disk with a mere False.
-        _, png = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
-        temporary.write_bytes(png)
+    """Write a PNG of uint8 [H, W] (grey) or [H, W, 3] (BGR)."""
+    # imwrite returns False where the disk is full; write_atomically raises an error.
+    _, png = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    write_atomically(path, png.tobytes())
 
 
-def write_plots(folder: Path, split: Faces, probabilities: np.ndarray) -> None:
-    """Write every plot of one split."""
-    labels = split.labels
-    tables = {
-        "confusion": plots.confusion_table(labels, probabilities, EMOTIONS),
-        "per_class": plots.per_class_table(labels, probabilities, EMOTIONS),
-        "reliability": plots.reliability_table(labels, probabilities),
-        "roc": plots.roc_table(labels, probabilities, EMOTIONS),
-        "precision_recall": plots.precision_recall_table(labels, probabilities, EMOTIONS),
-        "abstention": plots.abstention_table(labels, probabilities),
-    }
-    for name, table in tables.items():
-        write_table(folder / f"{name}.csv", table)
-    picture = plots.mistakes_picture(split.images, labels, probabilities, EMOTIONS)
-    write_picture(folder / "mistakes.png", picture)
+def read_metrics(dataset: str, parameters: Parameters) -> Metrics:
+    """Read what the model card shows from the files of metrics/D and of the teachers.
 
-
-def main(dataset: str, parameters: Parameters) -> None:
+    The card has the numbers of these files, rounded as they are, and not those in memory.
+    """
     paths = Artifacts(dataset)
-    model = paths.models / "model.onnx"
-    classifier = open_model(model)
-    metrics: dict = {"model": {"version": classifier.version[:12], "bytes": model.stat().st_size}}
-    intervals: dict = {}
-    for name in ("PublicTest", "PrivateTest"):
-        split = read_split(paths.data / "faces.npz", name)
-        probabilities = predict(classifier, split.images, name)
-        metrics[name] = classification_figures(
-            split.labels, probabilities, split.copy_in_training, EMOTIONS
-        )
-        metrics[name]["uncalibrated"] = _figures_before_calibration(model, split)
-        if isinstance(parameters.export, Int8):
-            metrics[name]["float32"] = _figures_before_quantization(paths.models, split)
-        intervals[name] = bootstrap_intervals(
-            split.labels,
-            probabilities,
-            EMOTIONS,
-            parameters.evaluate.bootstrap,
-            parameters.evaluate.seed,
-        )
-        for figure in ("accuracy", "macro_f1"):
-            low, high = intervals[name][figure]
-            metrics[name] |= {f"{figure}_low": low, f"{figure}_high": high}
-        log.info(
-            "%s: %d images, accuracy %.4f (95 %% %.4f … %.4f), macro-F1 %.4f",
-            name,
-            len(split.labels),
-            metrics[name]["accuracy"],
-            *intervals[name]["accuracy"],
-            metrics[name]["macro_f1"],
-        )
-    write_plots(paths.plots, split, probabilities)
-    means, faces = occlusion_sensitivity.sensitivity_pictures(
-        classifier, split.images, split.labels, probabilities
-    )
-    write_picture(paths.plots / "sensitivity.png", means)
-    write_picture(paths.plots / "sensitivity_faces.png", faces)
-    robustness = robustness_table(classifier, split.images, split.labels, parameters.evaluate.seed)
-    write_table(paths.plots / "robustness.csv", robustness)
-    means = robustness.drop(columns="strength").loc[1:].mean()
-    metrics["robustness"] = {"mean": means.mean(), **means}
-    write_metrics(paths.metrics / "intervals.json", intervals)
-    write_metrics(paths.metrics / "evaluation.json", metrics)
-    # Read back, because the card is to agree with the files to the last digit.
     files = ("validation", "balance", "training", "evaluation", "intervals")
-    measured = Measured(
+    confusion = pd.read_csv(paths.plots / "confusion.csv")
+    return Metrics(
         **{name: json.loads((paths.metrics / f"{name}.json").read_text()) for name in files},
         teachers=read_teacher_metrics(parameters),
         robustness=pd.read_csv(paths.plots / "robustness.csv"),
-        labels=split.labels,
-        predicted=probabilities.argmax(axis=1),
+        labels=confusion["actual"].map(EMOTIONS.index).to_numpy(copy=True),
+        predicted=confusion["predicted"].map(EMOTIONS.index).to_numpy(copy=True),
     )
-    with written_atomically(paths.models / "README.md") as temporary:
-        temporary.write_text(model_card(dataset, parameters, measured))
-
-
-def _figures_before_calibration(model: Path, split: Faces) -> dict[str, float]:
-    """Those figures that calibration changes."""
-    probabilities = softmax(predict_logits(onnx.load(model), split.images), axis=1)
-    figures = classification_figures(split.labels, probabilities, split.copy_in_training, EMOTIONS)
-    names = ("accuracy", "macro_f1", "min_recall", "log_loss", "brier", "ece")
-    return {name: figures[name] for name in names}
-
-
-def _figures_before_quantization(models: Path, split: Faces) -> dict[str, float]:
-    """What the same network says where it computes in 32 bits."""
-    path = models / "float32.onnx"
-    probabilities = predict(open_model(path), split.images, path.name)
-    figures = classification_figures(split.labels, probabilities, split.copy_in_training, EMOTIONS)
-    return {
-        "bytes": path.stat().st_size,
-        **{name: figures[name] for name in ("accuracy", "macro_f1", "log_loss")},
-    }
 
 
 if __name__ == "__main__":
-    run(main, "Measure the exported model of one dataset on its test splits.")
+    run(main, "Evaluate the exported model of one dataset on its test splits.")

@@ -1,10 +1,8 @@
-"""First stage: bring a dataset's raw.csv from where params.yaml says it comes from.
+"""Fetch a dataset from its source: `python -m stages.fetch DATASET`.
 
-    python -m stages.fetch DATASET
-
-writes data/DATASET/raw.csv with the columns `emotion,pixels,Usage`. The environment
-variable FER2013_CSV names a local file, plain or packed, that stands in for the source
-of the dataset fer2013 and of those named after it, such as fer2013-small.
+Writes data/D/raw.csv with the columns `emotion,pixels,Usage`. The environment variable FER2013_CSV
+names a local file, plain or compressed, that replaces the source of fer2013 and of the datasets
+named after it, such as fer2013-small.
 """
 
 import logging
@@ -27,20 +25,20 @@ logger = logging.getLogger(__name__)
 def main(dataset: str, parameters: Parameters) -> None:
     """Write the dataset's raw.csv."""
     source = parameters.fetch
-    mirror = os.environ.get("FER2013_CSV")
-    if dataset.partition("-")[0] == "fer2013" and mirror:
-        logger.info("FER2013_CSV stands in for the source '%s'", source.source)
-        source = FileSource(source="file", path=Path(mirror), sha256=None, rows=source.rows)
+    local = os.environ.get("FER2013_CSV")
+    if dataset.partition("-")[0] == "fer2013" and local:
+        logger.info("FER2013_CSV replaces the source '%s'", source.source)
+        source = FileSource(source="file", path=Path(local), sha256=None, rows=source.rows)
     fetch(source, Artifacts(dataset).data / "raw.csv")
 
 
 def fetch(source: Fetch, path: Path) -> None:
-    """Write a source's lines to `path`: all of them, or nothing.
+    """Write all lines of a source to `path`; after an error, `path` is as it was.
 
     Raises
     ------
     UserError
-        The source can't be read, or its rows per split are not the declared ones.
+        The source cannot be read, or a split has not the declared number of rows.
     """
     rows: Counter[str] = Counter()
     with written_atomically(path) as temporary:
@@ -54,7 +52,7 @@ def fetch(source: Fetch, path: Path) -> None:
 
 
 def counted(lines: Iterable[bytes], rows: Counter[str]) -> Iterator[bytes]:
-    """Pass lines on; count those after the header by the split at their end in `rows`."""
+    """Yield the lines; count those after the header in `rows`, by the split at their end."""
     known = {split.encode(): split for split in SPLITS}
     lines = iter(lines)
     yield next(lines)
@@ -65,14 +63,14 @@ def counted(lines: Iterable[bytes], rows: Counter[str]) -> Iterator[bytes]:
 
 
 def check_rows(found: Counter[str], declared: Rows) -> None:
-    """Compare the rows of each split with the declared ones.
+    """Compare the number of rows of each split with the declared one.
 
-    Lines of no split are left to validate, which says what is wrong with them.
+    Rows without a valid split are left to validate, which reports what is wrong with them.
 
     Raises
     ------
     UserError
-        A split has fewer rows or more than declared.
+        A split has more or fewer rows than declared.
     """
     expected = Counter(declared.model_dump())
     if any(found[split] != expected[split] for split in SPLITS):

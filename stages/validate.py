@@ -1,8 +1,8 @@
 """Validate raw.csv and write its valid faces: `python -m stages.validate DATASET`.
 
 Reads data/D/raw.csv; writes data/D/faces.npz, data/D/quarantine.csv (every rejected row with the
-reason), data/D/validation.html and metrics/D/validation.json. When the dataset as a whole fails
-an expectation, the stage writes all but faces.npz, and fails.
+reason), data/D/validation.html and metrics/D/validation.json. If an expectation fails, the stage
+writes all of them but faces.npz, and fails.
 """
 
 import logging
@@ -25,7 +25,7 @@ def main(dataset: str, parameters: Parameters) -> None:
     Raises
     ------
     UserError
-        raw.csv cannot be read as the format, or an expectation about it fails.
+        raw.csv has not the expected format, or an expectation fails.
     """
     paths = Artifacts(dataset)
     raw, faces = paths.data / "raw.csv", paths.data / "faces.npz"
@@ -59,7 +59,7 @@ def main(dataset: str, parameters: Parameters) -> None:
 
     failed = [outcome for outcome in outcomes if outcome.level != "note" and not outcome.success]
     if failed:
-        # Faces of an earlier run do not belong to this raw.csv.
+        # faces.npz of an earlier run does not belong to this raw.csv.
         faces.unlink(missing_ok=True)
         # A split without rows has no class shares; another expectation reports it.
         found = ", ".join(

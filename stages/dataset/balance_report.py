@@ -1,4 +1,4 @@
-"""What balancing did: metrics and a chart."""
+"""Metrics and a chart of the effect of balancing."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from stages.dataset.faces import EMOTIONS
 
 
 def balance_metrics(before: dict[str, int], after: dict[str, int]) -> dict[str, Any]:
-    """The content of balance.json; a ratio is the smallest class over the largest one."""
+    """Compute the content of balance.json; a ratio is the smallest class over the largest one."""
     return {
         "before": before,
         "after": after,
@@ -21,7 +21,7 @@ def balance_metrics(before: dict[str, int], after: dict[str, int]) -> dict[str, 
 
 
 def balance_chart(metrics: dict[str, Any]) -> Figure:
-    """Two bars per emotion, before and after, from what `balance_metrics` returns."""
+    """Draw two bars per emotion, before and after, of what `balance_metrics` returns."""
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.add_subplot()
     place = np.arange(len(EMOTIONS))

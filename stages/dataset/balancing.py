@@ -1,4 +1,4 @@
-"""Balancing strategies. A new one is one function here and one line in `STRATEGIES`."""
+"""Balancing strategies; a new one is a function here and a line in `STRATEGIES`."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from stages.parameters import Balance
 
 
 def balance(images: np.ndarray, labels: np.ndarray, row: np.ndarray, how: Balance) -> TrainingSet:
-    """Change how often each emotion occurs, by the strategy that `how` names.
+    """Balance the classes by the strategy that `how` names.
 
     Every strategy but `undersample` keeps all originals, first and in order.
 
@@ -20,7 +20,7 @@ def balance(images: np.ndarray, labels: np.ndarray, row: np.ndarray, how: Balanc
     ----------
     images : uint8 [N, 48, 48]
     labels : uint8 [N], 0 … 6
-    row : int32 [N], the faces' rows in raw.csv, each one once
+    row : int32 [N], rows of the faces in raw.csv, no row twice
     how : Balance
         Strategy, target, seed and ranges of the augmentation.
 
@@ -45,7 +45,7 @@ def oversample(originals: TrainingSet, how: Balance) -> TrainingSet:
 
 
 def undersample(originals: TrainingSet, how: Balance) -> TrainingSet:
-    """Draw at most smallest class / `target` faces of each class; the order stays."""
+    """Draw at most (smallest class / `target`) faces of each class, and keep their order."""
     members = _members(originals.labels)
     limit = math.floor(min(map(len, members)) / how.target)
     kept = [
@@ -88,13 +88,14 @@ def _members(labels: np.ndarray) -> list[np.ndarray]:
 def _sources(labels: np.ndarray, how: Balance) -> tuple[np.ndarray, np.ndarray]:
     """Choose the original of each added face, and number the faces made of one original.
 
-    Within a class every original is used k or k + 1 times. The seed and the class alone decide
-    which ones are used once more.
+    Within a class, each original is used k or k + 1 times. Which ones are used k + 1 times depends
+    on the seed and the class alone.
 
     Returns
     -------
     source, copy : int64 [A]
-        Index of the original, and the number from 1, class after class.
+        Index of the original, and the number of the face among those of this original, from 1;
+        class after class.
     """
     members = _members(labels)
     wanted = math.ceil(max(map(len, members)) * how.target)

@@ -1,4 +1,4 @@
-"""One picture of a training set: originals beside what was made from them, emotion by emotion."""
+"""A picture of a training set: originals beside the faces made from them, by emotion."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from stages.dataset.faces import EMOTIONS, SIZE
 
 CELLS = 10
-"""Faces in a line."""
+"""Faces per line."""
 COPIES_SHOWN = 4
-"""At most so many copies beside their original."""
+"""Largest number of copies shown beside their original."""
 SPARE_LINES = 2
-"""Every emotion has one line; those that got copies share so many more."""
+"""Every emotion has one line; the emotions with copies share this number of lines more."""
 
 # Pixels.
 SCALE = 2
@@ -29,7 +29,7 @@ DPI = 100
 BLUE, ORANGE, GREY = "#1f6fb2", "#e8871e", "#555555"
 
 Group = list[int]
-"""Indices of an original and of copies made from it, in this order."""
+"""Indices of an original and then of its copies."""
 
 
 def contact_sheet(
@@ -37,16 +37,16 @@ def contact_sheet(
 ) -> Figure:
     """Draw examples of every emotion, each original followed by its copies.
 
-    A face is a copy if one before it has the same `row`. The originals shown are spread evenly
-    over those that have copies, or over all of the emotion where none has. Save the figure at
-    its own resolution, so that a face's pixel covers 2 × 2 pixels of the picture.
+    A face is a copy if a face before it has the same `row`. The originals shown are spread evenly
+    over those with copies, or over all of an emotion without copies. Save the figure at its own
+    resolution: then a pixel of a face covers 2 × 2 pixels of the picture.
 
     Parameters
     ----------
     images : uint8 [M, 48, 48], grey levels
     labels : uint8 [M], indices into EMOTIONS
-    row : int32 [M], the row of raw.csv that a face is or was made from
-    augmented : bool [M], True where a copy has pixels of its own
+    row : int32 [M], the row of raw.csv of the face or of its original
+    augmented : bool [M], True for a copy that augmentation has changed
     """
     is_copy = np.ones(len(row), dtype=bool)
     is_copy[np.unique(row, return_index=True)[1]] = False
@@ -108,7 +108,7 @@ def _paint(line: np.ndarray, images: np.ndarray, groups: list[Group]) -> None:
         for place, index in enumerate(group):
             colour = matplotlib.colors.to_rgb(ORANGE if place else BLUE)
             line[:, left : left + CELL] = np.round(np.multiply(colour, 255))
-            # 64 grey levels look the same and make a much smaller file than 256.
+            # 64 grey levels look like 256 and make a much smaller file.
             face = np.kron(images[index] & 0xFC, np.ones((SCALE, SCALE), dtype=np.uint8))
             inside = slice(left + FRAME, left + CELL - FRAME)
             line[FRAME:-FRAME, inside] = face[:, :, np.newaxis]

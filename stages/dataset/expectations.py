@@ -1,6 +1,6 @@
-"""The Great Expectations suite that judged rows are held against.
+"""The Great Expectations suite that checked rows are validated with.
 
-Importing this module takes seconds, so `stages.validate` does it late.
+Importing this module takes seconds, so `stages.validate` imports it where it is needed.
 """
 
 from dataclasses import dataclass
@@ -31,28 +31,28 @@ KEPT = Column("check").is_null()
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one expectation."""
+    """The result of one expectation."""
 
     level: str
-    """`row`: rows that fail are in quarantine. `dataset`: about all rows together.
-    `note`: known weaknesses, reported and left as they are. A failed note stops nothing."""
+    """`row`: a property of every row; rows without it are in quarantine. `dataset`: a property of
+    all rows together. `note`: a known weakness, which is reported and does not fail the stage."""
     check: str
     success: bool
     description: str
     observed: object
-    """The value found, or the number of rows that fail; null if there was nothing to judge."""
+    """The value found, or the number of rows that fail; None if there was nothing to check."""
 
 
 def validate_expectations(
     rows: pd.DataFrame, limits: Validate, declared: Rows | None, dataset: str
 ) -> list[Outcome]:
-    """Hold judged rows against the suite.
+    """Validate checked rows with the suite.
 
     Parameters
     ----------
     rows : DataFrame as `stages.dataset.row_checks.check_rows` returns it.
     limits : section `validate` of params.yaml.
-    declared : rows per split that the dataset declares to have, if it does.
+    declared : declared numbers of rows per split, or None.
     dataset : name of the suite.
 
     Returns
@@ -77,7 +77,7 @@ def validate_expectations(
 
 
 def row_expectations(limits: Validate) -> dict[str, Expectation]:
-    """What every row must fulfil; they fail when more than `max_rejected` of the rows do not."""
+    """Expectations of every row; one fails if more than `max_rejected` of the rows fail it."""
     mostly = 1 - limits.max_rejected
     return {
         "fields": gxe.ExpectColumnValuesToBeNull(
@@ -124,7 +124,7 @@ def row_expectations(limits: Validate) -> dict[str, Expectation]:
 
 
 def dataset_expectations(limits: Validate, declared: Rows | None) -> dict[str, Expectation]:
-    """What the rows must fulfil together, most of it after quarantine."""
+    """Expectations of all rows together, most of them after quarantine."""
     expectations: dict[str, Expectation] = {
         **{
             f"columns.{column}": gxe.ExpectColumnToExist(
@@ -159,7 +159,7 @@ def dataset_expectations(limits: Validate, declared: Rows | None) -> dict[str, E
             description=f"after quarantine {split} has at least {limits.min_split_rows} rows",
         )
         for emotion in EMOTIONS:
-            # The mean of a column of zeros and ones is the share of the ones.
+            # The mean of a column of zeros and ones is the share of ones.
             expectations[f"class_share.{split}.{emotion}"] = gxe.ExpectColumnMeanToBeBetween(
                 column=emotion,
                 min_value=limits.min_class_share,
@@ -172,7 +172,7 @@ def dataset_expectations(limits: Validate, declared: Rows | None) -> dict[str, E
 
 
 def note_expectations() -> dict[str, Expectation]:
-    """What a perfect dataset would fulfil, before quarantine."""
+    """Expectations that a perfect dataset meets, before quarantine."""
     within: dict[str, Expectation] = {
         f"duplicates_within.{split}": gxe.ExpectColumnValuesToBeUnique(
             column="pixels",
@@ -187,7 +187,7 @@ def note_expectations() -> dict[str, Expectation]:
             column="splits_of_pixels",
             max_value=1,
             severity=FailureSeverity.INFO,
-            description="no image stands in two splits",
+            description="no image is in two splits",
         ),
         "conflicting_labels": gxe.ExpectColumnValuesToBeBetween(
             column="labels_of_pixels",
@@ -202,7 +202,7 @@ def note_expectations() -> dict[str, Expectation]:
 
 
 def _columns(rows: pd.DataFrame) -> pd.DataFrame:
-    """The columns that the suite speaks of; a number stands for the text of the pixels."""
+    """The columns that the suite names; `pixels` is a number per distinct image."""
     same_pixels = rows.groupby("pixels")
     kept = rows["check"].isna()
     test_pixels = rows.loc[kept & (rows["Usage"] != TRAINING), "pixels"]
@@ -235,7 +235,7 @@ def _run(suite: gx.ExpectationSuite, table: pd.DataFrame) -> ExpectationSuiteVal
 
 
 def _outcome(item: ExpectationValidationResult) -> Outcome:
-    # An exception inside an expectation stands here under the metric that raised it.
+    # An exception inside an expectation is reported under the metric that raised it.
     crashes = [info for info in item.exception_info.values() if isinstance(info, dict)]
     if crashes:
         raise RuntimeError(crashes[0]["exception_traceback"])

@@ -1,4 +1,4 @@
-"""New faces from given ones by random albumentations transforms."""
+"""New faces from given ones by random transforms of albumentations."""
 
 import os
 import random
@@ -10,34 +10,34 @@ from tqdm import tqdm
 
 from stages.parameters import BalanceAugmentation
 
-# Albumentations asks a package index for news when it is imported. Worker processes inherit this.
+# Albumentations looks for a new version when it is imported. Worker processes inherit the setting.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 import albumentations as A  # noqa: N812
 
 
-def augmentation(strengths: BalanceAugmentation) -> A.Compose:
+def augmentation(ranges: BalanceAugmentation) -> A.Compose:
     """Build the random transform of one uint8 [48, 48, 1] image."""
     return A.Compose(
         [
-            A.HorizontalFlip(p=strengths.flip),
+            A.HorizontalFlip(p=ranges.flip),
             A.Affine(
-                rotate=(-strengths.rotation, strengths.rotation),
-                translate_percent=(-strengths.shift, strengths.shift),
-                scale=(1 - strengths.scale, 1 + strengths.scale),
+                rotate=(-ranges.rotation, ranges.rotation),
+                translate_percent=(-ranges.shift, ranges.shift),
+                scale=(1 - ranges.scale, 1 + ranges.scale),
                 keep_ratio=True,
                 border_mode=cv2.BORDER_REFLECT_101,
                 p=1,
             ),
             A.RandomBrightnessContrast(
-                brightness_limit=(-strengths.brightness, strengths.brightness),
-                contrast_limit=(-strengths.contrast, strengths.contrast),
+                brightness_limit=(-ranges.brightness, ranges.brightness),
+                contrast_limit=(-ranges.contrast, ranges.contrast),
                 p=1,
             ),
             A.OneOf(
                 [A.GaussNoise(std_range=(0.01, 0.02)), A.GaussianBlur(sigma_limit=(0.3, 0.7))],
-                p=strengths.noise,
+                p=ranges.noise,
             ),
-            A.Erasing(scale=(0.02, 0.1), fill="random_uniform", p=strengths.erasing),
+            A.Erasing(scale=(0.02, 0.1), fill="random_uniform", p=ranges.erasing),
         ]
     )
 
@@ -47,29 +47,29 @@ def augmented_images(
     row: np.ndarray,
     copy: np.ndarray,
     seed: int,
-    strengths: BalanceAugmentation,
+    ranges: BalanceAugmentation,
     chunk_size: int = 2000,
 ) -> np.ndarray:
-    """Transform each image at random; (seed, row, copy) alone seeds the random numbers.
+    """Transform each image at random; its random numbers depend on (seed, row, copy) alone.
 
-    The chunks run where `joblib.parallel_config` says. The result depends neither on that nor on
+    `joblib.parallel_config` sets the workers. The result depends neither on them nor on
     `chunk_size`.
 
     Parameters
     ----------
     images : uint8 [A, 48, 48]
     row, copy : integers [A]
-        The original's row in raw.csv, and the number of the image made of it.
+        The row of the original in raw.csv, and the number of the image among those made from it.
 
     Returns
     -------
     uint8 [A, 48, 48]
     """
     chunks = [slice(start, start + chunk_size) for start in range(0, len(images), chunk_size)]
-    # A process takes longer to start than one chunk takes to run.
+    # Starting a process takes longer than one chunk.
     workers = max(1, min(len(chunks), effective_n_jobs(None)))
     done = Parallel(workers, return_as="generator")(
-        delayed(_augment_chunk)(images[chunk], row[chunk], copy[chunk], seed, strengths)
+        delayed(_augment_chunk)(images[chunk], row[chunk], copy[chunk], seed, ranges)
         for chunk in chunks
     )
     result = np.empty_like(images)
@@ -85,15 +85,15 @@ def _augment_chunk(
     row: np.ndarray,
     copy: np.ndarray,
     seed: int,
-    strengths: BalanceAugmentation,
+    ranges: BalanceAugmentation,
 ) -> np.ndarray:
     cv2.setNumThreads(0)
-    change = augmentation(strengths)
+    change = augmentation(ranges)
     result = np.empty_like(images)
     for index, image in enumerate(images):
         entropy = np.random.SeedSequence([seed, int(row[index]), int(copy[index])])
-        # Not set_random_seed, which gives every transform the same seed: their decisions would
-        # be correlated. Here all transforms share one stream.
+        # set_random_seed would give every transform the same seed, and correlate their decisions.
+        # Here all transforms share one stream of random numbers.
         change.set_random_state(
             np.random.default_rng(entropy),
             random.Random(int(entropy.generate_state(1, np.uint64)[0])),

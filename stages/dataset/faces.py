@@ -1,4 +1,4 @@
-"""The faces of a dataset as arrays: faces.npz and train.npz, read and written here alone."""
+"""The faces of a dataset as arrays: the reader and writer of faces.npz and train.npz."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,7 +26,7 @@ class _Arrays:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a file that `write` or an earlier version of it has written.
+        """Read a file that `write` has written.
 
         Raises
         ------
@@ -69,8 +69,8 @@ class Faces(_Arrays):
     row: np.ndarray
     """int32 [N], line of raw.csv; the header is line 1."""
     copy_in_training: np.ndarray
-    """bool [N], True for a test image whose exact pixels were also in a valid Training row.
-    That row is not among the faces."""
+    """bool [N], True for a test image that is a train–test duplicate: a valid Training row had the
+    same pixels. That Training row is not among the faces."""
 
     def of_split(self, name: str) -> "Faces":
         """The faces of Training, PublicTest or PrivateTest."""
@@ -86,6 +86,6 @@ class TrainingSet(_Arrays):
     labels: np.ndarray
     """uint8 [M], indices into EMOTIONS."""
     row: np.ndarray
-    """int32 [M], the row of raw.csv that the face is or was made from."""
+    """int32 [M], the row of raw.csv of the face or of its original."""
     augmented: np.ndarray
-    """bool [M], True where augmentation made the pixels; False for an exact copy."""
+    """bool [M], True for a face made by augmentation, False for an original or an exact copy."""

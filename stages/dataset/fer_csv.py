@@ -1,4 +1,4 @@
-"""The FER-2013 CSV format: `emotion,pixels,Usage`. No other file knows it."""
+"""The CSV format of FER-2013, `emotion,pixels,Usage`: its reader and the writer of a row."""
 
 import csv
 import re
@@ -16,7 +16,7 @@ from stages.dataset.faces import EMOTIONS, SIZE
 from stages.errors import UserError
 
 LABELS = tuple(str(label) for label in range(len(EMOTIONS)))
-"""The labels as the CSV spells them."""
+"""The labels as written in the CSV."""
 
 PIXELS = SIZE * SIZE
 """Grey levels in one pixels field."""
@@ -24,38 +24,37 @@ PIXELS = SIZE * SIZE
 HEADER = "emotion,pixels,Usage"
 
 UNREADABLE = "unreadable "
-"""Begins a pixels field that names an image file which the folder source could not read."""
+"""Prefix of a pixels field that names an image file which the folder source could not read."""
 
 LONGEST_RECORD = 2**16
-"""Bytes; a well-formed record has at most about 9,300."""
+"""Bytes; a valid record has at most about 9,300."""
 
 BATCH = 256
-"""Rows parsed at once: about 2 MB of text, which stays in the processor's cache."""
+"""Rows parsed at once: about 2 MB of text, which fits the processor's cache."""
 
 
 def format_row(label: int, pixels: str, split: str) -> str:
-    """One line of the CSV without its line end; `pixels` is 2304 grey levels joined by blanks."""
+    """Format one line without its line end; `pixels` are 2304 grey levels separated by spaces."""
     return f"{label},{pixels},{split}"
 
 
 def read_faces(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """Read every row, the malformed ones too; judging them is left to the caller.
+    """Read every row, the malformed ones too; `row_checks` decides which are valid.
 
-    A byte order mark, CRLF, quoted fields, another order of the columns and a
-    missing last line end are accepted; blank lines are ignored. A quote left
-    open, or a line break inside quotes, spoils its own row alone: a line that
-    begins like a row always begins one.
+    A byte order mark, CRLF, quoted fields, another order of the columns and a missing last line
+    end are accepted; blank lines are ignored. An unclosed quote, or a line break inside quotes,
+    makes its own row invalid and no other: a line that starts like a row is always a new row.
 
     Returns
     -------
     rows : DataFrame of N rows in the file's order
         row : int32, the line on which the row begins; the header is line 1.
-        line_problem : why the line is not three fields, or null.
+        line_problem : why the line has not three fields, or null.
         emotion, Usage : text of the fields, null if there is a line problem.
-        pixel_count : float, number of values in the pixels field, NaN likewise.
+        pixel_count : float, number of values in the pixels field, NaN if there is a line problem.
         minimum, maximum : float, of those values that are whole numbers, NaN if none is.
-        wrong_pixel : first value that is not a whole number 0 … 255, and its place
-            counted from 1, or null.
+        wrong_pixel : first value that is not a whole number 0 … 255, and its position from 1, or
+            null.
         std : float, population standard deviation in grey levels, NaN without an image.
     images : uint8 [N, 48, 48]
         Grey levels; zeros where there is no image.
@@ -85,7 +84,7 @@ def read_faces(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def shortened(text: str, length: int = 80) -> str:
-    """Printable text of one line and at most `length` characters, fit for a report."""
+    """Shorten a text to `length` characters on one line, and escape what is not printable."""
     text = "".join(
         character if character.isprintable() else ascii(character)[1:-1]
         for character in text[: length + 1]
@@ -99,7 +98,7 @@ _BEGINS_ROW = re.compile(rb'([^\s",]*|"[^\s",]*"),')
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines without their ends; only the beginning of an overlong one."""
+    """Yield numbered lines without their ends, and only the start of a line that is too long."""
     number = 0
     while line := file.readline(LONGEST_RECORD + 1):
         number += 1
@@ -110,7 +109,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _records(lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    """Join the lines that a quoted field spans; leave out blank ones."""
+    """Join the lines that a quoted field spans; leave out blank lines."""
     begun = None
     for number, line in lines:
         if begun and not _BEGINS_ROW.match(line):
@@ -129,7 +128,7 @@ def _records(lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
 
 
 def _fields(record: bytes) -> tuple[list[bytes] | None, str | None]:
-    """The three fields of a record, or what is wrong with it."""
+    """Split a record into its three fields, or return what is wrong with it."""
     if len(record) > LONGEST_RECORD:
         return None, f"more than {LONGEST_RECORD} bytes"
     if record.count(b'"') % 2:
@@ -139,7 +138,7 @@ def _fields(record: bytes) -> tuple[list[bytes] | None, str | None]:
     fields = record.split(b",")
     if b'"' in record:
         try:
-            # Latin-1 maps every byte to one character and back.
+            # Latin-1 decodes every byte, and encodes it back.
             row = next(csv.reader([record.decode("latin-1")], strict=True))
         except csv.Error as error:
             return None, f"misplaced quotes: {error}"
@@ -150,7 +149,7 @@ def _fields(record: bytes) -> tuple[list[bytes] | None, str | None]:
 
 
 def _columns(header: tuple[int, bytes] | None, path: Path) -> list[int]:
-    """Positions of emotion, pixels and Usage among a row's fields."""
+    """Read the header: positions of emotion, pixels and Usage among the fields of a row."""
     if header is None:
         raise UserError(f"{path}: empty; expected a first line {HEADER}; fetch the dataset again")
     number, record = header
@@ -168,7 +167,7 @@ def _columns(header: tuple[int, bytes] | None, path: Path) -> list[int]:
         hint = f" (nearest: '{shortened(nearest)}')" if nearest else ""
         raise UserError(
             f"{path}, line {number}: no column '{missing[0]}'{hint}; expected {HEADER}, "
-            f"found {shortened(text)}; mend the first line or fetch the dataset again"
+            f"found {shortened(text)}; correct the first line or fetch the dataset again"
         )
     if len(found) != len(expected):
         raise UserError(
@@ -180,14 +179,14 @@ def _columns(header: tuple[int, bytes] | None, path: Path) -> list[int]:
 
 # ---------------------------------------------------------------- rows, pixels
 
-# Grey levels as the CSV may spell them: up to three digits.
+# Grey levels as the CSV may write them: with up to three digits.
 _LEVELS = frozenset(f"{level:0{digits}}".encode() for level in range(256) for digits in (1, 2, 3))
 
 
 def _read_batch(
     batch: list[tuple[int, bytes]], columns: list[int]
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """The part of what `read_faces` returns that belongs to these records."""
+    """Read some records; the result is a part of that of `read_faces`."""
     fields, problems = zip(*(_fields(record) for _, record in batch), strict=True)
     emotions, texts, usages = ([row and row[column] for row in fields] for column in columns)
     pixels, is_image = parse_pixels([text or b"" for text in texts])
@@ -215,24 +214,24 @@ def _read_batch(
 
 
 def parse_pixels(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Turn grey levels, written as decimal numbers between blanks, into an array.
+    """Parse grey levels, written as decimal numbers between spaces, into an array.
 
-    All texts are read at once: a number ends at a digit that no digit follows,
-    and its value is made of that digit and the two before it.
+    All texts are parsed at once. A number ends at a digit that no digit follows; its value is
+    computed from this digit and the two before it.
 
     Parameters
     ----------
-    texts : N ≥ 1 pixels fields.
+    texts : pixels fields, N ≥ 1.
 
     Returns
     -------
     pixels : uint8 [N, 2304], zeros where the text is not an image.
     is_image : bool [N], whether the text is 2304 numbers 0 … 255 of at most three digits.
     """
-    # A line feed ends each text; three in front let the first digits look back too.
+    # A line feed ends each text; three in front are the bytes before the first digits.
     text = np.frombuffer(b"\n\n\n" + b"\n".join(texts) + b"\n", dtype=np.uint8)
     text_ends = 3 + np.cumsum([len(text) + 1 for text in texts])
-    digits = text - np.uint8(ord("0"))  # wraps round: whatever is no digit is above 9
+    digits = text - np.uint8(ord("0"))  # wraps around: a byte that is no digit is above 9
     is_digit = digits < 10
     ends = np.flatnonzero(is_digit[:-1] & ~is_digit[1:])
     has_tens = is_digit[ends - 1]
@@ -258,7 +257,7 @@ def parse_pixels(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _describe(text: bytes | None) -> tuple[float, float, float, str | None]:
-    """Count, minimum, maximum and first wrong value of a pixels field that is no image."""
+    """Count, minimum, maximum and first wrong value of an invalid pixels field."""
     if text is None:
         return np.nan, np.nan, np.nan, None
     values = [value for value in text.split(b" ") if value]

@@ -1,4 +1,4 @@
-"""Checks of single rows of raw.csv: which faces are valid, and what is wrong with the others."""
+"""Checks of single rows of raw.csv: which are valid, and what is wrong with the others."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from stages.dataset.fer_csv import LABELS, PIXELS, shortened
 TRAINING, *TESTS = SPLITS
 
 CHECKS = ("fields", "label", "usage", "pixel_value", "pixel_count", "flat", "copy_of_test_image")
-"""Checks of a row, in their order; quarantine.csv names the first that fails."""
+"""Checks of a row, in this order; quarantine.csv names the first one that fails."""
 
 
 def check_rows(rows: pd.DataFrame, images: np.ndarray, min_std: float) -> pd.DataFrame:
@@ -20,7 +20,7 @@ def check_rows(rows: pd.DataFrame, images: np.ndarray, min_std: float) -> pd.Dat
     Parameters
     ----------
     rows, images : N rows as `stages.dataset.fer_csv.read_faces` returns them.
-    min_std : an image whose standard deviation (grey levels) is below this is flat.
+    min_std : an image with a standard deviation (grey levels) below this is flat.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def check_rows(rows: pd.DataFrame, images: np.ndarray, min_std: float) -> pd.Dat
         copy_of : float, for a Training row the line of the first kept test row with the
             same pixels, otherwise NaN.
         check : one of `CHECKS`, null for a valid row.
-        observed : text, what was found instead, null likewise.
+        observed : text, what was found, null for a valid row.
     """
     rows = rows.assign(check=None, observed=None)
     _reject(rows, "fields", rows["line_problem"].notna(), rows["line_problem"])
@@ -48,7 +48,7 @@ def check_rows(rows: pd.DataFrame, images: np.ndarray, min_std: float) -> pd.Dat
 
 
 def _reject(rows: pd.DataFrame, check: str, fails: pd.Series, observed: pd.Series) -> None:
-    """Mark, in place, the rows that fail this check and none before."""
+    """Mark, in place, the rows that fail this check and no earlier one."""
     fails = fails & rows["check"].isna()
     rows.loc[fails, "check"] = check
     rows.loc[fails, "observed"] = [
@@ -58,22 +58,22 @@ def _reject(rows: pd.DataFrame, check: str, fails: pd.Series, observed: pd.Serie
 
 
 def _number_images(images: np.ndarray, considered: np.ndarray) -> np.ndarray:
-    """Equal numbers for equal images, NaN for those not considered."""
+    """Give equal images equal numbers, and NaN to images that are not considered."""
     numbers = np.full(len(images), np.nan)
-    # Elements of 2304 bytes compare faster than rows of an array.
+    # np.unique is faster on elements of 2304 bytes than on rows of an array.
     pixels = images[considered].reshape(-1, PIXELS).view(np.dtype((np.void, PIXELS))).ravel()
     numbers[considered] = np.unique(pixels, return_inverse=True)[1]
     return numbers
 
 
-def _in_training_too(rows: pd.DataFrame) -> pd.Series:
-    """True for test rows whose exact pixels are also in a valid Training row."""
+def _duplicated_in_training(rows: pd.DataFrame) -> pd.Series:
+    """True for train–test duplicates: test rows with the pixels of a valid Training row."""
     training_pixels = rows.loc[rows["Usage"] == TRAINING, "pixels"].dropna()
     return rows["Usage"].isin(TESTS) & rows["pixels"].isin(training_pixels)
 
 
 def kept_faces(rows: pd.DataFrame, images: np.ndarray) -> Faces:
-    """The faces of checked rows that no check rejects."""
+    """The faces of the checked rows that no check has rejected."""
     kept = rows["check"].isna()
     faces = rows[kept]
     return Faces(
@@ -81,7 +81,7 @@ def kept_faces(rows: pd.DataFrame, images: np.ndarray) -> Faces:
         labels=faces["emotion"].astype(np.uint8).to_numpy(),
         split=faces["Usage"].map(SPLITS.index).to_numpy(dtype=np.uint8),
         row=faces["row"].to_numpy(dtype=np.int32),
-        copy_in_training=_in_training_too(rows)[kept].to_numpy(dtype=bool),
+        copy_in_training=_duplicated_in_training(rows)[kept].to_numpy(dtype=bool),
     )
 
 
@@ -109,7 +109,7 @@ def _count_duplicates(rows: pd.DataFrame) -> dict[str, Any]:
     """Count exact duplicates among all valid images, those removed from Training included."""
     valid = rows[rows["pixels"].notna()]
     groups = valid.groupby("pixels")
-    in_training_too = valid.loc[_in_training_too(valid), "Usage"]
+    duplicated = valid.loc[_duplicated_in_training(valid), "Usage"]
     return {
         "groups": int((groups.size() > 1).sum()),
         "redundant_copies": int(valid.duplicated("pixels").sum()),
@@ -118,5 +118,5 @@ def _count_duplicates(rows: pd.DataFrame) -> dict[str, Any]:
             split: int(valid[valid["Usage"] == split].duplicated("pixels").sum())
             for split in SPLITS
         },
-        "copies_in_training": {split: int((in_training_too == split).sum()) for split in TESTS},
+        "copies_in_training": {split: int((duplicated == split).sum()) for split in TESTS},
     }

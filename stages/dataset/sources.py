@@ -1,10 +1,10 @@
-"""Where a dataset comes from: one function per source, each yielding the lines of raw.csv.
+"""The sources of datasets: one function per source, each yields the lines of raw.csv.
 
-A line is bytes without its line end; the first is the header. Sources pass defective
-rows on as they are, because judging rows is the validate stage's subject.
+A line is bytes without its line end; the first line is the header. Sources yield invalid rows
+unchanged: checking rows is left to the validate stage.
 
-To add a source, write one function here, enter it in `SOURCES`, and describe its keys
-in `stages.parameters`.
+To add a source, write a function here, enter it in `SOURCES`, and describe its keys in
+`stages.parameters`.
 """
 
 import difflib
@@ -34,7 +34,7 @@ from stages.parameters import FileSource, FolderSource, KaggleSource, SampleSour
 logger = logging.getLogger(__name__)
 
 CHUNK = 1 << 16
-"""Bytes read at once."""
+"""Bytes read at a time."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -47,11 +47,11 @@ SPLIT_OF_FOLDER = {
     "privatetest": "PrivateTest",
     "test": "PrivateTest",
 }
-"""Names of split folders, in small letters, and the `Usage` they stand for."""
+"""`Usage` by the name of a split folder in lower case."""
 
 
 def sample(source: SampleSource) -> Iterator[bytes]:
-    """Lines of a dataset of rendered faces; the same seed gives the same bytes."""
+    """Render a dataset; the same seed gives the same lines."""
     rows = tuple(getattr(source.rows, split) for split in SPLITS)
     logger.info("rendering %d faces with seed %d", sum(rows), source.seed)
     labels, images, splits = render_sample(rows, source.seed)
@@ -61,32 +61,31 @@ def sample(source: SampleSource) -> Iterator[bytes]:
 
 
 def kaggle(source: KaggleSource) -> Iterator[bytes]:
-    """Lines of a public Kaggle dataset, downloaded without an account.
+    """Download a public dataset from Kaggle, without an account.
 
-    kagglehub keeps the download in its own cache and takes up an interrupted one
-    where it stopped.
+    kagglehub keeps the download in its own cache and resumes an interrupted one.
 
     Raises
     ------
     UserError
-        Kaggle can't be reached, refuses the handle, or sends neither a CSV nor images.
+        Kaggle cannot be reached or refuses the handle, or the dataset has no CSV and no images.
     """
-    # Imported here: half a second that no other source needs.
+    # Imported here: it takes half a second, and no other source needs it.
     import kagglehub
     import requests
 
-    ways_out = (
+    remedy = (
         "to do without Kaggle, set the environment variable FER2013_CSV to a local fer2013.csv "
-        "(plain or packed), or write `source: file` in params.yaml, or run the sample dataset"
+        "(plain or compressed), or write `source: file` in params.yaml, or run the sample dataset"
     )
     logger.info("downloading %s from Kaggle", source.handle)
     try:
         downloaded = Path(kagglehub.dataset_download(source.handle))
     except requests.HTTPError as error:
-        answer = "an error" if error.response is None else error.response.status_code
+        status = "an error" if error.response is None else error.response.status_code
         raise UserError(
-            f"fetch.handle '{source.handle}': Kaggle answered {answer}, expected a public dataset; "
-            f"check the handle (owner/name); {ways_out}"
+            f"fetch.handle '{source.handle}': Kaggle answered {status}, expected a public dataset; "
+            f"check the handle (owner/name); {remedy}"
         ) from error
     except (
         requests.RequestException,
@@ -95,15 +94,15 @@ def kaggle(source: KaggleSource) -> Iterator[bytes]:
     ) as error:
         raise UserError(
             f"fetch.handle '{source.handle}': the download from Kaggle failed "
-            f"({type(error).__name__}); run again to go on where it stopped; {ways_out}"
+            f"({type(error).__name__}); run again to resume it; {remedy}"
         ) from error
     yield from downloaded_lines(downloaded)
 
 
 def downloaded_lines(downloaded: Path) -> Iterator[bytes]:
-    """Lines of a downloaded dataset: of its CSV if it has one, else of its images.
+    """Read a downloaded dataset: its CSV if it has one, otherwise its images.
 
-    Images may lie one folder deeper, as in `fer2013/train/happy/Training_1.jpg`.
+    The images may be one folder deeper, as in `fer2013/train/happy/Training_1.jpg`.
     """
     tables = {str(path.relative_to(downloaded)): path for path in downloaded.rglob("*.csv")}
     table = _preferred_csv(sorted(tables))
@@ -115,22 +114,22 @@ def downloaded_lines(downloaded: Path) -> Iterator[bytes]:
     return folder(FolderSource(source="folder", path=downloaded, rows=None))
 
 
-# ---------------------------------------------------------------- one CSV, plain or packed
+# ---------------------------------------------------------------- one CSV, plain or compressed
 
 
 def file(source: FileSource) -> Iterator[bytes]:
-    """Lines of a CSV: plain, .gz, .xz, .zst, .zip, or .tar (also .tar.gz and .tar.xz).
+    """Read a CSV: plain, .gz, .xz, .zst, .zip, or .tar (also .tar.gz and .tar.xz).
 
-    How it is packed is judged by its content. Of an archive with several members the
-    one called fer2013.csv is read, or else the first .csv. A byte order mark is
-    dropped, and columns in another order are put into FER-2013's. A declared
-    `sha256` is the digest of the file as given, packed or not.
+    The content of the file determines the format, not its name. In an archive, the member
+    fer2013.csv is read, otherwise the first .csv. A byte order mark is removed, and the columns
+    are put into FER-2013's order. A declared `sha256` is the digest of the file as given, before
+    decompression.
 
     Raises
     ------
     UserError
-        The file is missing, empty, damaged or cut short, holds no CSV, or has
-        another digest than declared.
+        The file is missing, empty, damaged or truncated, contains no CSV, or has another digest
+        than declared.
     """
     path = source.path
     if not path.is_file():
@@ -152,7 +151,7 @@ def file(source: FileSource) -> Iterator[bytes]:
             for line in _in_column_order(table, path):
                 progress.update(packed.tell() - progress.n)
                 yield line
-            # The checksum stands at the end, behind the archive's other members.
+            # The checksum is at the end, after the other members of the archive.
             while stream.read(CHUNK):
                 pass
     except (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
@@ -163,8 +162,8 @@ def file(source: FileSource) -> Iterator[bytes]:
 
 def _unreadable(path: Path, error: Exception) -> UserError:
     return UserError(
-        f"{path.absolute()}: damaged, cut short or not readable "
-        f"({type(error).__name__}: {error}); expected a whole file; copy or download it again"
+        f"{path.absolute()}: damaged, truncated or not readable "
+        f"({type(error).__name__}: {error}); expected a complete file; copy or download it again"
     )
 
 
@@ -181,7 +180,7 @@ def _check_digest(packed: io.BufferedReader, source: FileSource) -> None:
 
 
 def _unpacked(packed: io.BufferedReader, path: Path) -> io.BufferedReader:
-    """What an open file holds, as a stream; of a zip, the CSV in it."""
+    """Decompress an open file as a stream; of a zip, its CSV."""
     start = packed.read(6)
     packed.seek(0)
     if start.startswith(b"PK\x03\x04"):
@@ -202,7 +201,9 @@ def _zip_member(packed: io.BufferedReader, path: Path) -> io.BufferedIOBase:
         raise _no_csv_in(path, archive.namelist())
     try:
         return cast(zipfile.ZipExtFile, archive.open(name))
-    except RuntimeError as error:  # encrypted, or packed by a method Python does not know
+    except (
+        RuntimeError
+    ) as error:  # encrypted, or compressed by a method that Python does not support
         raise UserError(
             f"{path.absolute()}: {error}; expected an ordinary zip file; unpack it "
             "and give the path of fer2013.csv"
@@ -215,7 +216,7 @@ def _tar_member(stream: io.BufferedReader, path: Path) -> IO[bytes]:
     for member in archive:
         if member.isfile():
             members[member.name] = member
-        # Listing the rest would unpack the whole archive once before reading it.
+        # Listing the rest would decompress the whole archive once before it is read.
         if PurePosixPath(member.name).name == "fer2013.csv":
             break
     name = _preferred_csv(members)
@@ -227,7 +228,7 @@ def _tar_member(stream: io.BufferedReader, path: Path) -> IO[bytes]:
 
 
 def _preferred_csv(names: Iterable[str]) -> str | None:
-    """Of an archive's or folder's files: fer2013.csv, else the first .csv, else None."""
+    """Choose from names of files: fer2013.csv, otherwise the first .csv, otherwise None."""
     tables = [
         name
         for name in names
@@ -246,10 +247,9 @@ def _no_csv_in(path: Path, names: list[str]) -> UserError:
 
 
 class _ZstdFile(io.RawIOBase):
-    """A .zst file unpacked while it is read.
+    """A .zst file, decompressed while it is read.
 
-    zstandard's own reader takes a file that was cut short for a whole one; this one
-    raises EOFError.
+    For a truncated file it raises EOFError; the reader of zstandard accepts it as complete.
     """
 
     def __init__(self, packed: io.BufferedReader):
@@ -277,7 +277,7 @@ class _ZstdFile(io.RawIOBase):
 
 
 def _in_column_order(stream: IO[bytes], path: Path) -> Iterator[bytes]:
-    """Lines with the columns in FER-2013's order; a header with other names stays as it is."""
+    """Yield lines with the columns in FER-2013's order; other columns are left as they are."""
     header = stream.readline()
     if not header:
         raise UserError(f"{path.absolute()}: empty; expected a CSV with the header {HEADER}")
@@ -301,20 +301,20 @@ def _in_column_order(stream: IO[bytes], path: Path) -> Iterator[bytes]:
 
 
 def folder(source: FolderSource) -> Iterator[bytes]:
-    """Lines made of images in `split/emotion/NAME.jpg`, .jpeg or .png, in sorted order.
+    """Read images `SPLIT/EMOTION/NAME.jpg`, .jpeg or .png, in sorted order.
 
-    A name that begins with Training_, PublicTest_ or PrivateTest_ tells the split, as in
-    Kaggle's msambare/fer2013, whose test folder holds two of them. Otherwise the folder
-    tells it, in any case: Training or train; PublicTest, val or validation; PrivateTest
-    or test. Images become grey and 48×48, by area when shrunk, bilinear when enlarged.
+    A file name that starts with Training_, PublicTest_ or PrivateTest_ determines the split, as in
+    Kaggle's msambare/fer2013, whose test folder contains both test splits. Otherwise the folder
+    does, in upper or lower case: Training or train; PublicTest, val or validation; PrivateTest or
+    test. Images are converted to grey and resized to 48×48: down by area, up bilinearly.
 
-    An image that can't be read becomes the row `label,unreadable PATH,split`, which
-    validate quarantines.
+    An image that cannot be read becomes the row `label,unreadable PATH,split`, which validate
+    quarantines.
 
     Raises
     ------
     UserError
-        The folder is missing, has no image, or has a subfolder that names no split or
+        The folder is missing or has no image, or a subfolder has a name that is no split or
         emotion.
     """
     root = source.path
@@ -343,7 +343,7 @@ def folder(source: FolderSource) -> Iterator[bytes]:
 
 
 def _labelled_images(root: Path) -> list[tuple[str, int, Path]]:
-    """(split, label, path) of every image, by split, then path."""
+    """Find (split, label, path) of every image, sorted by split, then path."""
     images = []
     for split_folder in _visible_folders(root):
         folder_split = _known(split_folder, SPLIT_OF_FOLDER, "split")
@@ -356,7 +356,7 @@ def _labelled_images(root: Path) -> list[tuple[str, int, Path]]:
                     images.append((split, EMOTIONS.index(emotion), path))
     others = sum(path.is_file() for path in root.rglob("[!.]*")) - len(images)
     if others:
-        logger.warning("%s: left out %d files that are no SPLIT/EMOTION images", root, others)
+        logger.warning("%s: ignored %d files that are not SPLIT/EMOTION images", root, others)
     return sorted(images, key=lambda image: (SPLITS.index(image[0]), image[2]))
 
 
@@ -380,10 +380,10 @@ def _known(path: Path, meanings: dict[str, str], kind: str) -> str:
 
 
 def _read_face(path: Path) -> np.ndarray | None:
-    """Grey uint8 [48, 48] of an image file, or None if it can't be read."""
+    """Read an image file as grey uint8 [48, 48]; None if it cannot be read."""
     try:
         image = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
-    except (OSError, cv2.error):  # not to be opened; empty, or more pixels than OpenCV accepts
+    except (OSError, cv2.error):  # no permission; empty, or more pixels than OpenCV accepts
         return None
     if image is None:
         return None

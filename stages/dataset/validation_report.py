@@ -1,4 +1,4 @@
-"""What validation found, as one HTML page that needs nothing from outside."""
+"""The results of validation as one self-contained HTML page."""
 
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
@@ -10,7 +10,7 @@ from stages.dataset.expectations import Outcome
 from stages.dataset.faces import EMOTIONS, SPLITS
 
 SHOWN = 200
-"""Rejected rows on the page; quarantine.csv has them all."""
+"""Largest number of rejected rows on the page; quarantine.csv has all of them."""
 
 STYLE = """
 :root { color-scheme: light dark; --line: light-dark(#dde3e8, #3a4249); }
@@ -60,12 +60,12 @@ def validation_report(
 <h2>Kept</h2>
 {_kept_table(counts["kept"])}
 <h2>Expectations</h2>
-<p>An expectation about rows is met when no more of them fail than validate.max_rejected allows;
-those that fail are in quarantine. What is only noted stops nothing and is left as it is.</p>
+<p>An expectation about rows is met if at most the share validate.max_rejected of them fails; these
+rows are in quarantine. An expectation that is only noted does not fail the stage.</p>
 {_expectations_table(outcomes)}
 <h2>Quarantine</h2>
-<p>The first {min(SHOWN, len(rejected)):,} of {len(rejected):,} rows; quarantine.csv has them
-all.</p>
+<p>The first {min(SHOWN, len(rejected)):,} of {len(rejected):,} rows; quarantine.csv has all of
+them.</p>
 {_table(["row", "check", "observed"], rejected.head(SHOWN).itertuples(index=False), numbers=[0])}
 </html>
 """

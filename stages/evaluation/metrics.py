@@ -1,8 +1,7 @@
-"""How good is a classifier: labels and probabilities in, figures out. Knows no file.
+"""Metrics of a classifier, computed from labels and probabilities.
 
-Everywhere below, N is the number of images and K the number of classes;
-`labels` and `predicted` are integers 0 … K−1 of shape [N], `probabilities` is
-float [N, K] with rows that sum to 1.
+N is the number of images and K the number of classes. `labels` and `predicted` are int [N] in
+0 … K−1; `probabilities` are float [N, K] with rows that sum to 1.
 """
 
 from typing import Any
@@ -17,22 +16,22 @@ from sklearn.metrics import (
 )
 
 
-def classification_figures(
+def classification_metrics(
     labels: np.ndarray,
     probabilities: np.ndarray,
     duplicated: np.ndarray,
     names: tuple[str, ...],
 ) -> dict[str, Any]:
-    """All figures of one split.
+    """All metrics of one split.
 
     Parameters
     ----------
     labels : int [N]
         True classes; every class has at least one image.
     probabilities : float [N, K]
-        The model's answer; the predicted class is the most probable one.
+        The predicted class is the most probable one.
     duplicated : bool [N]
-        Images that also stood in the training data; `accuracy_deduplicated` leaves them out.
+        True for train–test duplicates; `accuracy_deduplicated` leaves them out.
     names : K strings
         Names of the classes, for `recall` and `f1`.
 
@@ -40,10 +39,11 @@ def classification_figures(
     -------
     dict
         `accuracy`, `accuracy_deduplicated`, `balanced_accuracy` (mean recall), `macro_f1`
-        (mean F1), `min_recall` (of the worst class), `recall` and `f1` by name, all in 0 … 1;
+        (mean F1), `min_recall` (lowest of a class), `recall` and `f1` by name, all in 0 … 1;
         `log_loss` in nats; `brier` in 0 … 2, the mean over images of Σₖ (pₖ − [label = k])²
         (Brier 1950); `ece` (see `expected_calibration_error`);
-        `accuracy_answering_80` where the least sure fifth is declined; `images` = N.
+        `accuracy_answering_80`, the accuracy at 80 % coverage (see `accuracy_by_coverage`);
+        `images` = N.
     """
     classes = np.arange(len(names))
     probabilities = _normalised(probabilities)
@@ -68,20 +68,20 @@ def classification_figures(
 
 
 def _accuracy_at(share: float, labels: np.ndarray, probabilities: np.ndarray) -> float:
-    coverage, accuracy = accuracy_when_abstaining(labels, probabilities)
+    coverage, accuracy = accuracy_by_coverage(labels, probabilities)
     return float(accuracy[np.searchsorted(coverage, share - 1e-9)])
 
 
 CALIBRATION_BINS = 15
 
 LEAST = 1e-15
-"""No probability counts as less, or one image's log loss would be infinite."""
+"""Probabilities below count as this, so that the log loss of an image is finite."""
 
 
 def reliability(
     labels: np.ndarray, probabilities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Group the images by the probability of the predicted class, in 15 bins of equal width.
+    """Group the images by confidence, the probability of the predicted class, in 15 equal bins.
 
     Bin b holds the confidences in (b / 15, (b + 1) / 15], as in Guo et al. 2017,
     "On Calibration of Modern Neural Networks".
@@ -91,7 +91,7 @@ def reliability(
     confidence, accuracy : float [B]
         Means of each bin that has an image, B ≤ 15, by rising confidence.
     images : int [B]
-        Images in it.
+        Number of images in each of these bins.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == labels
@@ -110,9 +110,9 @@ def _bin(confidence: np.ndarray) -> np.ndarray:
 
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean distance between confidence and accuracy, 0 … 1 (Naeini et al. 2015; top label).
+    """Mean absolute difference of confidence and accuracy, 0 … 1 (top label; Naeini et al. 2015).
 
-    The bins of `reliability`, each weighted by its share of the images.
+    The mean is over the bins of `reliability`, weighted by their numbers of images.
     """
     confidence, accuracy, images = reliability(labels, probabilities)
     return float(np.abs(confidence - accuracy) @ images / images.sum())
@@ -121,12 +121,12 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) ->
 def bootstrap_intervals(
     labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...], resamples: int, seed: int
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile-bootstrap intervals (Efron 1979) of the figures that count.
+    """95 % confidence intervals by the percentile bootstrap (Efron 1979).
 
-    Drawing N images with replacement means to weight each by how often it is drawn, so every
-    figure of a resample follows from weighted sums and no image is copied. A class that is
-    neither drawn nor predicted has no F1, one that is not drawn no recall: it is left out of
-    that resample's mean.
+    A resample of N images, drawn with replacement, is a weight per image: how often it is drawn.
+    Every metric of a resample is computed from weighted sums, so no image is copied. In a
+    resample, a class that is not drawn has no recall, and one that is neither drawn nor predicted
+    has no F1; the means of that resample leave it out.
 
     Returns
     -------
@@ -146,8 +146,8 @@ def bootstrap_intervals(
     cell = labels.astype(int) * classes + predicted
     confusion = (draws @ np.eye(classes**2, dtype=np.float32)[cell]).reshape(-1, classes, classes)
     hits = np.diagonal(confusion, axis1=1, axis2=2)
-    actual, said = confusion.sum(axis=2), confusion.sum(axis=1)
-    recall, f1 = _ratio(hits, actual), _ratio(2 * hits, actual + said)
+    actual, predictions = confusion.sum(axis=2), confusion.sum(axis=1)
+    recall, f1 = _ratio(hits, actual), _ratio(2 * hits, actual + predictions)
 
     truth = np.eye(classes)[labels]
     confidence = probabilities.max(axis=1)
@@ -172,30 +172,29 @@ def bootstrap_intervals(
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Element by element; NaN where the whole is nothing."""
+    """Element by element; NaN where `whole` is 0."""
     return np.divide(part, whole, where=whole > 0, out=np.full(part.shape, np.nan))
 
 
-def accuracy_when_abstaining(
+def accuracy_by_coverage(
     labels: np.ndarray, probabilities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracy on the surest images, for every number of them.
+    """Selective prediction: the accuracy on the n images of highest confidence, for n = 1 … N.
 
-    The risk–coverage curve of El-Yaniv and Wiener 2010, with accuracy = 1 − risk; images are
-    declined by the probability of the predicted class, least sure first.
+    This is the risk–coverage curve (El-Yaniv and Wiener 2010) with accuracy = 1 − risk.
 
     Returns
     -------
     coverage, accuracy : float [N]
-        Share of the images that are answered, 1 / N … 1, and how many of those are right.
+        The share n / N of the images, and the accuracy on these images.
     """
-    surest_first = np.argsort(-probabilities.max(axis=1), kind="stable")
-    correct = (probabilities.argmax(axis=1) == labels)[surest_first]
-    answered = np.arange(1, len(labels) + 1)
-    return answered / len(labels), correct.cumsum() / answered
+    by_confidence = np.argsort(-probabilities.max(axis=1), kind="stable")
+    correct = (probabilities.argmax(axis=1) == labels)[by_confidence]
+    selected = np.arange(1, len(labels) + 1)
+    return selected / len(labels), correct.cumsum() / selected
 
 
 def _normalised(probabilities: np.ndarray) -> np.ndarray:
-    """As float64 with rows that sum to 1; float32 rows miss that by some 1e-7."""
+    """As float64 with rows that sum to 1; the sums of float32 rows are off by about 1e-7."""
     probabilities = probabilities.astype(np.float64)
     return probabilities / probabilities.sum(axis=1, keepdims=True)

@@ -1,118 +1,86 @@
-"""The model card: what a model file is made of, what it is worth and what it is not for.
+"""The model card: data, recipe, metrics, limits and uses of one model file, as Markdown.
 
-Every figure in it comes from the metrics and parameters that it is given; the words around
-them hold for any dataset of faces with these seven labels. After Mitchell et al., Model Cards
-for Model Reporting, 2019.
+After Mitchell et al., Model Cards for Model Reporting, 2019. All numbers come from the metrics and
+parameters; the fixed sentences hold for any dataset of faces with these seven labels.
 """
 
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from sklearn.metrics import confusion_matrix
-from tabulate import tabulate
 
 from stages.dataset.faces import EMOTIONS, SPLITS
+from stages.markdown_table import markdown_table
 from stages.parameters import (
     Fetch,
     FolderSource,
     KaggleSource,
     Parameters,
     SampleSource,
+    SelfDistillation,
     TeacherDistillation,
 )
 
 
 @dataclass(frozen=True)
-class Measured:
-    """The figures of one model: the content of the JSON files in metrics/D.
+class Metrics:
+    """What the card shows of one model: the JSON files of metrics/D, parsed, and more."""
 
-    `evaluation` and `intervals` are evaluate's; `validation`, `balance` and `training` are their
-    stages'; `teachers` has the metrics of each file that the parameters name, by its path.
-    `robustness` is a table as `robustness_table` makes it; `labels` and `predicted`, both int
-    [N], are of PrivateTest.
-    """
-
-    validation: dict
-    balance: dict
-    teachers: dict[str, dict]
-    training: dict
-    evaluation: dict
-    intervals: dict
+    validation: dict[str, Any]
+    balance: dict[str, Any]
+    training: dict[str, Any]
+    evaluation: dict[str, Any]
+    intervals: dict[str, Any]
+    teachers: dict[str, dict[str, float]]
+    """Metrics of each teacher that the parameters name, by the path of its file."""
     robustness: pd.DataFrame
+    """As `robustness_table` returns it."""
     labels: np.ndarray
+    """int [N], labels of PrivateTest."""
     predicted: np.ndarray
+    """int [N], predicted labels of PrivateTest."""
 
 
-def model_card(dataset: str, parameters: Parameters, measured: Measured) -> str:
+def model_card(dataset: str, parameters: Parameters, metrics: Metrics) -> str:
     """Write the card of models/D/model.onnx as Markdown."""
-    model = measured.evaluation["model"]
-    return (
-        "\n\n".join(
-            [
-                f"# The emotion of a face: the model of `{dataset}`",
-                f"`model.onnx`, version `{model['version']}`, {_megabytes(measured)}, "
-                f"{served_parameters(parameters, measured.training, measured.teachers):,} "
-                f"parameters{_members(parameters)}. In: grey faces, "
-                "uint8 [N, 48, 48]. Out: probabilities of "
-                + ", ".join(EMOTIONS)
-                + ", float32 [N, 7]. One forward pass, "
-                "no test-time augmentation. This page is written by `python -m stages.evaluate "
-                f"{dataset}`; nothing in it is typed.",
-                "## Data",
-                _data(parameters, measured),
-                "## Recipe",
-                _recipe(parameters, measured),
-                "## Figures",
-                _figures(measured),
-                "## Aims",
-                _aims(parameters, measured),
-                "## Confusion",
-                _confusion(measured),
-                "## Calibration",
-                _calibration(parameters, measured),
-                *_quantization(parameters, measured),
-                "## Abstention",
-                _abstention(measured),
-                "## Robustness",
-                _robustness(measured),
-                "## What it looks at",
-                f"![Mean faces, and where covering them costs the answer]"
-                f"(../../metrics/{dataset}/plots/sensitivity.png)",
-                "Mean of the faces of each emotion that the model gets right and is surest of, and "
-                "where the probability falls when a patch is covered (red).",
-                *_beyond(parameters),
-                "## What it is for, and what not",
-                USES,
-            ]
-        )
-        + "\n"
-    )
+    sections = [
+        f"# Facial expression recognition: the model `{dataset}`",
+        _summary(dataset, parameters, metrics),
+        "## Data",
+        _data(parameters, metrics),
+        "## Recipe",
+        _recipe(dataset, parameters, metrics),
+        "## Metrics",
+        _metrics(parameters, metrics),
+        "## Classes",
+        _classes(dataset, metrics),
+        "## Calibration and quantization",
+        _export(parameters, metrics),
+        "## Robustness",
+        _robustness(metrics),
+        "## Sensitivity",
+        f"![Mean faces and occlusion maps](../../metrics/{dataset}/plots/sensitivity.png)",
+        "Mean of the correctly classified faces of highest confidence per emotion. Red: covering "
+        "this place lowers the probability of the emotion.",
+        *_further_results(parameters),
+        "## Uses and limits",
+        USES,
+    ]
+    return "\n\n".join(sections) + "\n"
 
 
-def served_parameters(parameters: Parameters, training: dict, teachers: dict[str, dict]) -> int:
-    """Parameters of all networks in the file, by the metrics of train and of the teachers."""
+def served_parameters(
+    parameters: Parameters, training: dict[str, Any], teachers: dict[str, dict[str, float]]
+) -> int:
+    """Number of parameters of all networks in the file, from the metrics of train and teachers."""
     others = [teachers[str(teacher.file)]["parameters"] for teacher in parameters.export.ensemble]
-    return training["parameters"] + sum(others)
+    return int(training["parameters"] + sum(others))
 
 
-USES = """\
-It sorts pictures of faces by the expression that people would put on a label: to search a
-collection, to count reactions to a film, to study how such models err. The intervals above say how
-often it is wrong.
-
-It does not know what anyone feels. An expression is neither proof of an emotion nor of a thought
-(Barrett et al. 2019), and faces differ by age, culture, illness and habit in ways that the training
-data does not show. Do not decide about people with it: not in hiring, schools, policing, insurance,
-medicine or at borders. In the European Union, reading emotions at work and in education is
-forbidden (Regulation 2024/1689, article 5). The data has no record of who is pictured, so nothing
-is known of how the errors fall on groups of people; measure it on your own faces before you rely
-on it."""
-
-
-FIGURES = {
+METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
     "balanced_accuracy": "balanced accuracy",
@@ -121,51 +89,70 @@ FIGURES = {
     "brier": "Brier score",
     "ece": "expected calibration error, 15 bins",
 }
+"""Key in evaluation.json and name of each metric that has a confidence interval."""
+
+USES = """\
+For sorting pictures of faces by the expression that most people would name: searching a \
+collection, counting reactions to a film, studying the errors of such models. The metrics above \
+say how often it is wrong.
+
+It does not measure what a person feels: an expression is no proof of an emotion (Barrett et al. \
+2019), and faces differ by age, culture, illness and habit in ways that the training data does not \
+cover. Do not use it for decisions about people, as in hiring, schools, policing, insurance, \
+medicine or border control. The European Union prohibits emotion recognition at work and in \
+education (Regulation 2024/1689, article 5). The data does not record who is pictured, so the \
+errors by group of people are unknown: measure them on your own faces before you rely on it."""
 
 
-def _members(parameters: Parameters) -> str:
-    if not parameters.export.ensemble:
-        return ""
-    return f" in an ensemble of {len(parameters.export.ensemble) + 1} networks (mean of logits)"
+def _summary(dataset: str, parameters: Parameters, metrics: Metrics) -> str:
+    count = served_parameters(parameters, metrics.training, metrics.teachers)
+    networks = len(parameters.export.ensemble) + 1
+    ensemble = f" in an ensemble of {networks} networks (mean of logits)" if networks > 1 else ""
+    return (
+        f"`model.onnx`, version `{metrics.evaluation['model']['version']}`, "
+        f"{_megabytes(metrics.evaluation['model'])}, {count:,} parameters{ensemble}. "
+        "Input: grey faces, uint8 [N, 48, 48]. Output: probabilities of "
+        f"{', '.join(EMOTIONS)}, float32 [N, 7]. One forward pass, no test-time augmentation. "
+        f"`python -m stages.evaluate {dataset}` writes this card from metrics and parameters."
+    )
 
 
-def _data(parameters: Parameters, measured: Measured) -> str:
-    validation = measured.validation
-    rows, twins = validation["rows"], validation["duplicates"]["copies_in_training"]
+def _data(parameters: Parameters, metrics: Metrics) -> str:
+    validation = metrics.validation
+    rows, duplicates = validation["rows"], validation["duplicates"]["copies_in_training"]
     reasons = ", ".join(
-        f"{count:,} {name.replace('_', ' ')}"
-        for name, count in validation["rejected"].items()
-        if count
+        f"{count:,} `{name}`" for name, count in validation["rejected"].items() if count
     )
     pretrained = getattr(parameters.train.network, "weights", None)
-    return "\n\n".join(
+    table = markdown_table(
+        ["images", *SPLITS, "Training, balanced"],
         [
-            f"{_origin(parameters.fetch)} {rows['read']:,} rows were read and "
-            f"{rows['rejected']:,} rejected{f' ({reasons})' if reasons else ''}. Of the test "
-            f"images, {twins['PublicTest']:,} in PublicTest and {twins['PrivateTest']:,} in "
-            "PrivateTest stood in Training too; those copies were taken out of Training. "
-            + (
-                f"Training began with weights from {pretrained}."
-                if pretrained
-                else "Neither other images nor pretrained weights were used."
-            ),
-            _table(
-                [
-                    [emotion]
-                    + [f"{validation['kept'][split][emotion]:,}" for split in SPLITS]
-                    + [f"{measured.balance['after'][emotion]:,}"]
-                    for emotion in EMOTIONS
-                ],
-                ["images", *SPLITS, "Training, balanced"],
-            ),
-        ]
+            [
+                emotion,
+                *(f"{validation['kept'][split][emotion]:,}" for split in SPLITS),
+                f"{metrics.balance['after'][emotion]:,}",
+            ]
+            for emotion in EMOTIONS
+        ],
+    )
+    return (
+        f"{_origin(parameters.fetch)} {rows['read']:,} rows were read and {rows['rejected']:,} "
+        f"rejected{f' ({reasons})' if reasons else ''}. Train–test duplicates: "
+        f"{duplicates['PublicTest']:,} images of PublicTest and {duplicates['PrivateTest']:,} of "
+        "PrivateTest were in Training too, and were removed from Training. "
+        + (
+            f"Training started from weights pretrained on {pretrained}."
+            if pretrained
+            else "No other images and no pretrained weights were used."
+        )
+        + f"\n\n{table}"
     )
 
 
 def _origin(fetch: Fetch) -> str:
     match fetch:
         case SampleSource():
-            return "Rendered faces, which prove the pipeline and say nothing about people."
+            return "Rendered faces: they test the pipeline and are no evidence about real faces."
         case KaggleSource(handle=handle):
             return f"FER-2013's images and labels, as in `{handle}`, or a copy of the same rows."
         case FolderSource(path=path):
@@ -174,187 +161,169 @@ def _origin(fetch: Fetch) -> str:
             return f"The file `{fetch.path}`."
 
 
-def _recipe(parameters: Parameters, measured: Measured) -> str:
-    training = measured.training
-    sections = {
-        "balance": parameters.balance.model_dump(exclude={"augmentation"}),
-        "train": parameters.train.model_dump(),
-        "export": parameters.export.model_dump(),
-    }
-    settings = yaml.safe_dump(sections, sort_keys=False, default_flow_style=None, width=100)
+def _recipe(dataset: str, parameters: Parameters, metrics: Metrics) -> str:
+    balance, train, training = parameters.balance, parameters.train, metrics.training
+    sizes = ", then ".join(
+        f"{resolution.size}×{resolution.size}" for resolution in train.resolutions
+    )
+    settings = [
+        f"balancing `{balance.strategy}`"
+        + (f" to {balance.target} of the largest class" if balance.strategy != "none" else ""),
+        f"network `{train.network.name}`, faces scaled to {sizes} pixels",
+        f"{training['epochs']} epochs of {training['images']:,} images, optimizer "
+        f"`{train.optimizer.name}`, schedule `{train.schedule.name}`, loss `{train.loss.name}`; "
+        f"weights of epoch {training['best_epoch']}, the best on PublicTest by "
+        f"`{train.selection.monitor}`",
+    ]
+    match train.distillation:
+        case SelfDistillation(share=share):
+            settings.append(f"self-distillation: up to {share:.0%} of each target")
+        case TeacherDistillation(share=share):
+            settings.append(f"distillation: {share:.0%} of each target is the teachers' prediction")
     return (
-        f"{training['epochs']} epochs of {training['images']:,} images; the weights are those of "
-        f"epoch {training['best_epoch']}, the best on PublicTest."
-        f"{_teachers(parameters, measured)}\n\n```yaml\n{settings}```"
+        f"All settings are in [`params.yaml`](../../params.yaml) under `{dataset}`: a commit holds "
+        "this card, the model and their parameters together. The main ones:\n\n"
+        + "\n".join(f"- {setting}" for setting in settings)
+        + _teachers(parameters, metrics)
     )
 
 
-def _teachers(parameters: Parameters, measured: Measured) -> str:
-    if not measured.teachers:
+def _teachers(parameters: Parameters, metrics: Metrics) -> str:
+    if not metrics.teachers:
         return ""
-    learning = ""
-    if isinstance(parameters.train.distillation, TeacherDistillation):
-        share = parameters.train.distillation.share
-        learning = f" {share:.0%} of each target are the mean probabilities of teachers."
     served = {str(teacher.file) for teacher in parameters.export.ensemble}
     rows = [
         [
             PurePath(file).stem,
-            f"{metrics['parameters']:,}",
-            f"{metrics['accuracy']:.3f}",
-            f"{metrics['macro_f1']:.3f}",
+            f"{of_teacher['parameters']:,}",
+            f"{of_teacher['accuracy']:.3f}",
+            f"{of_teacher['macro_f1']:.3f}",
             "yes" if file in served else "",
         ]
-        for file, metrics in measured.teachers.items()
+        for file, of_teacher in metrics.teachers.items()
     ]
     return (
-        f"{learning} Networks of `experiments/teachers` that took part, with their metrics on "
-        "PublicTest:\n\n"
-        + _table(rows, ["teacher", "parameters", "accuracy", "macro-F1", "in the file"])
+        "\n\nTeachers (`experiments/teachers`), with metrics on PublicTest:\n\n"
+        + markdown_table(["teacher", "parameters", "accuracy", "macro-F1", "in this file"], rows)
     )
 
 
-def _figures(measured: Measured) -> str:
-    names = dict(FIGURES)
-    for measure in ("recall", "f1"):
-        names |= {f"{measure}.{emotion}": f"{measure} of {emotion}" for emotion in EMOTIONS}
-    rows = [
-        [name, *(_cell(measured, split, key) for split in SPLITS[1:])]
-        for key, name in names.items()
-    ]
-    unseen = [f"{measured.evaluation[split]['accuracy_deduplicated']:.3f}" for split in SPLITS[1:]]
-    rows.insert(1, ["accuracy without copies of Training images", *unseen])
-    return (
-        "Everything was chosen on PublicTest; only `evaluate` opens PrivateTest. In brackets: "
-        "95 % bootstrap intervals.\n\n" + _table(rows, ["", *SPLITS[1:]])
-    )
-
-
-def _aims(parameters: Parameters, measured: Measured) -> str:
-    private = measured.evaluation["PrivateTest"]
+def _metrics(parameters: Parameters, metrics: Metrics) -> str:
+    targets = {str(key): target for key, target in parameters.evaluate.targets.items()}
+    private = metrics.evaluation["PrivateTest"]
     rows = []
-    for figure, aim in parameters.evaluate.targets.items():
-        gap = private[figure] - aim if figure == "ece" else aim - private[figure]
-        missed = f"{gap:.3f}" if gap > 0 else "–"
-        rows.append([FIGURES[figure], f"{aim:.3f}", f"{private[figure]:.3f}", missed])
-    return "Set before it was trained, for PrivateTest:\n\n" + _table(
-        rows, ["", "aim", "reached", "missed by"]
+    for key, name in METRICS.items():
+        target, missed = "", ""
+        if key in targets:
+            gap = (private[key] - targets[key]) * (1 if key == "ece" else -1)
+            target, missed = f"{targets[key]:.3f}", f"{gap:.3f}" if gap > 0 else "–"
+        cells = [_with_interval(metrics, split, key) for split in SPLITS[1:]]
+        rows.append([name, *cells, target, missed])
+    without_interval = {
+        "accuracy_deduplicated": "accuracy without train–test duplicates",
+        "accuracy_answering_80": "accuracy at 80 % coverage",
+    }
+    for key, name in without_interval.items():
+        rows.append(
+            [name, *(f"{metrics.evaluation[split][key]:.3f}" for split in SPLITS[1:]), "", ""]
+        )
+    return (
+        "All choices were made on PublicTest; PrivateTest is read by `evaluate` alone. In "
+        "brackets: 95 % bootstrap confidence intervals. Targets were set before training, for "
+        "PrivateTest. Coverage: selective prediction on the most confident 80 %; the risk–coverage "
+        "curve is in `plots/abstention.csv`.\n\n"
+        + markdown_table(["", *SPLITS[1:], "target", "missed by"], rows)
     )
 
 
-def _cell(measured: Measured, split: str, key: str) -> str:
+def _with_interval(metrics: Metrics, split: str, key: str) -> str:
     group, _, emotion = key.partition(".")
-    value = measured.evaluation[split][group]
-    low, high = measured.intervals[split][key]
+    value = metrics.evaluation[split][group]
+    low, high = metrics.intervals[split][key]
     return f"{value[emotion] if emotion else value:.3f} ({low:.3f} – {high:.3f})"
 
 
-def _confusion(measured: Measured) -> str:
-    counts = confusion_matrix(measured.labels, measured.predicted, labels=range(len(EMOTIONS)))
-    rows = [[emotion, *row] for emotion, row in zip(EMOTIONS, counts, strict=True)]
-    return "PrivateTest: rows are labels, columns answers.\n\n" + _table(rows, ["", *EMOTIONS])
-
-
-def _calibration(parameters: Parameters, measured: Measured) -> str:
-    private = measured.evaluation["PrivateTest"]
-    names = {
-        "ece": "ECE",
-        "log_loss": "log loss",
-        "brier": "Brier score",
-        "accuracy": "accuracy",
-        "macro_f1": "macro-F1",
-        "min_recall": "lowest recall of a class",
-    }
+def _classes(dataset: str, metrics: Metrics) -> str:
+    counts = confusion_matrix(metrics.labels, metrics.predicted, labels=range(len(EMOTIONS)))
     rows = [
-        [name, f"{private['uncalibrated'][key]:.4f}", f"{private[key]:.4f}"]
-        for key, name in names.items()
+        [
+            emotion,
+            *(
+                _with_interval(metrics, "PrivateTest", f"{key}.{emotion}")
+                for key in ("recall", "f1")
+            ),
+            *row,
+        ]
+        for emotion, row in zip(EMOTIONS, counts, strict=True)
     ]
+    return (
+        "On PrivateTest: recall and F1 of each label, and how many of its images are predicted as "
+        f"each class. Those of PublicTest are in `metrics/{dataset}/intervals.json`.\n\n"
+        + markdown_table(["label", "recall", "F1", *EMOTIONS], rows)
+    )
+
+
+def _export(parameters: Parameters, metrics: Metrics) -> str:
+    private = metrics.evaluation["PrivateTest"]
     floor = parameters.export.recall_floor
-    raised = (
-        " Then the biases of the classes with the lowest recall were raised until each had at "
-        f"least {floor} on PublicTest."
-        if floor
-        else ""
-    )
-    return (
-        "Each class's logit has a scale and a bias, fitted on PublicTest (vector scaling)."
-        f"{raised} On PrivateTest:\n\n" + _table(rows, ["", "before", "after"])
-    )
-
-
-def _quantization(parameters: Parameters, measured: Measured) -> list[str]:
-    public, private = (measured.evaluation[split] for split in SPLITS[1:])
-    if "float32" not in private:
-        return []
+    text = "Calibration, on PublicTest: a scale and a bias per class (vector scaling)"
+    if floor:
+        text += f"; then the bias of the weakest class is raised until each has a recall of {floor}"
+    text += ". "
+    headers, ablations = ["on PrivateTest", "without calibration"], [private["uncalibrated"]]
+    if "float32" in private:
+        text += (
+            "Quantization: the convolutions compute in 8 bits; `float32.onnx` in DVC's cache is "
+            "the file without it. "
+        )
+        headers.append("without quantization")
+        ablations.append(private["float32"])
     rows = [
-        ["size", f"{private['float32']['bytes'] / 1e6:.2f} MB", _megabytes(measured), ""],
-        *(
-            [
-                f"{name} on {split}",
-                f"{figures['float32'][key]:.4f}",
-                f"{figures[key]:.4f}",
-                f"{100 * (figures[key] - figures['float32'][key]):+.2f}",
-            ]
-            for split, figures in (("PublicTest", public), ("PrivateTest", private))
-            for key, name in (("accuracy", "accuracy"), ("macro_f1", "macro-F1"))
-        ),
+        [name, *(f"{one[key]:.4f}" if key in one else "" for one in (*ablations, private))]
+        for key, name in METRICS.items()
+        if key in private["uncalibrated"]
     ]
-    beside = " beside the same others" if parameters.export.ensemble else ""
-    return [
-        "## Quantisation",
-        f"The convolutions compute in eight bits. The same network in 32 bits{beside}, calibrated "
-        "in the same way, is `float32.onnx` in DVC's cache.\n\n"
-        + _table(rows, ["", "float32", "int8, served", "points"]),
-    ]
+    sizes = [_megabytes(one) if "bytes" in one else "" for one in ablations]
+    rows.append(["size", *sizes, _megabytes(metrics.evaluation["model"])])
+    return text.strip() + "\n\n" + markdown_table([*headers, "served"], rows)
 
 
-def _megabytes(measured: Measured) -> str:
-    return f"{measured.evaluation['model']['bytes'] / 1e6:.2f} MB"
+def _megabytes(file: dict[str, Any]) -> str:
+    return f"{file['bytes'] / 1e6:.2f} MB"
 
 
-def _abstention(measured: Measured) -> str:
-    private = measured.evaluation["PrivateTest"]
-    return (
-        "Where it may decline the fifth of PrivateTest's faces of which it is least sure, "
-        f"{private['accuracy_answering_80']:.3f} of the other answers are right, against "
-        f"{private['accuracy']:.3f} of all. The whole curve is in `plots/abstention.csv`."
-    )
-
-
-def _robustness(measured: Measured) -> str:
-    table = measured.robustness.set_index("strength")
-    means = table.loc[1:].mean()
+def _robustness(metrics: Metrics) -> str:
+    table = metrics.robustness.set_index("severity")
+    means = metrics.evaluation["robustness"]
     rows = [
         [name, *(f"{accuracy:.3f}" for accuracy in [*table[name], means[name]])]
         for name in table.columns
     ]
     return (
-        "Accuracy on PrivateTest, worsened at five strengths (`stages/evaluation/robustness.py` "
-        "says how):\n\n" + _table(rows, ["", "clean", *map(str, table.index[1:]), "mean of 1 … 5"])
+        "Accuracy on PrivateTest by corruption and severity, as "
+        "[`robustness.py`](../../stages/evaluation/robustness.py) defines them:\n\n"
+        + markdown_table(
+            ["severity", "0 (clean)", *map(str, table.index[1:]), "mean of 1 … 5"], rows
+        )
     )
 
 
-def _beyond(parameters: Parameters) -> list[str]:
-    """Where to find what is measured outside of the pipeline, for FER-2013 alone."""
+def _further_results(parameters: Parameters) -> list[str]:
+    """Links to what is measured outside of the pipeline; FER-2013 alone has such results."""
     if not isinstance(parameters.fetch, KaggleSource):
         return []
     return [
-        "## Beyond these figures",
+        "## Further results",
         "\n".join(
             [
-                "- [What ten other people say of the labels](../../benchmarks/ferplus.md): how "
-                "often their votes and the release model find FER-2013's label, and what its "
-                "noise allows at best.",
-                "- [What was tried](../../experiments/README.md): networks, optimisers and ways of "
-                "balancing, each with the same budget of epochs.",
-                "- [Comparison](../../benchmarks/comparison.md): accuracy, time and memory of "
-                "these models and of the package `fer`.",
-                "- [In scenes](../../benchmarks/detection.md): what is left of the accuracy after "
-                "a detector has found, turned and cut out the face.",
+                "- [Votes of ten people](../../benchmarks/ferplus.md): agreement of FER+ votes and "
+                "of this model with FER-2013's labels, and the limit that label noise sets.",
+                "- [Experiments](../../experiments/README.md): networks, optimizers and balancing "
+                "strategies compared with the same budget of epochs.",
+                "- [Comparison](../../benchmarks/comparison.md) with the package `fer`: accuracy, "
+                "time and memory.",
+                "- [Detection](../../benchmarks/detection.md): accuracy in scenes, after detection "
+                "and alignment.",
             ]
         ),
     ]
-
-
-def _table(rows: list[list], headers: list[str]) -> str:
-    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)

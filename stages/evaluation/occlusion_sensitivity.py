@@ -1,9 +1,8 @@
-"""What the model looks at.
+"""Which parts of a face a prediction depends on: maps of occlusion sensitivity.
 
-A patch of a face is covered, place by place, and the fall of the probability of its emotion
-is drawn (occlusion sensitivity; Zeiler and Fergus, Visualizing and Understanding Convolutional
-Networks, 2014). It asks nothing of the network but answers, so it explains the very file that
-is served.
+A patch of the face is covered, place by place, and the fall of the probability of its emotion is
+drawn (Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, 2014). This needs
+nothing but predictions, so it is computed with the served file.
 """
 
 import numpy as np
@@ -16,13 +15,13 @@ from recognizer.classifier import Classifier
 from stages.dataset.faces import EMOTIONS, SIZE
 
 PATCH = 10
-"""Side of the covered square in pixels: about a mouth's height, or an eye with its brow."""
+"""Side of the covered square in pixels: about the height of a mouth, or of an eye and its brow."""
 
 STEP = 4
-"""Pixels from one place of the patch to the next."""
+"""Distance in pixels between neighbouring places of the patch."""
 
 FACES = 40
-"""Faces of each emotion behind a mean map."""
+"""Faces of each emotion that a mean map is computed from."""
 
 DRAWN = 6
 """Single faces of each emotion that are drawn."""
@@ -31,7 +30,7 @@ DRAWN = 6
 def sensitivity_pictures(
     classifier: Classifier, images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw maps of the right answers of which the model is surest.
+    """Draw maps of the correct predictions of highest confidence.
 
     Parameters
     ----------
@@ -39,44 +38,46 @@ def sensitivity_pictures(
     images : uint8 [N, 48, 48]
     labels : uint8 [N]
     probabilities : float [N, 7]
-        What the classifier says of them.
+        The classifier's predictions for the images.
 
     Returns
     -------
     means, faces : uint8 [H, W, 3]
-        The mean face of each emotion with the mean map, and a few single faces with theirs;
-        blue, green, red, as OpenCV writes it.
+        BGR pictures: the mean face of each emotion with the mean map, and a few single faces
+        with their maps.
     """
     faces, maps = [], []
     for emotion in tqdm(range(len(EMOTIONS)), "sensitivity", unit="emotion", disable=None):
-        right = np.flatnonzero((labels == emotion) & (probabilities.argmax(axis=1) == emotion))
-        surest = right[np.argsort(-probabilities[right, emotion], kind="stable")][:FACES]
-        faces.append(list(images[surest]))
-        maps.append([sensitivity(classifier, face, emotion) for face in images[surest]])
+        correct = np.flatnonzero((labels == emotion) & (probabilities.argmax(axis=1) == emotion))
+        order = np.argsort(-probabilities[correct, emotion], kind="stable")
+        chosen = correct[order[:FACES]]
+        faces.append(list(images[chosen]))
+        maps.append([sensitivity(classifier, face, emotion) for face in images[chosen]])
     return _draw_means(faces, maps), _draw_faces(
         [row[:DRAWN] for row in faces], [row[:DRAWN] for row in maps]
     )
 
 
 def sensitivity(classifier: Classifier, face: np.ndarray, emotion: int) -> np.ndarray:
-    """How far the probability of an emotion falls when a pixel is covered.
+    """Compute by how much the probability of an emotion falls when a pixel is covered.
 
     Parameters
     ----------
     classifier : Classifier
     face : uint8 [48, 48]
     emotion : int
-        Which probability is watched.
+        Index of the probability.
 
     Returns
     -------
     float64 [48, 48]
-        Mean fall over all patches that cover the pixel, −1 … 1; below 0 where covering helps.
+        Mean fall over all patches that cover the pixel, −1 … 1; negative where the probability
+        rises.
     """
     places = [(top, left) for top in _starts() for left in _starts()]
     covered = np.repeat(face[None], len(places), axis=0)
     for image, (top, left) in zip(covered, places, strict=True):
-        # The mean of the face draws no edge of its own as black or white would.
+        # The mean grey level makes weaker edges than black or white.
         image[top : top + PATCH, left : left + PATCH] = round(face.mean())
     probabilities = classifier.predict(np.concatenate([face[None], covered]))[:, emotion]
     falls, hits = np.zeros((SIZE, SIZE)), np.zeros((SIZE, SIZE))
@@ -87,12 +88,12 @@ def sensitivity(classifier: Classifier, face: np.ndarray, emotion: int) -> np.nd
 
 
 def _starts() -> list[int]:
-    # 48 − 10 is no multiple of the step: the last place is moved, so that every pixel is covered.
+    # 48 − 10 is no multiple of STEP: the last place is added, so that every pixel is covered.
     return [*range(0, SIZE - PATCH, STEP), SIZE - PATCH]
 
 
 def _draw_means(faces: list[list[np.ndarray]], maps: list[list[np.ndarray]]) -> np.ndarray:
-    """One column per emotion: the mean face, and below it the same under the mean map."""
+    """One column per emotion: the mean face, and below it the mean face with the mean map."""
     figure = Figure(figsize=(1.3 * len(faces), 2.8), dpi=100, layout="constrained")
     panels = figure.subplots(2, len(faces), squeeze=False)
     for column, emotion in enumerate(EMOTIONS):
@@ -104,7 +105,7 @@ def _draw_means(faces: list[list[np.ndarray]], maps: list[list[np.ndarray]]) -> 
 
 
 def _draw_faces(faces: list[list[np.ndarray]], maps: list[list[np.ndarray]]) -> np.ndarray:
-    """One row per emotion: each face, and beside it the same face under its map."""
+    """One row per emotion: each face, and beside it the same face with its map."""
     columns = max(1, *map(len, faces))
     figure = Figure(figsize=(2.2 * columns + 1, 1.2 * len(faces)), dpi=100)
     panels = figure.subplots(len(faces), 2 * columns, squeeze=False)
@@ -120,7 +121,7 @@ def _draw_faces(faces: list[list[np.ndarray]], maps: list[list[np.ndarray]]) -> 
 def _show(plain: Axes, covered: Axes, face: np.ndarray, heat: np.ndarray) -> None:
     plain.imshow(face, cmap="gray", vmin=0, vmax=255)
     covered.imshow(face, cmap="gray", vmin=0, vmax=255)
-    # Red where covering costs the answer, blue where it helps.
+    # Red where covering lowers the probability, blue where it raises it.
     limit = max(1e-6, np.abs(heat).max())
     covered.imshow(heat, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.5)
 

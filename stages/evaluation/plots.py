@@ -1,4 +1,4 @@
-"""What `dvc plots show` draws of one split: tables (one per CSV file) and one picture.
+"""The tables and the picture that `dvc plots show` draws of one split.
 
 N images, K classes; `labels` uint8 [N], `probabilities` float [N, K].
 """
@@ -12,10 +12,24 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, precision_recall_fscore_support, roc_curve
 
-from stages.evaluation.metrics import accuracy_when_abstaining, reliability
+from stages.evaluation.metrics import accuracy_by_coverage, reliability
 
 GRID = np.linspace(0, 1, 101)
-"""The rates at which the curves are read off, so that files of two models compare row by row."""
+"""Abscissas of the curves: the same for all models, so that two files compare row by row."""
+
+
+def plot_tables(
+    labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...]
+) -> dict[str, pd.DataFrame]:
+    """All tables of one split, by the names of their CSV files."""
+    return {
+        "confusion": confusion_table(labels, probabilities, names),
+        "per_class": per_class_table(labels, probabilities, names),
+        "reliability": reliability_table(labels, probabilities),
+        "roc": roc_table(labels, probabilities, names),
+        "precision_recall": precision_recall_table(labels, probabilities, names),
+        "abstention": selective_prediction_table(labels, probabilities),
+    }
 
 
 def confusion_table(
@@ -41,7 +55,7 @@ def per_class_table(
 def reliability_table(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
     """One row per bin that has an image: `confidence`, `accuracy`, `ideal`, `images`.
 
-    `ideal` is the accuracy of a perfectly calibrated model: the confidence itself.
+    `ideal` is the accuracy of a perfectly calibrated model, which equals the confidence.
     """
     confidence, accuracy, images = reliability(labels, probabilities)
     return pd.DataFrame(
@@ -54,7 +68,7 @@ def roc_table(
 ) -> pd.DataFrame:
     """One row per false positive rate (`fpr`), one column of true positive rates per class.
 
-    Each class against all others, linear between the curve's corners.
+    One class against all others, interpolated linearly.
     """
     columns = {"fpr": GRID}
     for k, name in enumerate(names):
@@ -66,29 +80,29 @@ def roc_table(
 def precision_recall_table(
     labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...]
 ) -> pd.DataFrame:
-    """One row per `recall`, one column of precisions per class, each class against all others.
+    """One row per `recall`, one column of precisions per class, one class against all others.
 
-    The precision at a recall is the best one of any threshold that reaches at least that
-    recall (interpolated precision; Manning, Raghavan and Schütze 2008, section 8.4): a
-    straight line between two corners of the curve would promise too much.
+    The precision at a recall is the best one of any threshold with at least that recall
+    (interpolated precision; Manning, Raghavan and Schütze 2008, section 8.4). A straight line
+    between two points of the curve would be too optimistic.
     """
     columns = {"recall": GRID}
     for k, name in enumerate(names):
         precision, recall, _ = precision_recall_curve(labels == k, probabilities[:, k])
-        # By falling recall; the last corner (recall 0, precision 1) belongs to no threshold.
+        # By falling recall; the last point (recall 0, precision 1) has no threshold.
         precision, recall = precision[:-1], recall[:-1]
         best = np.maximum.accumulate(precision)
-        # Negated, because searchsorted wants rising values.
+        # Negated, because searchsorted needs rising values.
         reaches = np.searchsorted(-recall, -GRID, side="right") - 1
         columns[name] = best[reaches]
     return pd.DataFrame(columns)
 
 
-def abstention_table(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
-    """One row per `coverage` from 0.05 up: `accuracy` where the least sure are declined."""
-    coverage, accuracy = accuracy_when_abstaining(labels, probabilities)
+def selective_prediction_table(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """One row per `coverage` from 0.05 up: the `accuracy` on the most confident predictions."""
+    coverage, accuracy = accuracy_by_coverage(labels, probabilities)
     shares = GRID[5:]
-    # To the nearest image and not past it: 0.05 has no exact binary form.
+    # 0.05 has no exact binary form: without the tolerance, the row would be one too high.
     row = np.searchsorted(coverage, shares - 1e-9).clip(max=len(coverage) - 1)
     return pd.DataFrame({"coverage": shares, "accuracy": accuracy[row]})
 
@@ -101,7 +115,7 @@ def mistakes_picture(
     rows: int = 4,
     columns: int = 8,
 ) -> np.ndarray:
-    """Draw the wrong answers of which the model was surest, surest first, with captions.
+    """Draw the wrong predictions of highest confidence, in falling order, with captions.
 
     Parameters
     ----------
@@ -131,8 +145,8 @@ def mistakes_picture(
         if i is None:
             continue
         panel.imshow(images[i], cmap="gray", vmin=0, vmax=255)
-        said, label = names[predicted[i]], names[labels[i]]
-        panel.set_title(f"said {said} {confidence[i]:.2f}\nlabel {label}", fontsize=8)
+        prediction, label = names[predicted[i]], names[labels[i]]
+        panel.set_title(f"predicted {prediction} {confidence[i]:.2f}\nlabel {label}", fontsize=8)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, 0].copy()

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, wherever the writer stops."""
+"""Paths of a dataset, and the bytes of .npz and metrics files."""
 
 import hashlib
 import json
@@ -25,10 +25,10 @@ def test_paths_of_a_dataset():
 # ---------------------------------------------------------------- write_arrays
 
 
-def test_arrays_come_back(tmp_path):
+def test_arrays_are_read_back(tmp_path):
     arrays = {
         "images": np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
-        "said": np.float32([[0.5, 0.5]]),
+        "probabilities": np.float32([[0.5, 0.5]]),
         "none": np.empty((0, 7), np.float32),
         "number": np.array(7),
     }
@@ -78,7 +78,7 @@ def test_metrics_are_sorted_and_rounded(tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), np.float64("nan")])
-def test_a_figure_that_is_no_number_is_refused(tmp_path, value):
+def test_a_metric_that_is_no_finite_number_is_an_error(tmp_path, value):
     path = tmp_path / "evaluation.json"
     path.write_text("old")
     with pytest.raises(ValueError, match="not JSON compliant"):
@@ -95,7 +95,7 @@ metrics = st.recursive(
 
 
 @given(st.dictionaries(st.text(), metrics))
-def test_every_metric_comes_back_within_half_a_digit(tmp_path_factory, metrics):
+def test_every_metric_is_read_back_within_half_a_digit(tmp_path_factory, metrics):
     path = tmp_path_factory.getbasetemp() / "metrics.json"
     write_metrics(path, metrics)
 

@@ -1,4 +1,4 @@
-"""The shell around every stage, as a process of its own."""
+"""The command line of the stages, in a process of its own."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ from stages.command_line import run
 def main(dataset, parameters):
     logging.getLogger(__name__).info("epochs %d", parameters.train.epochs)
     logging.getLogger("stages.dataset.sources").info("from the sample")
-    logging.getLogger("a_library").info("nobody asked")
+    logging.getLogger("a_library").info("of no interest")
     logging.getLogger("a_library").warning("take care")
     if dataset == "fer2013":
         raise UserError("data/fer2013/raw.csv, row 3: expected 2304 pixels, found 7; mend it")
@@ -57,7 +57,7 @@ def change(folder: Path, section: str, key: str, value) -> None:
     path.write_text(yaml.safe_dump(document))
 
 
-def test_a_stage_gets_its_parameters_and_says_its_own_lines(folder):
+def test_a_stage_gets_its_parameters_and_logs_its_own_lines(folder):
     change(folder, "train", "epochs", 77)
     done = run(folder, "sample")
     assert done.returncode == 0
@@ -68,7 +68,7 @@ def test_a_stage_gets_its_parameters_and_says_its_own_lines(folder):
 @pytest.mark.parametrize(
     ("seconds", "words"), [("7.4", "7 seconds"), ("99.4", "99 seconds"), ("6290.0", "105 minutes")]
 )
-def test_a_stage_says_how_long_it_usually_takes(folder, seconds, words):
+def test_the_first_line_states_the_usual_time(folder, seconds, words):
     page = folder / "benchmarks" / "stage_costs_sample.csv"
     page.parent.mkdir()
     page.write_text(

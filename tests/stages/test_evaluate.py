@@ -1,4 +1,4 @@
-"""The evaluate stage on a tiny model, from faces.npz to evaluation.json and the plots."""
+"""The evaluate stage on a tiny model: faces.npz to evaluation.json, the plots and the card."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ STAGES_BEFORE = ("validation", "balance", "training")
 
 @pytest.fixture
 def parameters():
-    """Those of the sample, with fewer resamples."""
+    """Parameters of the sample with fewer resamples."""
     settings = load_parameters("sample", ROOT / "params.yaml")
     fewer = settings.evaluate.model_copy(update={"bootstrap": 100})
     return settings.model_copy(update={"evaluate": fewer})
@@ -40,7 +40,7 @@ def parameters():
 
 @pytest.fixture
 def faces():
-    """210 faces of every emotion in every split; some test images stand in Training too."""
+    """210 faces of every emotion in every split; some test images are train–test duplicates."""
     generator = np.random.default_rng(0)
     count = 210
     split = np.repeat([0, 1, 2], count // 3).astype(np.uint8)
@@ -55,7 +55,7 @@ def faces():
 
 @pytest.fixture(autouse=True)
 def workspace(tmp_path, monkeypatch, faces):
-    """An empty repository in which the stages before have run."""
+    """A folder with the outputs of the earlier stages."""
     monkeypatch.chdir(tmp_path)
     for path in (FACES, MODEL, EVALUATION):
         path.parent.mkdir(parents=True)
@@ -72,7 +72,7 @@ def outputs() -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in (*written, *Path("models").rglob("*.md"))}
 
 
-def test_figures_are_those_of_the_served_model(parameters, faces):
+def test_metrics_are_those_of_the_served_model(parameters, faces):
     main("sample", parameters)
     metrics = json.loads(EVALUATION.read_text())
     assert set(metrics) == {"PublicTest", "PrivateTest", "robustness", "model"}
@@ -146,10 +146,10 @@ def test_an_emotion_without_images_is_an_error(parameters, faces):
     assert not outputs()
 
 
-def test_a_split_of_copies_alone_is_an_error(parameters, faces):
+def test_a_split_of_duplicates_alone_is_an_error(parameters, faces):
     faces["copy_in_training"][faces["split"] == 1] = True
     np.savez(FACES, **faces)
-    with pytest.raises(UserError, match="PublicTest also stands in Training"):
+    with pytest.raises(UserError, match="every image of PublicTest is also in Training"):
         main("sample", parameters)
 
 
@@ -159,14 +159,14 @@ def test_labels_in_another_order_are_an_error(parameters):
         main("sample", parameters)
 
 
-@pytest.mark.parametrize("missing", [FACES, MODEL])
-def test_a_missing_input_is_an_error_that_names_the_way_out(parameters, missing):
+@pytest.mark.parametrize("missing", [FACES, MODEL, FLOAT32])
+def test_a_missing_input_is_an_error_that_names_the_remedy(parameters, missing):
     missing.unlink()
     with pytest.raises(UserError, match=f"{missing.name}.*`dvc repro`"):
         main("sample", parameters)
 
 
-def test_a_damaged_model_ends_the_command_with_one_line():
+def test_a_damaged_model_ends_the_command_with_one_line_of_error():
     MODEL.write_bytes(MODEL.read_bytes()[:1000])
     Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
     ended = subprocess.run(
@@ -177,6 +177,6 @@ def test_a_damaged_model_ends_the_command_with_one_line():
     )
     assert ended.returncode == 1
     # The first line says what the stage does.
-    first, error = ended.stderr.splitlines()
-    assert first.startswith("Measure the exported model")
+    description, error = ended.stderr.splitlines()
+    assert description.startswith("Evaluate the exported model")
     assert error.startswith("error: models/sample/model.onnx")

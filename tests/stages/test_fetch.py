@@ -1,4 +1,4 @@
-"""The fetch stage as a whole: what it writes, and that it writes all or nothing."""
+"""The fetch stage: what it writes, and that it writes everything or nothing."""
 
 import lzma
 import os
@@ -55,14 +55,14 @@ def source(path: Path, rows: dict | None = None) -> FileSource:
     return FileSource(source="file", path=path, sha256=None, rows=rows)
 
 
-def test_writes_raw_csv_with_the_source_s_rows(repository, caplog):
+def test_raw_csv_has_the_rows_of_the_source(repository, caplog):
     caplog.set_level("INFO")
     assert run("mine") == csv_of(ROWS)
     assert "wrote data/mine/raw.csv: Training 4, PublicTest 2, PrivateTest 1" in caplog.text
     assert str(repository / "given.csv") in caplog.text
 
 
-def test_is_readable_by_others_as_any_file(repository):
+def test_raw_csv_is_as_readable_as_any_file(repository):
     run("mine")
     umask = os.umask(0)
     os.umask(umask)
@@ -78,7 +78,7 @@ def test_other_row_counts_than_declared_write_nothing(repository, line_end):
     assert not list(Path("data/mine").iterdir())
 
 
-def test_a_failed_run_leaves_the_former_result(repository):
+def test_a_failed_run_keeps_the_former_result(repository):
     former = run("mine")
     (repository / "given.csv").write_bytes(csv_of(ROWS)[:-1000])
     with pytest.raises(UserError, match="the source has Training 4, PublicTest 2, PrivateTest 0"):
@@ -87,7 +87,7 @@ def test_a_failed_run_leaves_the_former_result(repository):
     assert Path("data/mine/raw.csv").read_bytes() == former
 
 
-def test_defective_rows_are_left_to_validate(repository):
+def test_invalid_rows_are_left_to_validate(repository):
     defective = b"\nword\n7,1 2 3,Training\n0,%b,Elsewhere\n" % (b"1 " * 2304)
     rows = ROWS | {"Training": ROWS["Training"] - 1}
     (repository / "given.csv").write_bytes(csv_of(rows) + defective)
@@ -130,7 +130,7 @@ def test_folder_source_with_declared_rows(repository):
 # ---------------------------------------------------------------- FER2013_CSV
 
 
-def test_fer2013_csv_stands_in_for_the_declared_source(repository, monkeypatch, caplog):
+def test_fer2013_csv_replaces_the_declared_source(repository, monkeypatch, caplog):
     caplog.set_level("INFO")
     (repository / "mirror").mkdir()
     packed = repository / "mirror" / "fer2013.csv.xz"
@@ -142,11 +142,11 @@ def test_fer2013_csv_stands_in_for_the_declared_source(repository, monkeypatch, 
     ):
         monkeypatch.setenv("FER2013_CSV", str(path))
         assert run("fer2013") == csv_of(ROWS)
-    assert "FER2013_CSV stands in for the source 'kaggle'" in caplog.text
+    assert "FER2013_CSV replaces the source 'kaggle'" in caplog.text
     assert str(packed) in caplog.text
 
 
-def test_fer2013_csv_is_also_for_other_models_of_the_same_faces(repository, monkeypatch):
+def test_fer2013_csv_replaces_the_source_of_datasets_named_after_fer2013(repository, monkeypatch):
     Path("mine.csv").write_bytes(csv_of(ROWS))
     monkeypatch.setenv("FER2013_CSV", "mine.csv")
     assert run("fer2013-small") == csv_of(ROWS)
@@ -165,7 +165,7 @@ def test_fer2013_csv_that_is_missing_is_an_error(repository, monkeypatch):
         run("fer2013")
 
 
-def test_fer2013_csv_leaves_other_datasets_alone(repository, monkeypatch):
+def test_fer2013_csv_does_not_replace_other_sources(repository, monkeypatch):
     monkeypatch.setenv("FER2013_CSV", "absent.csv.xz")
     assert run("mine") == csv_of(ROWS)
 
@@ -184,7 +184,7 @@ def start(repository: Path) -> subprocess.Popen:
 
 
 def test_kill_9_leaves_no_half_file_and_the_next_run_cleans_up(repository):
-    # Random digits pack badly, so unpacking them takes long enough to be killed in.
+    # Random digits compress badly: decompressing them takes long enough for a kill.
     rng = np.random.default_rng(0)
     pixels = [" ".join(map(str, rng.integers(0, 256, 2304))) for _ in range(100)]
     lines = [f"0,{pixels[row % 100]},Training" for row in range(1500)]

@@ -1,4 +1,4 @@
-"""Reading the FER-2013 CSV: what is accepted, what is reported, that neighbours never suffer."""
+"""Reading the FER-2013 CSV: accepted variants, reported problems, unaffected neighbours."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def joined(*lines: bytes, header: str = HEADER, end: bytes = b"\n") -> bytes:
 
 
 def assert_reads_as(content: bytes, path: Path, numbers: list[int]):
-    """All of FACES come out, standing on these lines."""
+    """All of FACES are read, from these lines."""
     rows, images = read(path, content)
     np.testing.assert_array_equal(images, FACES)
     assert rows["row"].tolist() == numbers
@@ -69,7 +69,7 @@ def assert_reads_as(content: bytes, path: Path, numbers: list[int]):
     ids=["plain", "no last line end", "byte order mark", "CRLF", "all of these, quoted header",
          "all quoted", "pixels quoted", "other order of columns", "more blanks"],
 )  # fmt: skip
-def test_accepted_spellings(content, tmp_path):
+def test_accepted_variants(content, tmp_path):
     assert_reads_as(content, tmp_path, list(range(2, 10)))
 
 
@@ -146,7 +146,7 @@ def test_missing_file(tmp_path):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
-def test_line_problems_leave_the_neighbours_alone(line, problem, tmp_path):
+def test_line_problems_do_not_affect_the_neighbours(line, problem, tmp_path):
     rows, images = read(tmp_path, joined(LINES[0], line, *LINES[1:]))
     assert rows["line_problem"].notna().tolist() == [False, True] + [False] * 7
     assert rows["line_problem"][1].startswith(problem)
@@ -175,7 +175,7 @@ def test_line_problems_leave_the_neighbours_alone(line, problem, tmp_path):
         ("unreadable happy/a b.jpg", 3, np.nan, np.nan, "unreadable happy/a b.jpg"),
     ],
 )
-def test_what_a_pixels_field_holds_instead(pixels, count, minimum, maximum, wrong, tmp_path):
+def test_an_invalid_pixels_field_is_described(pixels, count, minimum, maximum, wrong, tmp_path):
     rows, images = read(tmp_path, joined(LINES[0], f"3,{pixels},Training".encode(), LINES[1]))
     row = rows.loc[1]
     np.testing.assert_array_equal(
@@ -197,7 +197,7 @@ def test_bytes_that_are_no_text(tmp_path):
 # ---------------------------------------------------------------- the parts
 
 
-def test_three_ways_to_spell_a_number():
+def test_numbers_with_leading_zeros():
     pixels, is_image = parse_pixels([b"7 07 007 " * 768, b" 255" * PIXELS, b"0 " * PIXELS])
     assert is_image.all()
     assert pixels.dtype == np.uint8
@@ -251,7 +251,7 @@ MUTATION = st.tuples(
 
 @given(st.lists(MUTATION, min_size=1, max_size=4))
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_mutated_bytes_spoil_their_own_rows_alone(tmp_path, mutations):
+def test_mutated_bytes_affect_their_own_rows_alone(tmp_path, mutations):
     lines = list(LINES)
     for index, place, deleted, inserted in mutations:
         line = lines[index]

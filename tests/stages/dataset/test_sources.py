@@ -1,4 +1,4 @@
-"""What each source yields, and what it answers to wrong input."""
+"""The lines that each source yields, and its errors for wrong input."""
 
 import gzip
 import io
@@ -58,7 +58,7 @@ def tarred(mode: str, *members: tuple[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-# The competition's own archive holds the CSV in a folder, beside two other files.
+# The archive of the competition contains the CSV in a folder, beside two other files.
 COMPETITION = [
     ("fer2013/README", b"The dataset of a competition."),
     ("fer2013/fer2013.csv", CSV),
@@ -97,7 +97,7 @@ def read_bytes(content: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("name", PACKED)
-def test_every_packing_gives_the_same_lines(name, tmp_path):
+def test_every_compression_gives_the_same_lines(name, tmp_path):
     path = tmp_path / name
     path.write_bytes(PACKED[name])
     assert read_file(path) == LINES
@@ -116,7 +116,7 @@ def test_every_packing_gives_the_same_lines(name, tmp_path):
         ["__MACOSX/._fer2013.csv", "fer2013/fer2013.csv"],
     ],
 )
-def test_archive_member_is_fer2013_csv_or_else_the_first_csv(pack, names):
+def test_archive_member_is_fer2013_csv_otherwise_the_first_csv(pack, names):
     wanted = next((name for name in names if name.split("/")[-1] == "fer2013.csv"), None)
     wanted = wanted or next(name for name in names if name.endswith(".csv"))
     archive = pack(*((name, CSV if name == wanted else b"something else\n") for name in names))
@@ -124,28 +124,28 @@ def test_archive_member_is_fer2013_csv_or_else_the_first_csv(pack, names):
 
 
 CHECKED = sorted(set(PACKED) - {"fer2013.csv", "fer2013.tar"})
-"""Packings that carry a checksum or a mark at their end."""
+"""Compressions with a checksum or a mark at their end."""
 
 
 @settings(max_examples=60)
 @given(st.sampled_from(CHECKED), st.floats(0, 1, exclude_max=True))
 def test_truncated_archive_is_an_error_at_every_byte(name, share):
     content = PACKED[name]
-    # With less than its mark it is not known as an archive, only as a CSV of other columns.
+    # A file shorter than the mark of its format is read as a CSV with other columns.
     kept = max(6, int(len(content) * share))
-    with pytest.raises(UserError, match="damaged, cut short"):
+    with pytest.raises(UserError, match="damaged, truncated"):
         read_bytes(content[:kept])
 
 
 @pytest.mark.parametrize("name", CHECKED)
-def test_the_last_byte_counts(name):
-    with pytest.raises(UserError, match="damaged, cut short"):
+def test_a_missing_last_byte_is_an_error(name):
+    with pytest.raises(UserError, match="damaged, truncated"):
         read_bytes(PACKED[name][:-1])
 
 
 @pytest.mark.parametrize("kept", [5_000, 40_000])
-def test_truncated_tar_that_is_not_packed(kept):
-    with pytest.raises(UserError, match="damaged, cut short"):
+def test_truncated_tar_that_is_not_compressed(kept):
+    with pytest.raises(UserError, match="damaged, truncated"):
         read_bytes(PACKED["fer2013.tar"][:kept])
 
 
@@ -155,14 +155,14 @@ def test_truncated_tar_that_is_not_packed(kept):
     place=st.floats(0, 1, exclude_max=True),
     flip=st.integers(1, 255),
 )
-def test_a_damaged_archive_never_gives_other_pixels(name, place, flip):
+def test_a_damaged_archive_never_yields_other_pixels(name, place, flip):
     content = bytearray(PACKED[name])
     content[int(len(content) * place)] ^= flip
     try:
         lines = read_bytes(bytes(content))
     except UserError:
         return
-    # Bytes that nothing depends on, such as a time stamp; or the mark by which it is known.
+    # Bytes without effect, such as a time stamp; or the mark of the format.
     assert lines == LINES or place * len(content) < 6
 
 
@@ -172,7 +172,7 @@ def test_missing_file_names_the_absolute_path(tmp_path, monkeypatch):
         read_file(Path("absent.csv"))
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_a_folder_in_place_of_a_file_is_an_error(tmp_path):
     with pytest.raises(UserError, match="is a folder"):
         read_file(tmp_path)
 
@@ -180,14 +180,14 @@ def test_a_folder_is_no_file(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [b"", gzip.compress(b""), zipped(("fer2013.csv", b""))],
-    ids=["plain", "gzip", "zip"],  # packed bytes hold the time
+    ids=["plain", "gzip", "zip"],  # compressed bytes contain the time
 )
 def test_empty_file(content):
     with pytest.raises(UserError, match=r"empty; expected a CSV with the header emotion,pixels"):
         read_bytes(content)
 
 
-def test_archive_without_csv_tells_what_it_holds():
+def test_archive_without_csv_is_an_error_that_lists_its_files():
     with pytest.raises(UserError, match=r"no \.csv inside \(found README, faces\.txt\)"):
         read_bytes(zipped(("README", b""), ("faces.txt", CSV)))
 
@@ -214,7 +214,7 @@ def test_line_ends_byte_order_mark_and_missing_last_line_end():
     assert read_bytes(CSV[:-1]) == LINES
 
 
-def test_columns_in_another_order_are_put_right():
+def test_columns_in_another_order_are_reordered():
     # Kaggle's icml_face_data.csv
     rows = [b"%b, %b,%b" % tuple(line.split(b",")[i] for i in (0, 2, 1)) for line in LINES[1:]]
     found = read_bytes(b"\n".join([b"emotion, Usage, pixels", *rows, b"3, Training"]) + b"\n")
@@ -225,7 +225,7 @@ def test_columns_in_another_order_are_put_right():
 
 @given(st.lists(st.binary(max_size=40).map(lambda b: b.translate(None, b"\r\n")), max_size=6))
 @settings(max_examples=50)
-def test_defective_rows_pass_as_they_are(rows):
+def test_invalid_rows_are_yielded_unchanged(rows):
     assert read_bytes(b"\n".join([HEADER.encode(), *rows, b"end"])) == [
         HEADER.encode(),
         *rows,
@@ -326,7 +326,7 @@ def test_rows_are_in_the_order_of_splits_and_names(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "cut jpg", "cut png", "broken link", "folder"])
-def test_an_unreadable_image_becomes_a_row_that_says_so(tmp_path, caplog, kind):
+def test_an_unreadable_image_becomes_a_row_with_its_path(tmp_path, caplog, kind):
     save(tmp_path / "train/happy/a.png", grey(3))
     face = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
     bad = tmp_path / "train/happy/b.jpg"
@@ -343,7 +343,7 @@ def test_an_unreadable_image_becomes_a_row_that_says_so(tmp_path, caplog, kind):
     assert "b.jpg: not readable as an image" in caplog.text
 
 
-def test_an_unreadable_name_cannot_break_the_row(tmp_path):
+def test_no_name_of_an_unreadable_image_breaks_the_row(tmp_path):
     save(tmp_path / "train/happy/a.png", grey(3))
     (tmp_path / 'train/happy/b,"c"\n\udcff.png').write_bytes(b"")
     rows = read_folder(tmp_path)
@@ -363,13 +363,13 @@ def test_an_unknown_split_names_the_nearest(tmp_path):
         read_folder(tmp_path)
 
 
-def test_other_files_are_counted_aloud_and_hidden_ones_are_not(tmp_path, caplog):
+def test_other_files_are_counted_in_the_log_and_hidden_ones_are_not(tmp_path, caplog):
     save(tmp_path / "train/happy/a.png", grey(3))
     for place in ("notes.txt", "train/x.png", "train/happy/c.gif", "train/happy/.DS_Store"):
         (tmp_path / place).write_bytes(b"x")
     (tmp_path / ".git").mkdir()
     assert len(read_folder(tmp_path)) == 1
-    assert "left out 3 files that are no SPLIT/EMOTION images" in caplog.text
+    assert "ignored 3 files that are not SPLIT/EMOTION images" in caplog.text
 
 
 def test_missing_or_empty_folder(tmp_path):
@@ -397,7 +397,7 @@ def test_kaggle_layout_prefers_fer2013_csv_at_any_depth(tmp_path):
 
 
 @pytest.mark.parametrize("above", ["", "fer2013"])
-def test_kaggle_layout_with_folders_tells_the_split_by_prefix(tmp_path, above):
+def test_kaggle_layout_with_folders_has_the_split_in_the_prefix(tmp_path, above):
     # msambare/fer2013
     for place in (
         "train/happy/Training_10.jpg",
@@ -406,7 +406,7 @@ def test_kaggle_layout_with_folders_tells_the_split_by_prefix(tmp_path, above):
         "test/disgust/PrivateTest_40.jpg",
     ):
         save(tmp_path / above / place, grey(int(place[-6:-4])))
-    # Left by macOS beside a table that is not there: no reason to look for a table.
+    # macOS leaves such files; they are no tables.
     (tmp_path / above / "._fer2013.csv").write_bytes(b"resource fork")
     lines = [line.decode().split(",") for line in sources.downloaded_lines(tmp_path)][1:]
     assert [(row[2], row[0], row[1].split()[0]) for row in lines] == [
@@ -417,7 +417,7 @@ def test_kaggle_layout_with_folders_tells_the_split_by_prefix(tmp_path, above):
     ]
 
 
-def test_kaggle_without_network_names_the_ways_out(tmp_path):
+def test_kaggle_without_network_is_an_error_that_names_the_remedies(tmp_path):
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     environment = {name: value for name, value in os.environ.items() if name != "FER2013_CSV"}
     for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):

@@ -1,4 +1,4 @@
-"""The figures of evaluation.json against hand-made cases, properties and other ways to compute."""
+"""Metrics against cases computed by hand, properties and other ways to compute them."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from stages.dataset.faces import EMOTIONS
 from stages.evaluation.metrics import (
-    accuracy_when_abstaining,
+    accuracy_by_coverage,
     bootstrap_intervals,
-    classification_figures,
+    classification_metrics,
     expected_calibration_error,
     reliability,
 )
@@ -26,7 +26,7 @@ SHARES = (
 
 
 def random_split(seed: int, images: int, skill: float = 2.0):
-    """Labels with every class present, probabilities float32, some images duplicated."""
+    """Labels of every class, probabilities float32, and some train–test duplicates."""
     generator = np.random.default_rng(seed)
     labels = np.append(np.arange(7), generator.integers(0, 7, images)).astype(np.uint8)
     logits = generator.normal(size=(len(labels), 7)) + skill * np.eye(7)[labels]
@@ -35,50 +35,50 @@ def random_split(seed: int, images: int, skill: float = 2.0):
     return labels, probabilities.astype(np.float32), duplicated
 
 
-def figures_of(labels, probabilities, duplicated, names=EMOTIONS):
-    return classification_figures(labels, probabilities, duplicated, names)
+def metrics_of(labels, probabilities, duplicated, names=EMOTIONS):
+    return classification_metrics(labels, probabilities, duplicated, names)
 
 
-def test_a_case_worked_out_by_hand():
+def test_a_case_computed_by_hand():
     labels = np.array([0, 0, 1, 2], dtype=np.uint8)
     probabilities = np.array(
         [[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]], dtype=np.float32
     )
     duplicated = np.array([False, True, False, False])
-    figures = figures_of(labels, probabilities, duplicated, names=("a", "b", "c"))
-    assert figures["images"] == 4
-    assert figures["accuracy"] == 0.75
-    assert figures["accuracy_deduplicated"] == 1.0
-    assert figures["recall"] == {"a": 0.5, "b": 1.0, "c": 1.0}
-    assert figures["f1"] == pytest.approx({"a": 2 / 3, "b": 2 / 3, "c": 1.0})
-    assert figures["balanced_accuracy"] == pytest.approx(2.5 / 3)
-    assert figures["macro_f1"] == pytest.approx(7 / 9)
-    assert figures["min_recall"] == 0.5
-    assert figures["log_loss"] == pytest.approx(-np.log([0.7, 0.2, 0.8, 0.4]).mean())
-    assert figures["brier"] == pytest.approx((0.14 + 0.98 + 0.06 + 0.54) / 4)
-    assert figures["ece"] == pytest.approx((0.3 + 0.5 + 0.2 + 0.6) / 4)
+    metrics = metrics_of(labels, probabilities, duplicated, names=("a", "b", "c"))
+    assert metrics["images"] == 4
+    assert metrics["accuracy"] == 0.75
+    assert metrics["accuracy_deduplicated"] == 1.0
+    assert metrics["recall"] == {"a": 0.5, "b": 1.0, "c": 1.0}
+    assert metrics["f1"] == pytest.approx({"a": 2 / 3, "b": 2 / 3, "c": 1.0})
+    assert metrics["balanced_accuracy"] == pytest.approx(2.5 / 3)
+    assert metrics["macro_f1"] == pytest.approx(7 / 9)
+    assert metrics["min_recall"] == 0.5
+    assert metrics["log_loss"] == pytest.approx(-np.log([0.7, 0.2, 0.8, 0.4]).mean())
+    assert metrics["brier"] == pytest.approx((0.14 + 0.98 + 0.06 + 0.54) / 4)
+    assert metrics["ece"] == pytest.approx((0.3 + 0.5 + 0.2 + 0.6) / 4)
 
 
-def test_perfect_predictions_get_perfect_figures():
+def test_perfect_predictions_get_perfect_metrics():
     labels, _, duplicated = random_split(seed=1, images=50)
-    figures = figures_of(labels, np.eye(7, dtype=np.float32)[labels], duplicated)
+    metrics = metrics_of(labels, np.eye(7, dtype=np.float32)[labels], duplicated)
     for name in set(SHARES) - {"ece"}:
-        assert figures[name] == 1, name
+        assert metrics[name] == 1, name
     for name in ("ece", "log_loss", "brier"):
-        assert figures[name] == pytest.approx(0, abs=1e-9), name
+        assert metrics[name] == pytest.approx(0, abs=1e-9), name
 
 
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(10, 300), st.floats(-3, 6))
-def test_figures_keep_their_bounds(seed, images, skill):
-    figures = figures_of(*random_split(seed, images, skill))
+def test_metrics_keep_their_bounds(seed, images, skill):
+    metrics = metrics_of(*random_split(seed, images, skill))
     for name in SHARES:
-        assert 0 <= figures[name] <= 1, name
-    assert 0 <= figures["brier"] <= 2
-    assert figures["log_loss"] >= 0
-    assert figures["min_recall"] <= figures["balanced_accuracy"]
-    assert figures["min_recall"] == min(figures["recall"].values())
-    assert figures["macro_f1"] == pytest.approx(np.mean(list(figures["f1"].values())))
+        assert 0 <= metrics[name] <= 1, name
+    assert 0 <= metrics["brier"] <= 2
+    assert metrics["log_loss"] >= 0
+    assert metrics["min_recall"] <= metrics["balanced_accuracy"]
+    assert metrics["min_recall"] == min(metrics["recall"].values())
+    assert metrics["macro_f1"] == pytest.approx(np.mean(list(metrics["f1"].values())))
 
 
 @settings(max_examples=15)
@@ -86,7 +86,7 @@ def test_figures_keep_their_bounds(seed, images, skill):
 def test_the_order_of_images_does_not_matter(seed, images):
     split = random_split(seed, images)
     order = np.random.default_rng(seed).permutation(len(split[0]))
-    expected, shuffled = figures_of(*split), figures_of(*(column[order] for column in split))
+    expected, shuffled = metrics_of(*split), metrics_of(*(column[order] for column in split))
     assert shuffled.pop("recall") == pytest.approx(expected.pop("recall"))
     assert shuffled.pop("f1") == pytest.approx(expected.pop("f1"))
     assert shuffled == pytest.approx(expected)
@@ -97,22 +97,22 @@ def test_the_order_of_images_does_not_matter(seed, images):
 def test_the_numbering_of_classes_does_not_matter(seed, images):
     labels, probabilities, duplicated = random_split(seed, images)
     order = np.random.default_rng(seed).permutation(7)
-    renumbered = figures_of(
+    renumbered = metrics_of(
         np.argsort(order)[labels],
         probabilities[:, order],
         duplicated,
         names=tuple(EMOTIONS[k] for k in order),
     )
-    expected = figures_of(labels, probabilities, duplicated)
+    expected = metrics_of(labels, probabilities, duplicated)
     assert renumbered["recall"] == pytest.approx(expected["recall"])
     for name in ("accuracy", "macro_f1", "log_loss", "brier", "ece"):
         assert renumbered[name] == pytest.approx(expected[name]), name
 
 
-def test_calibration_error_tells_calibrated_from_overconfident():
+def test_calibration_error_is_low_if_calibrated_and_high_if_overconfident():
     generator = np.random.default_rng(3)
     probabilities = generator.dirichlet(np.full(7, 0.5), size=100_000)
-    # Labels drawn from the very probabilities that are claimed.
+    # Labels drawn from the predicted probabilities.
     labels = (probabilities.cumsum(axis=1) < generator.random((100_000, 1))).sum(axis=1)
     assert expected_calibration_error(labels, probabilities) < 0.01
     sharpened = probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)
@@ -140,10 +140,10 @@ def test_bootstrap_agrees_with_drawing_the_images_themselves():
     intervals = bootstrap_intervals(split[0], split[1], EMOTIONS, 4000, seed=0)
     generator = np.random.default_rng(6)
     draws = generator.integers(0, len(split[0]), (600, len(split[0])))
-    drawn = [figures_of(*(column[draw] for column in split)) for draw in draws]
+    drawn = [metrics_of(*(column[draw] for column in split)) for draw in draws]
     for name, ends in intervals.items():
         group, _, emotion = name.partition(".")
-        values = [figures[group][emotion] if emotion else figures[group] for figures in drawn]
+        values = [metrics[group][emotion] if emotion else metrics[group] for metrics in drawn]
         assert ends == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.02), name
 
 
@@ -159,16 +159,16 @@ def test_bootstrap_leaves_out_a_class_that_was_not_drawn():
 def test_the_interval_holds_the_accuracy(seed, images):
     split = random_split(seed, images)
     low, high = bootstrap_intervals(split[0], split[1], EMOTIONS, 300, seed=0)["accuracy"]
-    assert low <= figures_of(*split)["accuracy"] <= high
+    assert low <= metrics_of(*split)["accuracy"] <= high
 
 
-def test_declining_the_least_sure_leaves_the_surest():
+def test_coverage_is_filled_in_the_order_of_confidence():
     labels = np.array([0, 0, 0, 0, 0])
     sure = np.array([0.9, 0.6, 0.8, 0.7, 0.95])
     right = np.array([True, False, True, False, True])
     probabilities = np.where(right[:, None], np.c_[sure, 1 - sure], np.c_[1 - sure, sure])
-    coverage, accuracy = accuracy_when_abstaining(labels, probabilities)
+    coverage, accuracy = accuracy_by_coverage(labels, probabilities)
     assert coverage == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
     assert accuracy == pytest.approx([1, 1, 1, 3 / 4, 3 / 5])
-    figures = figures_of(*random_split(seed=7, images=93))
-    assert figures["accuracy_answering_80"] > figures["accuracy"]
+    metrics = metrics_of(*random_split(seed=7, images=93))
+    assert metrics["accuracy_answering_80"] > metrics["accuracy"]

@@ -1,4 +1,4 @@
-"""Maps of what a model looks at, on models whose answer is known to hang on one place."""
+"""Occlusion sensitivity of a model whose prediction depends on one known place."""
 
 import numpy as np
 import onnx
@@ -13,7 +13,7 @@ from tests.model_fixture import write_tiny_model
 
 @pytest.fixture(scope="module")
 def corner_model(tmp_path_factory):
-    """A model that says `happy` where the upper left corner is bright, and looks nowhere else."""
+    """A model that predicts `happy` if the upper left corner is bright; it uses no other pixel."""
     path = write_tiny_model(tmp_path_factory.mktemp("model") / "model.onnx")
     model = onnx.load(path)
     weights = np.zeros((48, 48, 7), np.float32)
@@ -26,7 +26,7 @@ def corner_model(tmp_path_factory):
     return Classifier(path)
 
 
-def test_only_the_place_that_counts_stands_out(corner_model):
+def test_the_map_is_high_at_the_place_that_the_prediction_depends_on(corner_model):
     face = np.full((48, 48), 60, np.uint8)
     face[:20, :20] = 220
     heat = sensitivity(corner_model, face, EMOTIONS.index("happy"))
@@ -36,11 +36,11 @@ def test_only_the_place_that_counts_stands_out(corner_model):
     assert 4 - PATCH < left < 12 + PATCH
     assert heat.max() > 0.01
     assert heat[24:, 24:] == pytest.approx(0)
-    # Whatever takes from one emotion gives to the others.
+    # What lowers the probability of one emotion raises the others.
     assert sensitivity(corner_model, face, EMOTIONS.index("sad")).min() < 0
 
 
-def test_the_pictures_show_every_emotion_and_leave_the_faces_alone(corner_model):
+def test_the_pictures_show_every_emotion_and_do_not_change_the_faces(corner_model):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (30, 48, 48), dtype=np.uint8)
     before = images.copy()

@@ -1,4 +1,6 @@
-"""The tables and the picture behind `dvc plots show`."""
+"""The tables and the picture that `dvc plots show` draws."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +11,14 @@ from stages.evaluation.plots import (
     confusion_table,
     mistakes_picture,
     per_class_table,
+    plot_tables,
     precision_recall_table,
     reliability_table,
     roc_table,
+    selective_prediction_table,
 )
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -32,7 +38,7 @@ def test_confusion_table_has_a_row_per_image_in_order(split):
     assert agreement == pytest.approx((probabilities.argmax(axis=1) == labels).mean())
 
 
-def test_per_class_table_counts_what_it_says():
+def test_per_class_table_of_a_case_computed_by_hand():
     labels = np.array([0, 0, 1, 2])
     table = per_class_table(labels, np.eye(3)[[0, 1, 1, 2]], ("a", "b", "c"))
     assert table["emotion"].tolist() == ["a", "b", "c"]
@@ -70,13 +76,31 @@ def test_precision_recall_falls_and_bounds_the_average_precision(split):
         assert average - 0.01 <= table[name].mean() <= average + 0.05
 
 
-def test_precision_recall_of_a_case_worked_out_by_hand():
-    # By falling score: hit, miss, hit. Recall 1/2 at precision 1, recall 1 at precision 2/3.
+def test_precision_recall_of_a_case_computed_by_hand():
+    # By falling score: correct, wrong, correct. So recall 1/2 has precision 1, recall 1 has 2/3.
     labels = np.array([0, 1, 0])
     scores = np.array([0.9, 0.8, 0.7])
     table = precision_recall_table(labels, np.column_stack([scores, 1 - scores]), ("a", "b"))
     assert table["a"][:51].tolist() == [1] * 51
     assert table["a"][51:].tolist() == pytest.approx([2 / 3] * 50)
+
+
+def test_selective_prediction_falls_from_the_most_confident_half_to_all():
+    # The 50 predictions of higher confidence are correct, the others wrong.
+    confidence = np.linspace(0.6, 0.99, 100)
+    labels = np.repeat([1, 0], 50)
+    table = selective_prediction_table(labels, np.column_stack([confidence, 1 - confidence]))
+    assert table["coverage"].tolist() == pytest.approx(np.linspace(0.05, 1, 96))
+    assert table["accuracy"][:46].tolist() == [1] * 46
+    assert table["accuracy"].iloc[-1] == 0.5
+
+
+def test_every_table_has_the_name_of_its_csv_file(split):
+    tables = plot_tables(*split, EMOTIONS)
+    dvc = (ROOT / "dvc.yaml").read_text()
+    for name, table in tables.items():
+        assert f"metrics/${{item.dataset}}/plots/{name}.csv" in dvc
+        assert len(table) > 0
 
 
 def test_curves_of_a_perfect_model_are_flat():
@@ -86,11 +110,11 @@ def test_curves_of_a_perfect_model_are_flat():
         assert (curves == 1).all(axis=None)
 
 
-def test_picture_shows_the_surest_mistake_and_no_right_answer():
+def test_picture_shows_the_most_confident_mistake_and_no_correct_prediction():
     labels = np.zeros(20, dtype=np.uint8)
     probabilities = np.tile([0.9, 0.1], (20, 1))
     probabilities[[4, 9]] = [[0.4, 0.6], [0.01, 0.99]]
-    # White faces vanish on the white page; only the surest mistake is black.
+    # White faces are invisible on the white page; only the most confident mistake is black.
     images = np.full((20, 48, 48), 255, dtype=np.uint8)
     images[9] = 0
     picture = mistakes_picture(images, labels, probabilities, ("a", "b"), rows=1, columns=1)

@@ -1,0 +1,17 @@
+"""The metrics of balancing."""
+
+import numpy as np
+
+from stages.dataset.balance_report import balance_metrics
+from stages.dataset.balancing import counts_per_emotion
+
+
+def test_metrics_count_what_changed():
+    before = counts_per_emotion(np.repeat(np.arange(7), [4, 1, 4, 8, 4, 4, 4]))
+    after = counts_per_emotion(np.repeat(np.arange(7), [4, 4, 4, 6, 4, 4, 4]))
+    metrics = balance_metrics(before, after)
+    assert metrics["before"]["disgust"] == 1
+    assert metrics["after"]["happy"] == 6
+    assert (metrics["added"], metrics["removed"]) == (3, 2)
+    assert metrics["ratio_before"] == 1 / 8
+    assert metrics["ratio_after"] == 4 / 6

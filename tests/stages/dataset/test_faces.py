@@ -1,0 +1,54 @@
+"""Reading and writing faces.npz and train.npz."""
+
+import numpy as np
+import pytest
+
+from stages.dataset.faces import SPLITS, Faces, TrainingSet
+from stages.errors import UserError
+from tests.faces_fixture import random_faces
+
+
+@pytest.fixture
+def faces():
+    images, labels, row = random_faces([3, 1, 4, 1, 5])
+    split = np.array([0, 2, 0, 1, 2], np.uint8)
+    return Faces(images, labels, split, row, np.array([False, True, False, False, False]))
+
+
+def test_what_is_written_is_read_back(faces, tmp_path):
+    path = tmp_path / "new" / "faces.npz"
+    faces.write(path)
+    read = Faces.read(path)
+    for name, array in vars(faces).items():
+        assert np.array_equal(vars(read)[name], array), name
+        assert vars(read)[name].dtype == array.dtype, name
+
+
+def test_a_split_has_its_faces_in_order(faces):
+    for name, indices in zip(SPLITS, ([0, 2], [3], [1, 4]), strict=True):
+        split = faces.of_split(name)
+        assert split.row.tolist() == faces.row[indices].tolist()
+        assert np.array_equal(split.images, faces.images[indices])
+        assert split.copy_in_training.tolist() == faces.copy_in_training[indices].tolist()
+
+
+def test_training_sets_are_joined_in_order():
+    images, labels, row = random_faces([0, 1, 2])
+    first = TrainingSet(images, labels, row, np.zeros(3, bool))
+    second = TrainingSet(images[::-1], labels[::-1], row[::-1], np.ones(3, bool))
+    joined = first.followed_by(second)
+    assert joined.labels.tolist() == [0, 1, 2, 2, 1, 0]
+    assert joined.augmented.tolist() == [False] * 3 + [True] * 3
+    assert joined.take(np.array([5, 0])).row.tolist() == [row[0], row[0]]
+
+
+def test_a_missing_file_is_an_error_that_names_the_remedy(tmp_path):
+    with pytest.raises(UserError, match=r"faces\.npz: not found; run `dvc repro`"):
+        Faces.read(tmp_path / "faces.npz")
+
+
+def test_a_file_without_an_array_is_an_error_that_names_the_array(tmp_path):
+    path = tmp_path / "train.npz"
+    np.savez(path, images=np.zeros((1, 48, 48), np.uint8), labels=[0], row=[2])
+    with pytest.raises(UserError, match=r"train\.npz: augmented.*run `dvc repro` to make it anew"):
+        TrainingSet.read(path)
