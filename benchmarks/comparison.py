@@ -43,8 +43,8 @@ from recognizer.errors import ModelError
 from stages.artifacts import Artifacts
 from stages.dataset.faces import EMOTIONS, Faces
 from stages.errors import UserError
+from stages.evaluation.markdown_table import markdown_table
 from stages.evaluation.metrics import bootstrap_intervals
-from stages.markdown_table import markdown_table
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).with_suffix(".csv")

@@ -57,7 +57,7 @@ from recognizer.image import decode
 from recognizer.recognizer import Recognizer
 from recognizer.video.tracking import overlap
 from stages.errors import UserError
-from stages.markdown_table import markdown_table
+from stages.evaluation.markdown_table import markdown_table
 
 FACES_OF_SETTINGS = 200
 RESULT = Path(__file__).with_suffix(".csv")

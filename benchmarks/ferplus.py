@@ -27,7 +27,7 @@ from recognizer.classifier import Classifier
 from stages.artifacts import Artifacts
 from stages.dataset.faces import EMOTIONS, SPLITS, Faces
 from stages.errors import UserError
-from stages.markdown_table import markdown_table
+from stages.evaluation.markdown_table import markdown_table
 
 PAGE = Path(__file__).with_suffix(".md")
 

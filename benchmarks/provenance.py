@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from stages.artifacts import Artifacts
-from stages.markdown_table import markdown_table
+from stages.evaluation.markdown_table import markdown_table
 
 ROOT = Path(__file__).parents[1]
 CODE = (":/*.py", ":/params.yaml", ":/params", ":/requirements")

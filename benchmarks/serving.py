@@ -63,7 +63,7 @@ from benchmarks.servers import (
     servers,
 )
 from benchmarks.stage_costs import resident_bytes
-from stages.markdown_table import markdown_table
+from stages.evaluation.markdown_table import markdown_table
 
 RESULT = Path(__file__).with_suffix(".csv")
 SMALL, PHOTO = "48×48", "640×480"

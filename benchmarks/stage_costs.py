@@ -30,7 +30,7 @@ import yaml
 from benchmarks.provenance import ROOT, Provenance, here, opening
 from benchmarks.working_copy import working_copy
 from recognizer.atomic_file import written_atomically
-from stages.markdown_table import markdown_table
+from stages.evaluation.markdown_table import markdown_table
 
 PIPELINE = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
 FOLDER = Path(__file__).parent

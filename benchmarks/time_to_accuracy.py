@@ -33,7 +33,7 @@ from benchmarks.provenance import ROOT, Provenance, here, opening
 from benchmarks.working_copy import working_copy
 from recognizer.atomic_file import written_atomically
 from stages.errors import UserError
-from stages.markdown_table import markdown_table
+from stages.evaluation.markdown_table import markdown_table
 from stages.parameters import load_parameters
 
 FOLDER = Path(__file__).parent

@@ -10,12 +10,12 @@ import sys
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from tabulate import tabulate
 
 from experiments.settings import RESULTS, load_experiments
 from recognizer.atomic_file import written_atomically
 from stages.dataset.faces import EMOTIONS
 from stages.errors import UserError
+from stages.evaluation.markdown_table import markdown_table
 
 FOLDER = RESULTS.parent
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
@@ -97,7 +97,7 @@ def comparison(table: pd.DataFrame) -> str:
         )
     names = [*METRICS.values(), *measured.values(), *RECALL.values()]
     headers = ["", "seeds", *names, "parameters", "images", "minutes"]
-    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+    return markdown_table(headers, rows)
 
 
 def changes_against_base(table: pd.DataFrame) -> pd.DataFrame:

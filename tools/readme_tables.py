@@ -23,8 +23,8 @@ import pandas as pd
 from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts
 from stages.errors import UserError
+from stages.evaluation.markdown_table import markdown_table
 from stages.evaluation.model_card import served_parameters
-from stages.markdown_table import markdown_table
 from stages.parameters import load_parameters
 from stages.teachers import read_teacher_metrics
 

@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 from stages.dataset.faces import EMOTIONS, SPLITS
-from stages.markdown_table import markdown_table
+from stages.evaluation.markdown_table import markdown_table
 from stages.parameters import (
     Fetch,
     FolderSource,

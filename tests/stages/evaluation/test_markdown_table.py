@@ -1,4 +1,4 @@
-from stages.markdown_table import markdown_table
+from stages.evaluation.markdown_table import markdown_table
 
 
 def test_text_is_left_aligned_numbers_are_right_aligned_and_digits_stay_as_given():
