@@ -37,7 +37,6 @@ def main() -> None:
     parser.add_argument("name", help="a key of `teachers` in experiments/params.yaml")
     name = parser.parse_args().name
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    make_repeatable()
     try:
         train_teacher(name)
     except UserError as error:
@@ -52,6 +51,7 @@ def train_teacher(name: str) -> None:
     UserError
         There is no such teacher, or a file of the dataset is missing.
     """
+    make_repeatable()
     experiments = load_experiments()
     settings = experiments.teacher(name)
     files = Artifacts(experiments.dataset)
