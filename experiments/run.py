@@ -16,7 +16,7 @@ from joblib import parallel_config
 
 from experiments.settings import RESULTS, Settings, load_experiments
 from stages.artifacts import Artifacts, write_metrics
-from stages.dataset.balancing import balance
+from stages.balancing.strategies import balance
 from stages.dataset.faces import EMOTIONS, SPLITS, Faces
 from stages.dataset.fer_csv import read_faces
 from stages.errors import UserError

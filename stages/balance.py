@@ -10,10 +10,10 @@ from joblib import parallel_config
 
 from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts, write_metrics
+from stages.balancing.contact_sheet import contact_sheet
+from stages.balancing.report import balance_chart, balance_metrics
+from stages.balancing.strategies import balance, counts_per_emotion
 from stages.command_line import run
-from stages.dataset.balance_report import balance_chart, balance_metrics
-from stages.dataset.balancing import balance, counts_per_emotion
-from stages.dataset.contact_sheet import contact_sheet
 from stages.dataset.faces import Faces
 from stages.errors import UserError
 from stages.parameters import Parameters

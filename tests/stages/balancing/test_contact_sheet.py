@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.dataset import contact_sheet as sheet
-from stages.dataset.balancing import balance
-from stages.dataset.contact_sheet import contact_sheet
+from stages.balancing import contact_sheet as sheet
+from stages.balancing.contact_sheet import contact_sheet
+from stages.balancing.strategies import balance
 from stages.parameters import load_parameters
 from tests.faces_fixture import random_faces
 

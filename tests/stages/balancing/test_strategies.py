@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.dataset.balancing import STRATEGIES, balance
+from stages.balancing.strategies import STRATEGIES, balance
 from stages.errors import UserError
 from stages.parameters import Balance, load_parameters
 from tests.faces_fixture import random_faces

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from joblib import parallel_config
 
-from stages.dataset.face_augmentation import augmented_images
+from stages.balancing.augmentation import augmented_images
 from stages.parameters import BalanceAugmentation, load_parameters
 from tests.faces_fixture import random_faces
 

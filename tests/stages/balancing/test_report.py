@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from stages.dataset.balance_report import balance_metrics
-from stages.dataset.balancing import counts_per_emotion
+from stages.balancing.report import balance_metrics
+from stages.balancing.strategies import counts_per_emotion
 
 
 def test_metrics_count_what_changed():

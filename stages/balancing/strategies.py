@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stages.dataset.face_augmentation import augmented_images
+from stages.balancing.augmentation import augmented_images
 from stages.dataset.faces import EMOTIONS, SPLITS, TrainingSet
 from stages.errors import UserError
 from stages.parameters import Balance

@@ -1,0 +1,1 @@
+"""Balancing: strategies, albumentations augmentation, what was done."""
