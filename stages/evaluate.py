@@ -136,17 +136,29 @@ def read_metrics(dataset: str, parameters: Parameters) -> Metrics:
     """Read what the model card shows from the files of metrics/D and of the teachers.
 
     The card has the numbers of these files, rounded as they are, and not those in memory.
+
+    Raises
+    ------
+    UserError
+        A file of an earlier stage, or the metrics of a teacher, are missing.
     """
     paths = Artifacts(dataset)
     files = ("validation", "balance", "training", "evaluation", "intervals")
     confusion = pd.read_csv(paths.plots / "confusion.csv")
     return Metrics(
-        **{name: json.loads((paths.metrics / f"{name}.json").read_text()) for name in files},
+        **{name: _read_json(paths.metrics / f"{name}.json") for name in files},
         teachers=read_teacher_metrics(parameters),
         robustness=pd.read_csv(paths.plots / "robustness.csv"),
         labels=confusion["actual"].map(EMOTIONS.index).to_numpy(copy=True),
         predicted=confusion["predicted"].map(EMOTIONS.index).to_numpy(copy=True),
     )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run `dvc repro`, which makes it first") from None
 
 
 if __name__ == "__main__":

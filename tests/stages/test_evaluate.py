@@ -25,6 +25,7 @@ FACES = Path("data/sample/faces.npz")
 MODEL = Path("models/sample/model.onnx")
 FLOAT32 = Path("models/sample/float32.onnx")
 EVALUATION = Path("metrics/sample/evaluation.json")
+TRAINING = Path("metrics/sample/training.json")
 INTERVALS = Path("metrics/sample/intervals.json")
 PLOTS = Path("metrics/sample/plots")
 STAGES_BEFORE = ("validation", "balance", "training")
@@ -159,7 +160,7 @@ def test_labels_in_another_order_are_an_error(parameters):
         main("sample", parameters)
 
 
-@pytest.mark.parametrize("missing", [FACES, MODEL, FLOAT32])
+@pytest.mark.parametrize("missing", [FACES, MODEL, FLOAT32, TRAINING])
 def test_a_missing_input_is_an_error_that_names_the_remedy(parameters, missing):
     missing.unlink()
     with pytest.raises(UserError, match=f"{missing.name}.*`dvc repro`"):
