@@ -11,7 +11,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from stages.dataset.sample_faces import render_face
 
 LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
-HAPPY, SURPRISE = LABELS.index("happy"), LABELS.index("surprise")
+ANGRY, HAPPY, SURPRISE = map(LABELS.index, ("angry", "happy", "surprise"))
 PATIENCE = 60
 """Seconds to wait for a result on a busy machine."""
 

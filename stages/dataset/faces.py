@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -31,15 +32,15 @@ class _Arrays:
         Raises
         ------
         UserError
-            The file is missing or lacks an array.
+            The file is missing or damaged, or lacks an array.
         """
         try:
             with np.load(path) as arrays:
                 return cls(*(arrays[field.name] for field in fields(cls)))
         except FileNotFoundError:
             raise UserError(f"{path}: not found; run `dvc repro`, which makes it first") from None
-        except KeyError as error:
-            raise UserError(f"{path}: {error.args[0]}; run `dvc repro` to make it anew") from None
+        except (KeyError, ValueError, EOFError, BadZipFile) as error:
+            raise UserError(f"{path}: {error.args[0]}; delete it and run `dvc repro`") from None
 
     def write(self, path: Path) -> None:
         """Write the file atomically; the same arrays give the same bytes."""

@@ -9,6 +9,7 @@ from PIL import Image
 from recognizer.classifier import Classifier
 from tests.chromium_fixture import open_chromium
 from tests.page_fixture import (
+    ANGRY,
     DARK,
     HAPPY,
     LEFT,
@@ -50,11 +51,11 @@ def files(tmp_path_factory):
     (folder / "text.txt").write_text("no image")
     (folder / "broken.mp4").write_text("no video")
     # A hard cut from one person to another in the same place, then an empty scene.
-    happy, surprise = (
+    happy, angry = (
         scene((emotion, (40, 40), 160), ground=ground)
-        for emotion, ground in ((HAPPY, DARK), (SURPRISE, LIGHT))
+        for emotion, ground in ((HAPPY, DARK), (ANGRY, LIGHT))
     )
-    write_video(folder / "cut.webm", [happy] * 15 + [surprise] * 15 + [scene()] * 10)
+    write_video(folder / "cut.webm", [happy] * 15 + [angry] * 15 + [scene()] * 10)
     # A busy machine samples one frame per second, so each scene is longer than a second.
     write_video(folder / "jumps.webm", ([LEFT] * 12 + [RIGHT] * 12) * 2)
     return {path.name: path for path in folder.iterdir()}

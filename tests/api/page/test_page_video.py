@@ -12,7 +12,7 @@ from selenium.webdriver.common.keys import Keys
 from tests.page_fixture import LABELS, PATIENCE, WATCH, dark_and_left
 
 DURATION = 4.0
-"""Seconds of cut.webm: 1.5 with a happy face, a cut, 1.5 with a surprised one, 1 without."""
+"""Seconds of cut.webm: 1.5 with a happy face, a cut, 1.5 with an angry one, 1 without."""
 
 SLACK = 0.25
 """Tolerance in seconds: two samples and a frame."""
@@ -46,10 +46,10 @@ def test_the_timeline_shows_each_person(analysed):
     page = analysed
     assert page.text("#status") == page.text("[role=status]") == "Done: 2 people in 0:04."
     assert page.texts(".person .row-number") == ["1", "2"]
-    assert page.texts(".person-most") == ["happy 100 %", "surprise 100 %"]
+    assert page.texts(".person-most") == ["happy 100 %", "angry 100 %"]
     segments = page.run("""return [...document.querySelectorAll('.segment')].map(
         e => [e.dataset.emotion, parseFloat(e.style.left), parseFloat(e.style.width)])""")
-    assert [emotion for emotion, _, _ in segments] == ["happy", "surprise"]
+    assert [emotion for emotion, _, _ in segments] == ["happy", "angry"]
     for (_, left, width), (start, end) in zip(segments, ((0, 1.5), (1.5, 3)), strict=True):
         assert left / 100 * DURATION == pytest.approx(start, abs=SLACK)
         assert (left + width) / 100 * DURATION == pytest.approx(end, abs=SLACK)
@@ -68,7 +68,7 @@ def test_the_result_can_be_saved(analysed, downloads):
     (cut,) = (cut for cut in result["cuts"] if cut < 2.5)
     assert cut == pytest.approx(1.5, abs=SLACK)
     for person, number, emotion, start in zip(
-        result["persons"], (1, 2), ("happy", "surprise"), (0, 1.5), strict=True
+        result["persons"], (1, 2), ("happy", "angry"), (0, 1.5), strict=True
     ):
         assert person["person"] == number and person["shares"] == {emotion: 1}
         assert person["seconds"] == pytest.approx(1.5, abs=SLACK)
@@ -81,7 +81,7 @@ def test_the_result_can_be_saved(analysed, downloads):
 
     page.find("#save [value=persons]").click()
     rows = list(csv.DictReader(io.StringIO(downloads("cut-persons.csv"))))
-    assert [(row["person"], row["emotion"]) for row in rows] == [("1", "happy"), ("2", "surprise")]
+    assert [(row["person"], row["emotion"]) for row in rows] == [("1", "happy"), ("2", "angry")]
     assert [float(row["share_of_emotion"]) for row in rows] == [1, 1]
 
     page.find("#save [value=samples]").click()
@@ -98,12 +98,12 @@ def test_the_timeline_moves_the_video(analysed):
     page.pointer(band, click=True)  # in its middle
     now = "return document.getElementById('video').currentTime"
     page.until(lambda: page.run(now) == pytest.approx(DURATION / 2, abs=0.1))
-    page.until_shows("surprise")
+    page.until_shows("angry")
     marked = "return document.querySelector('.person.is-selected').dataset.id"
     assert page.run(marked) == "2"
-    assert page.text(".box-label").startswith("surprise ")
+    assert page.text(".box-label").startswith("angry ")
     assert "In view 0:01–0:0" in page.text("#detail-note")
-    assert "share of that time: surprise 100 %" in page.text("#detail-note")
+    assert "share of that time: angry 100 %" in page.text("#detail-note")
 
     page.find(".person[data-id='1'] .person-name").click()
     page.until(lambda: page.run(now) == pytest.approx(0, abs=0.1))

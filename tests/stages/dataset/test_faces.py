@@ -5,7 +5,7 @@ import pytest
 
 from stages.dataset.faces import SPLITS, Faces, TrainingSet
 from stages.errors import UserError
-from tests.faces_fixture import random_faces
+from tests.faces_fixture import random_faces, write_training_set
 
 
 @pytest.fixture
@@ -50,5 +50,15 @@ def test_a_missing_file_is_an_error_that_names_the_remedy(tmp_path):
 def test_a_file_without_an_array_is_an_error_that_names_the_array(tmp_path):
     path = tmp_path / "train.npz"
     np.savez(path, images=np.zeros((1, 48, 48), np.uint8), labels=[0], row=[2])
-    with pytest.raises(UserError, match=r"train\.npz: augmented.*run `dvc repro` to make it anew"):
+    with pytest.raises(UserError, match=r"train\.npz: augmented.*; delete it and run `dvc repro`"):
+        TrainingSet.read(path)
+
+
+@pytest.mark.parametrize("keep", [0, 100, -40])
+def test_a_damaged_file_is_an_error_that_names_the_file(tmp_path, keep):
+    path = tmp_path / "train.npz"
+    random = np.random.default_rng(0)
+    write_training_set(path, random.integers(0, 256, (2, 48, 48), np.uint8), np.zeros(2, np.uint8))
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(UserError, match=r"train\.npz: .*; delete it and run `dvc repro`"):
         TrainingSet.read(path)
