@@ -8,6 +8,8 @@ COPY requirements/serving.txt requirements/serving.txt
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m pip install --disable-pip-version-check --require-hashes --requirement requirements/serving.txt
 
+COPY LICENSE LICENSE
+COPY NOTICE NOTICE
 COPY recognizer recognizer
 COPY api api
 COPY models/fer2013/model.onnx models/fer2013/model.onnx

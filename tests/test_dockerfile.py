@@ -154,6 +154,8 @@ def test_the_base_image_has_the_python_version_of_the_project():
 def test_the_context_has_only_what_the_server_needs():
     sent = context()
     assert {path.split("/")[0] for path in sent} == {
+        "LICENSE",
+        "NOTICE",
         "api",
         "recognizer",
         "requirements",
@@ -161,6 +163,8 @@ def test_the_context_has_only_what_the_server_needs():
         "metrics",
     }
     assert {path for path in sent if not path.startswith(("api/", "recognizer/"))} == {
+        "LICENSE",
+        "NOTICE",
         "requirements/serving.txt",
         "models/fer2013/model.onnx",
         "metrics/fer2013/evaluation.json",
