@@ -18,7 +18,7 @@ define NEXT
 Three things to do next, after `. .venv/bin/activate`:
   make serve
       serves the FER-2013 model on http://127.0.0.1:8000, with a page for photos and the camera;
-      MODEL_PATH=models/sample/model.onnx make serve serves the model just built
+      with MODEL_PATH=models/sample/model.onnx before it, it serves the model just built
   edit params.yaml; dvc repro; dvc metrics diff
       rebuilds what depends on the changed parameters and compares the metrics
   python -m recognizer PHOTO
@@ -29,8 +29,8 @@ export NEXT
 test: .venv/development  ## Run the whole test suite
 	pytest -n 2
 
-# They limit TensorFlow, NumPy and SciPy; onnxruntime and OpenCV compute as this processor does.
-# Where the processor has bfloat16, TensorFlow calls oneDNN for it, which then has no kernel.
+# The variables limit TensorFlow, NumPy and SciPy; onnxruntime and OpenCV still use all instructions.
+# bfloat16 is left out: on a processor that has it, TensorFlow calls oneDNN, which has no AVX2 kernel.
 test-avx2: .venv/development  ## Run the tests of training as on a processor without AVX-512
 	ONEDNN_MAX_CPU_ISA=AVX2 NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" \
 		OPENBLAS_CORETYPE=Haswell pytest -n 2 -k "not bfloat16" \

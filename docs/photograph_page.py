@@ -17,7 +17,7 @@ WIDTH, HEIGHT = 1280, 760
 
 
 def main() -> None:
-    """Choose the photo on the page, wait for the answer, and save what is seen."""
+    """Choose the photo on the page, wait for the result, and save a screenshot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photo", type=Path)
     parser.add_argument("picture", type=Path)

@@ -7,7 +7,7 @@ Pastes a random sample of FER-2013's Training faces into larger scenes (experime
 centre, side and angle of each face are known there. Three ridge regressions correct the square that
 is cropped: `proposal` from what YuNet detects in the scene, `small` and `large` from what it
 detects in a crop of that square. Each face counts, and its mirror image. Faces far off the
-regression (FER-2013 has pictures that are no faces) are left out of a second fit.
+regression (FER-2013 has pictures that are no faces) are left out of two further fits.
 
 Writes the weights to `experiments/alignment.json`, and their errors on faces that were not fitted
 to `experiments/alignment.md`. The recognizer reads a copy of the weights,
@@ -140,14 +140,14 @@ def mirrored(feature: np.ndarray) -> np.ndarray:
 
 def fit(examples: list[Example]) -> np.ndarray:
     """The weights [4, 16] for `corrected`."""
-    seen = np.array([features(one.row) for one in examples])
+    inputs = np.array([features(one.row) for one in examples])
     changes = np.array([difference(one.square, one.true) for one in examples])
-    seen = np.vstack([seen, mirrored(seen)])
+    inputs = np.vstack([inputs, mirrored(inputs)])
     changes = np.vstack([changes, changes * [-1, 1, 1, -1]])
     kept = np.ones(len(changes), bool)
     for _ in range(3):
-        ridge = Ridge(alpha=RIDGE).fit(seen[kept, :-1], changes[kept])
-        errors = np.abs(changes - ridge.predict(seen[:, :-1]))
+        ridge = Ridge(alpha=RIDGE).fit(inputs[kept, :-1], changes[kept])
+        errors = np.abs(changes - ridge.predict(inputs[:, :-1]))
         kept = (errors < FAR_OFF * 1.4826 * np.median(errors, axis=0)).all(axis=1)
     return np.column_stack([ridge.coef_, ridge.intercept_]).round(DECIMALS)
 
@@ -163,11 +163,11 @@ def errors(squares: list[Square], true: list[Square]) -> str:
     return f"{place:.1f} px | {side:.1%} | {degrees(angle):.1f}°"
 
 
-def page(count: int, looks: dict[str, list[Example]], weights: dict[str, np.ndarray]) -> str:
+def page(count: int, detections: dict[str, list[Example]], weights: dict[str, np.ndarray]) -> str:
     """The errors that are left, as Markdown."""
 
     lines = []
-    for name, examples in looks.items():
+    for name, examples in detections.items():
         true = [one.true for one in examples]
         squares = [corrected(one.square, one.row, weights[name]) for one in examples]
         if name == "proposal":
@@ -213,20 +213,20 @@ def main() -> None:
     run = Parallel(n_jobs=cpu_count())
     fitted = round(FITTED * PARTS)
 
-    looks = {"proposal": run(delayed(proposal_examples)(numbers[k], images[k]) for k in parts)}
-    weights = {"proposal": fit([*chain(*looks["proposal"][:fitted])])}
+    detections = {"proposal": run(delayed(proposal_examples)(numbers[k], images[k]) for k in parts)}
+    weights = {"proposal": fit([*chain(*detections["proposal"][:fitted])])}
     for before, size in (("proposal", SMALL), ("small", LARGE)):
-        looks[size.name] = run(
+        detections[size.name] = run(
             delayed(refinement_examples)(part, faces, weights[before], size)
-            for part in looks[before]
+            for part in detections[before]
         )
-        weights[size.name] = fit([*chain(*looks[size.name][:fitted])])
+        weights[size.name] = fit([*chain(*detections[size.name][:fitted])])
 
     with written_atomically(RESULT) as temporary:
         content = {name: rows.tolist() for name, rows in weights.items()}
         temporary.write_text(json.dumps(content, indent=1) + "\n")
     with written_atomically(RESULT.with_suffix(".md")) as temporary:
-        others = {name: [*chain(*parts[fitted:])] for name, parts in looks.items()}
+        others = {name: [*chain(*parts[fitted:])] for name, parts in detections.items()}
         temporary.write_text(page(len(numbers), others, weights))
 
 

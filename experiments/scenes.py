@@ -1,6 +1,6 @@
 """Scenes with one face each: FER-2013 faces pasted into textures.
 
-No other picture is needed, so nothing but the pasted face is a face. Around it, the face's own
+The textures are random clouds, so the pasted face is the only face. Around it, the face's own
 border goes on for a quarter of its side, more and more blurred, and fades into the texture.
 """
 

@@ -18,7 +18,7 @@ MAX_PIXELS = 200_000_000
 """Default limit of width · height: the largest photos of phones, 200 megapixels."""
 
 LONG_SIDE = 1600
-"""The least pixels of the longer side of a reduced image."""
+"""The longer side of a reduced image has at least this many pixels."""
 
 
 @dataclass(frozen=True)

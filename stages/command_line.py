@@ -22,7 +22,7 @@ def run(main: Callable[[str, Parameters], None], description: str) -> None:
     parser.add_argument("dataset", help="a block of params.yaml, for instance sample or fer2013")
     dataset = parser.parse_args().dataset
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    # The lines of this project, not those of other libraries; the running stage is `__main__`.
+    # Log this project's lines, not those of other libraries; the running stage is `__main__`.
     for name in ("__main__", "stages", "recognizer"):
         logging.getLogger(name).setLevel(logging.INFO)
     logging.getLogger(__name__).info(

@@ -38,7 +38,7 @@ def fetch(source: Fetch, path: Path) -> None:
     Raises
     ------
     UserError
-        The source cannot be read, or a split has not the declared number of rows.
+        The source cannot be read, or a split does not have the declared number of rows.
     """
     rows: Counter[str] = Counter()
     with written_atomically(path) as temporary:
@@ -86,4 +86,4 @@ def _spelled(rows: Counter[str]) -> str:
 
 
 if __name__ == "__main__":
-    run(main, "Bring a dataset's raw.csv from its source.")
+    run(main, "Fetch a dataset from its source and write raw.csv.")

@@ -1,7 +1,7 @@
-"""params.yaml as types: complete, checked, with the nearest right key for a misspelled one.
+"""params.yaml as types: every key is required, and an unknown one is an error with the nearest key.
 
-A block of params.yaml is one dataset; its sections are the stages. There are no
-defaults in code: the file alone says what a run used.
+A block of params.yaml is one dataset; its sections are the stages. There are no defaults in code:
+a run depends on the file alone.
 """
 
 import difflib
@@ -29,7 +29,7 @@ class Section(BaseModel):
 
 
 class Rows(Section):
-    """Rows per split that the dataset declares to have."""
+    """Declared number of rows of each split."""
 
     Training: Annotated[int, Field(ge=1)]
     PublicTest: Annotated[int, Field(ge=1)]
@@ -234,7 +234,7 @@ class Focal(Section):
 
 
 class LogitAdjusted(Section):
-    """Cross-entropy of logits adjusted by class frequency; `strength` τ is 1 in the paper."""
+    """Cross-entropy of logits adjusted by class frequency (Menon et al. 2021: `strength` 1)."""
 
     name: Literal["logit_adjusted"]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
@@ -276,7 +276,7 @@ class SelfDistillation(Section):
 
     name: Literal["self"]
     share: Share
-    """Their part of the target in the last epoch; it grows linearly from 0."""
+    """Share of the soft labels in the targets of the last epoch; it grows linearly from 0."""
     every: Annotated[int, Field(ge=1)]
     """Epochs between two predictions of the training faces."""
 
@@ -298,7 +298,7 @@ class TeacherDistillation(Section):
 
     name: Literal["teachers"]
     share: Share
-    """Their part of the target, in every epoch."""
+    """Share of the soft labels in the targets of every epoch."""
     teachers: Annotated[list[Teacher], Field(min_length=1)]
 
 

@@ -1,6 +1,7 @@
 """Teachers: networks of experiments/teachers that parameters name by file and SHA-256.
 
-The digest makes a teacher that was trained again an error, and a new one a changed parameter.
+A file that was trained again is an error until its new SHA-256 is in the parameters: a changed
+parameter, for which `dvc repro` trains the student again.
 """
 
 import hashlib

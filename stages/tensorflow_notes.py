@@ -38,7 +38,7 @@ class _QuietLoader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         with without_notes():
             super().exec_module(module)
-            # It initializes CUDA, which would write its error at the first use of Keras.
+            # Initializes CUDA here; its error would otherwise come at the first use of Keras.
             module.config.list_physical_devices()
 
 
@@ -51,7 +51,7 @@ def without_notes() -> Iterator[None]:
     pattern = NOTES if NVIDIA_DRIVER.exists() else f"{NOTES}|{CUDA_ERROR}"
     sys.stderr.flush()
     stderr = os.dup(2)
-    # A process of its own still delivers the last lines when this one is aborted.
+    # A separate process delivers the last lines even if this one is aborted.
     grep = ["grep", "--line-buffered", "-vE", pattern]
     try:
         with subprocess.Popen(grep, stdin=subprocess.PIPE, stdout=stderr) as filtering:

@@ -25,7 +25,7 @@ def main(dataset: str, parameters: Parameters) -> None:
     Raises
     ------
     UserError
-        raw.csv has not the expected format, or an expectation fails.
+        raw.csv does not have the expected format, or an expectation fails.
     """
     paths = Artifacts(dataset)
     raw, faces = paths.data / "raw.csv", paths.data / "faces.npz"

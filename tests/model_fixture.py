@@ -1,4 +1,4 @@
-"""A tiny model.onnx that keeps the contract: what it answers depends on every pixel."""
+"""A tiny model.onnx that keeps the contract: its probabilities depend on every pixel."""
 
 import json
 from pathlib import Path

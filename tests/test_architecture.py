@@ -26,7 +26,7 @@ def modules(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports here are absolute"
-            # `from recognizer import work` imports recognizer.cli.job.
+            # `from recognizer.cli import job` imports recognizer.cli.job.
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names
 
@@ -91,7 +91,7 @@ def test_every_folder_and_file_of_the_recognizer_is_installed():
 
 
 @pytest.mark.parametrize("name", ["networks", "losses", "optimizers", "augmentation", "checkpoint"])
-def test_training_knows_no_backend(name):
+def test_training_uses_keras_and_not_its_backend(name):
     source = (ROOT / "stages" / "training" / f"{name}.py").read_text()
     assert not re.search(r"\btf\.|\btorch\.|\bjnp\.", source)
     assert (

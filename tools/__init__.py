@@ -1,1 +1,1 @@
-"""Commands for those who work on the project; nothing imports them."""
+"""Commands for work on the project itself; no other folder imports them."""

@@ -1,1 +1,1 @@
-"""Balancing: strategies, albumentations augmentation, what was done."""
+"""Balancing: strategies, augmentation by albumentations, and their report."""

@@ -1,1 +1,1 @@
-"""The dataset: sources, the FER-2013 CSV format, faces.npz, expectations, balancing."""
+"""The dataset: sources, the FER-2013 CSV format, checks of rows, expectations, faces.npz."""

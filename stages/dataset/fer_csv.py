@@ -49,7 +49,7 @@ def read_faces(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
     -------
     rows : DataFrame of N rows in the file's order
         row : int32, the line on which the row begins; the header is line 1.
-        line_problem : why the line has not three fields, or null.
+        line_problem : why the line does not have three fields, or null.
         emotion, Usage : text of the fields, null if there is a line problem.
         pixel_count : float, number of values in the pixels field, NaN if there is a line problem.
         minimum, maximum : float, of those values that are whole numbers, NaN if none is.

@@ -52,7 +52,7 @@ def save(path: Path, fingerprint: str, state: State) -> None:
 
 
 def load(path: Path, fingerprint: str) -> State | None:
-    """Read a state; None where there is none or it has another fingerprint.
+    """Read a state; None if there is none, or if it has another fingerprint.
 
     Parameters
     ----------

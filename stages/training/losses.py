@@ -35,7 +35,7 @@ def build_loss(loss: parameters.Loss, counts: np.ndarray) -> keras.losses.Loss:
 class LogitAdjusted(keras.losses.CategoricalCrossentropy):
     """Cross-entropy of the logits plus `shift` [C], a multiple of the classes' log frequency.
 
-    The network is served without the shift, which then favours rare classes (Menon et al.,
+    The network is served without the shift, which favours rare classes (Menon et al.,
     Long-tail Learning via Logit Adjustment, 2021).
     """
 

@@ -13,7 +13,7 @@ def fused(network: keras.Model) -> keras.Model:
     Returns
     -------
     keras.Model
-        New random weights in the order and shapes of the former.
+        New random weights in the order and shapes of those of `network`.
     """
 
     def build(layer: layers.Layer) -> layers.Layer:

@@ -13,7 +13,7 @@ from stages.parameters import Distillation, SelfDistillation, TeacherDistillatio
 from stages.teachers import read_teacher
 
 STEP = 64
-"""Faces of one prediction; larger ones are not faster."""
+"""Faces per prediction; more are not faster."""
 
 
 def predict_soft_labels(distillation: Distillation | None, images: np.ndarray) -> np.ndarray | None:

@@ -262,8 +262,8 @@ def _train_epoch(
 ) -> np.ndarray:
     """Mean loss and accuracy of the epoch's batches."""
     results = []
-    # Not `fit`: its tf.data generator can deadlock with Python's lock when an epoch ends.
-    # Preparing batches beside the step saves nothing: a face takes 15 µs.
+    # `fit` is not used: its tf.data generator can deadlock with Python's global lock when an
+    # epoch ends. Preparing batches in parallel saves nothing: a face takes 15 µs.
     for faces, targets, sample_weights in batches:
         results.append(network.train_on_batch(faces, targets, sample_weights))
         ema.update(network)
@@ -276,7 +276,7 @@ def _sizes(settings: parameters.Train) -> list[int]:
     progress = (np.arange(settings.epochs) + 0.5) / settings.epochs
     phases = np.minimum(np.searchsorted(ends, progress), len(ends) - 1)
     sizes = [settings.resolutions[phase].size for phase in phases]
-    # With one or two epochs no epoch may fall into the last phase, whose size is served.
+    # With one or two epochs the last phase can be without an epoch, but its size is served.
     sizes[-1] = settings.resolutions[-1].size
     return sizes
 

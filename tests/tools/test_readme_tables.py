@@ -61,7 +61,7 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head(mark, monkeypatch):
 
 def test_an_unknown_mark_is_an_error():
     known = ", ".join(TABLES)
-    text = "<!-- peers -->\n| old |\n<!-- end -->\n"
+    text = "<!-- unknown -->\n| old |\n<!-- end -->\n"
     with pytest.raises(UserError, match=re.escape(f"0 marks before one; expected one of: {known}")):
         with_fresh_tables(text)
     # A mark without an end does not swallow the next one.

@@ -53,7 +53,7 @@ def test_focal_with_gamma_0_is_cross_entropy(smoothing):
     assert value(focal, SOFT) == pytest.approx(value(plain, SOFT), rel=1e-5)
 
 
-def test_focal_makes_little_of_what_is_known():
+def test_focal_lowers_the_loss_of_confident_correct_predictions():
     known = np.array([[9.0, 0, 0, 0, 0, 0, 0]], np.float32)
     target = np.eye(7, dtype=np.float32)[:1]
     losses = [

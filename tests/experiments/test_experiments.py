@@ -17,7 +17,7 @@ from stages.dataset.faces import EMOTIONS, Faces
 from stages.errors import UserError
 from tools import readme_tables
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from stages.training.data import read_training_data
 from tests.faces_fixture import write_faces, write_training_set
 from tests.stages.killed_fixture import killed
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 LABELS = np.arange(70, dtype=np.uint8) % 7
 IMAGES = np.stack([RNG.normal(90 + 12 * label, 20, (48, 48)) for label in LABELS])
