@@ -114,8 +114,8 @@ def page(
         f"Macro-F1 against the labels: {regression:.3f} for the regression, {model:.3f} for the"
         " model. The regression has the votes of ten people on the same image as its input, and an"
         f" accuracy of {accuracy_score(labels, from_votes):.3f}. A model with a higher accuracy has"
-        " also learnt how FER-2013 was labelled: its accuracy on FER-2013 overstates how often people"
-        " would agree with it.",
+        " also learnt how FER-2013 was labelled: its accuracy on FER-2013 overstates how often"
+        " people would agree with it.",
     ]
     return "\n\n".join(parts) + "\n"
 
