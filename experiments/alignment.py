@@ -43,6 +43,7 @@ from recognizer.detectors.yunet import (
 )
 from stages.artifacts import Artifacts
 from stages.dataset.faces import SPLITS, Faces
+from stages.evaluation.markdown_table import markdown_table
 
 RESULT = Path(__file__).with_suffix(".json")
 DECIMALS = 5
@@ -155,26 +156,25 @@ def fit(examples: list[Example]) -> np.ndarray:
 # ---------------------------------------------------------------- the page
 
 
-def errors(squares: list[Square], true: list[Square]) -> str:
+def errors(squares: list[Square], true: list[Square]) -> list[str]:
     """Medians: pixels of the 48×48 face, percent of the side, degrees."""
     changes = np.array([difference(*pair) for pair in zip(squares, true, strict=True)])
     place = np.median(np.hypot(*changes[:, :2].T)) * SIZE
     side, angle = np.median(np.abs(changes[:, 2:]), axis=0)
-    return f"{place:.1f} px | {side:.1%} | {degrees(angle):.1f}°"
+    return [f"{place:.1f} px", f"{side:.1%}", f"{degrees(angle):.1f}°"]
 
 
 def page(count: int, detections: dict[str, list[Example]], weights: dict[str, np.ndarray]) -> str:
     """The errors that are left, as Markdown."""
-
-    lines = []
+    rows = []
     for name, examples in detections.items():
         true = [one.true for one in examples]
         squares = [corrected(one.square, one.row, weights[name]) for one in examples]
         if name == "proposal":
             boxes = errors([one.square for one in examples], true)
-            lines.append(f"| the box of YuNet | {len(true)} | {boxes} |")
-        lines.append(f"| `{name}` | {len(true)} | {errors(squares, true)} |")
-    table = "\n".join(lines)
+            rows.append(["the box of YuNet", len(true), *boxes])
+        rows.append([f"`{name}`", len(true), *errors(squares, true)])
+    table = markdown_table(["after", "faces", "place", "side", "angle"], rows)
     return f"""# Alignment of the crops to FER-2013
 
 Made by `python -m experiments.alignment --faces {count}`; the first lines of
@@ -183,8 +183,6 @@ fitted, {SIZES[0]} to {SIZES[1]} pixels large and turned by up to {MAX_ANGLE}°.
 pixels of the 48×48 face. FER-2013 crops some faces tighter than others, and faces tilt by
 themselves; no detector can know that part.
 
-| after | faces | place | side | angle |
-|---|---:|---:|---:|---:|
 {table}
 """
 

@@ -139,8 +139,8 @@ def effect_of_duplicates(table: pd.DataFrame) -> str:
     whole = (kept["accuracy"] - removed["accuracy"]) * 100
     return (
         f"Keeping the duplicates changes the accuracy by {whole:+.1f} points: by {duplicates:+.1f} "
-        f"on the duplicates and by {others:+.1f} on all other images. The change on the other "
-        "images is chance."
+        f"on the duplicates and by {others:+.1f} on all other images, which have no copy in "
+        "Training: their change is the noise of one training."
     )
 
 

@@ -230,8 +230,8 @@ def _metrics(parameters: Parameters, metrics: Metrics) -> str:
     return (
         "All choices were made on PublicTest; PrivateTest is read by `evaluate` alone. In "
         "brackets: 95 % bootstrap confidence intervals. Targets were set before training, for "
-        "PrivateTest. Coverage: selective prediction on the most confident 80 %; the risk–coverage "
-        "curve is in `plots/abstention.csv`.\n\n"
+        "PrivateTest. Coverage: selective prediction on the most confident 80 %; "
+        "`plots/abstention.csv` has the accuracy at every coverage.\n\n"
         + markdown_table(["", *SPLITS[1:], "target", "missed by"], rows)
     )
 
@@ -268,7 +268,7 @@ def _export(parameters: Parameters, metrics: Metrics) -> str:
     floor = parameters.export.recall_floor
     text = "Calibration, on PublicTest: a scale and a bias per class (vector scaling)"
     if floor:
-        text += f"; then the bias of the weakest class is raised until each has a recall of {floor}"
+        text += f"; then the weakest class's bias is raised until each recall is at least {floor}"
     text += ". "
     headers, ablations = ["on PrivateTest", "without calibration"], [private["uncalibrated"]]
     if "float32" in private:
