@@ -1,13 +1,13 @@
 """experiments/params.yaml as types: every run as complete as a dataset's block of params.yaml."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
 
 from stages.errors import UserError
-from stages.parameters import Balance, Export, Section, Seed, Train
+from stages.parameters import Balance, Export, Section, Seed, Train, first_problem
 
 PARAMETERS = Path("experiments/params.yaml")
 RESULTS = Path("experiments/results")
@@ -84,10 +84,8 @@ def load_experiments() -> Experiments:
     return experiments
 
 
-def _checked(kind: type[Section], document: dict, place: str):
+def _checked(kind: type[Settings] | type[Experiments], document: dict[str, Any], place: str) -> Any:
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, filter(None, [place, *problem["loc"]])))
-        raise UserError(f"{PARAMETERS}: {where}: {problem['msg']}") from None
+        raise UserError(f"{PARAMETERS}: {first_problem(place, document, error)}") from None

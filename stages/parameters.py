@@ -441,16 +441,25 @@ def load_parameters(dataset: str, path: Path = Path("params.yaml")) -> Parameter
     try:
         return Parameters.model_validate(blocks[dataset])
     except ValidationError as error:
-        raise UserError(f"{path}: {_first_problem(dataset, blocks[dataset], error)}") from None
+        raise UserError(f"{path}: {first_problem(dataset, blocks[dataset], error)}") from None
 
 
-def _first_problem(dataset: str, block: dict[str, Any], error: ValidationError) -> str:
-    """Format the first problem as `dataset.section.key: what`, with the nearest right key."""
+def first_problem(place: str, document: dict[str, Any], error: ValidationError) -> str:
+    """Format the first problem as `place.section.key: what`, with the nearest right key.
+
+    Parameters
+    ----------
+    place : str
+        Where the document stands in its file, for instance the dataset's name.
+    document : dict
+        What was validated.
+    error : ValidationError
+    """
     # An unknown key is reported before a missing one, which it may be a misspelling of.
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     problem = problems[0]
-    place = _place_in(block, problem["loc"])
-    name = ".".join([dataset, *map(str, place)])
+    keys = _keys_in(document, problem["loc"])
+    name = ".".join(filter(None, [place, *map(str, keys)]))
     given = problem["input"]
     found = "" if isinstance(given, (dict, list)) else f", found {given!r}"
     match problem["type"]:
@@ -460,7 +469,7 @@ def _first_problem(dataset: str, block: dict[str, Any], error: ValidationError) 
                 for other in problems
                 if other["type"] == "missing" and other["loc"][:-1] == problem["loc"][:-1]
             ]
-            return f"{name}: unknown key{_nearest(str(place[-1]), missing)}"
+            return f"{name}: unknown key{_nearest(str(keys[-1]), missing)}"
         case "missing":
             return f"{name}: missing; every key must be given"
         case "union_tag_not_found":
@@ -476,15 +485,17 @@ def _first_problem(dataset: str, block: dict[str, Any], error: ValidationError) 
     return f"{name}: {message[0].lower()}{message[1:]}{found}"
 
 
-def _place_in(block: dict[str, Any], location: tuple[int | str, ...]) -> list[int | str]:
+def _keys_in(document: dict[str, Any], location: tuple[int | str, ...]) -> list[int | str]:
     """Pydantic's location without the tags of unions, which are not keys of the file."""
-    place, here = [], block
+    keys: list[int | str] = []
+    here: Any = document
     for part in location[:-1]:
         if isinstance(here, dict) and part not in here:
             continue
-        place.append(part)
-        here = here[part] if isinstance(here, (dict, list)) else None
-    return [*place, *location[-1:]]
+        keys.append(part)
+        indexable = isinstance(here, dict) or (isinstance(here, list) and isinstance(part, int))
+        here = here[part] if indexable else None
+    return [*keys, *location[-1:]]
 
 
 def _nearest(name: str, candidates: Iterable[str]) -> str:
