@@ -54,13 +54,14 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
 
 def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
     """Write a metrics file that diffs well: sorted keys, numbers rounded to 4 decimals."""
-    text = json.dumps(_rounded(metrics), indent=2, sort_keys=True, allow_nan=False)
+    text = json.dumps(rounded(metrics, 4), indent=2, sort_keys=True, allow_nan=False)
     write_atomically(path, text + "\n")
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any, digits: int) -> Any:
+    """Round every float in nested dictionaries and lists; the keys become text."""
     if isinstance(value, dict):
-        return {str(key): _rounded(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(item) for item in value]
-    return round(value, 4) if isinstance(value, float) else value
+        return {str(key): rounded(item, digits) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item, digits) for item in value]
+    return round(value, digits) if isinstance(value, float) else value

@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from recognizer.atomic_file import written_atomically
 from recognizer.classifier import FORMAT, Classifier
-from stages.artifacts import Artifacts
+from stages.artifacts import Artifacts, rounded
 from stages.command_line import run
 from stages.dataset.faces import EMOTIONS, Faces
 from stages.errors import UserError
@@ -104,16 +104,12 @@ def _calibrated_on(
     scale, bias = fit_calibration(logits, labels)
     bias += raise_recalls(logits * scale + bias, labels, recall_floor)
     properties = {
-        "calibration": json.dumps({"scale": _rounded(scale), "bias": _rounded(bias)}),
+        "calibration": json.dumps(rounded({"scale": scale.tolist(), "bias": bias.tolist()}, 6)),
         "metrics": json.dumps(
             {"PublicTest": _headline(labels, softmax(logits * scale + bias, axis=1))}
         ),
     }
     return calibrated(model, scale, bias, description | properties)
-
-
-def _rounded(values: np.ndarray) -> list[float]:
-    return [round(float(value), 6) for value in values]
 
 
 def parameters_digest(settings: Parameters) -> str:
