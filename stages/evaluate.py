@@ -135,7 +135,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 
 
 def read_metrics(dataset: str, parameters: Parameters) -> Metrics:
-    """Read what the headline and the model card show from the files of metrics/D and of the teachers.
+    """Read what the headline and the model card show: the files of metrics/D and of the teachers.
 
     Both have the numbers of these files, rounded as they are, and not those in memory.
 
