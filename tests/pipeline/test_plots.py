@@ -49,8 +49,7 @@ def test_a_fresh_clone_draws_every_listed_dataset_without_a_network(
         charts = sum(SECTIONS.values()) - 2  # two are pictures
         for _ in range(120):
             drawn = browser.execute_script(
-                "return document.querySelectorAll('.vega-embed > .chart-wrapper > *, "
-                ".vega-embed > canvas, .vega-embed > svg').length"
+                "return document.querySelectorAll('.plot .chart-wrapper canvas').length"
             )
             if drawn >= charts:
                 break
@@ -80,9 +79,10 @@ def test_pictures_of_faces_are_shown_where_the_stages_made_them(built, tmp_path)
         for name in ("contact_sheet", "mistakes", "sensitivity_faces"):
             for _ in range(60):
                 box = browser.execute_script(
-                    "const picture = document.querySelector(`.plot img[src$='/${arguments[0]}.png']`);"
-                    "return picture && [picture.getBoundingClientRect().right, picture.naturalWidth]",
-                    name,
+                    "const picture = document.querySelector(arguments[0]);"
+                    "return picture && "
+                    "[picture.getBoundingClientRect().right, picture.naturalWidth]",
+                    f".plot img[src$='/{name}.png']",
                 )
                 if box:
                     break
