@@ -2,8 +2,9 @@
 
 Reads `data/D/faces.npz`, `models/D/model.onnx`, `models/D/float32.onnx` and the metrics of the
 stages before; writes `metrics/D/evaluation.json`, `metrics/D/intervals.json` (95 % confidence
-intervals), `metrics/D/plots/` (of PrivateTest) and the model card `models/D/README.md`. One
-prediction per face, by `recognizer` and without test-time augmentation, as it is served.
+intervals), `metrics/D/headline.json` (what DVC compares), `metrics/D/plots/` (of PrivateTest) and
+the model card `models/D/README.md`. One prediction per face, by `recognizer` and without test-time
+augmentation, as it is served.
 """
 
 import json
@@ -23,7 +24,7 @@ from stages.command_line import run
 from stages.dataset.faces import EMOTIONS, SPLITS, Faces
 from stages.errors import UserError
 from stages.evaluation.ablations import metrics_without_calibration, metrics_without_quantization
-from stages.evaluation.metrics import bootstrap_intervals, classification_metrics
+from stages.evaluation.metrics import bootstrap_intervals, classification_metrics, headline
 from stages.evaluation.model_card import Metrics, model_card
 from stages.evaluation.occlusion_sensitivity import sensitivity_pictures
 from stages.evaluation.plots import mistakes_picture, plot_tables
@@ -77,8 +78,9 @@ def main(dataset: str, parameters: Parameters) -> None:
     evaluation["robustness"] = mean_accuracies(robustness)
     write_metrics(paths.metrics / "intervals.json", intervals)
     write_metrics(paths.metrics / "evaluation.json", evaluation)
-    card = model_card(dataset, parameters, read_metrics(dataset, parameters))
-    write_atomically(paths.models / "README.md", card)
+    written = read_metrics(dataset, parameters)
+    write_metrics(paths.metrics / "headline.json", headline(written.evaluation[SPLITS[-1]]))
+    write_atomically(paths.models / "README.md", model_card(dataset, parameters, written))
 
 
 def read_split(path: Path, name: str) -> Faces:
@@ -133,9 +135,9 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 
 
 def read_metrics(dataset: str, parameters: Parameters) -> Metrics:
-    """Read what the model card shows from the files of metrics/D and of the teachers.
+    """Read what the headline and the model card show: the files of metrics/D and of the teachers.
 
-    The card has the numbers of these files, rounded as they are, and not those in memory.
+    Both have the numbers of these files, rounded as they are, and not those in memory.
 
     Raises
     ------

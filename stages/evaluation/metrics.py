@@ -67,6 +67,32 @@ def classification_metrics(
     }
 
 
+def headline(split: dict[str, Any]) -> dict[str, float]:
+    """The metrics of one split that a table of experiments compares.
+
+    Parameters
+    ----------
+    split : dict
+        The metrics of the split in evaluation.json.
+
+    Returns
+    -------
+    dict
+        `accuracy`; `margin`, half the width of its 95 % confidence interval; `macro_f1`;
+        `balanced` (balanced accuracy, the mean recall); `min_recall`; `log_loss`; `ece`. The names
+        are short, because `dvc exp show` makes each a column.
+    """
+    return {
+        "accuracy": split["accuracy"],
+        "margin": (split["accuracy_high"] - split["accuracy_low"]) / 2,
+        "macro_f1": split["macro_f1"],
+        "balanced": split["balanced_accuracy"],
+        "min_recall": split["min_recall"],
+        "log_loss": split["log_loss"],
+        "ece": split["ece"],
+    }
+
+
 def _accuracy_at(share: float, labels: np.ndarray, probabilities: np.ndarray) -> float:
     coverage, accuracy = accuracy_by_coverage(labels, probabilities)
     return float(accuracy[np.searchsorted(coverage, share - 1e-9)])

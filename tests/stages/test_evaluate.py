@@ -17,6 +17,7 @@ from recognizer.classifier import Classifier
 from stages.dataset.faces import EMOTIONS
 from stages.errors import UserError
 from stages.evaluate import main
+from stages.evaluation.metrics import headline
 from stages.parameters import load_parameters
 from tests.model_fixture import write_tiny_model
 
@@ -71,6 +72,25 @@ def outputs() -> dict[str, bytes]:
     files = [path for path in EVALUATION.parent.rglob("*") if path.is_file()]
     written = [path for path in files if path.stem not in STAGES_BEFORE]
     return {str(path): path.read_bytes() for path in (*written, *Path("models").rglob("*.md"))}
+
+
+def test_the_headline_has_few_metrics_of_private_test(parameters):
+    main("sample", parameters)
+    metrics = json.loads(EVALUATION.read_text())["PrivateTest"]
+    written = json.loads((EVALUATION.parent / "headline.json").read_text())
+    assert len(written) <= 12
+    for name in ("accuracy", "macro_f1", "min_recall", "log_loss", "ece"):
+        assert written[name] == metrics[name]
+    assert written["balanced"] == metrics["balanced_accuracy"]
+    low, high = json.loads(INTERVALS.read_text())["PrivateTest"]["accuracy"]
+    assert 0 < written["margin"] == pytest.approx((high - low) / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small"])
+def test_the_committed_headline_is_that_of_the_committed_evaluation(dataset):
+    evaluation = json.loads((ROOT / f"metrics/{dataset}/evaluation.json").read_text())
+    committed = json.loads((ROOT / f"metrics/{dataset}/headline.json").read_text())
+    assert committed == pytest.approx(headline(evaluation["PrivateTest"]), abs=6e-5)
 
 
 def test_metrics_are_those_of_the_served_model(parameters, faces):
