@@ -108,12 +108,12 @@ def parameters_section(old: Revision, new: Revision) -> str:
     ]
     if not rows:
         return "No parameter differs."
-    return markdown_table(["file", "parameter", old.name, new.name], rows)
+    return markdown_table(["file", "parameter", old.name, new.name], rows, text_columns=4)
 
 
 def parameters(revision: Revision) -> dict[tuple[str, str], str]:
     """JSON of every value in params.yaml and params/*.yaml, by (file, dotted key)."""
-    found = {}
+    found: dict[tuple[str, str], str] = {}
     for file in revision.files("params.yaml", "params"):
         if file.endswith(".yaml"):
             found |= {
@@ -135,7 +135,7 @@ def _leaves(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
 
 def _value(values: dict[tuple[str, str], str], file: str, key: str) -> str:
     text = values.get((file, key))
-    return "–" if text is None else f"`{text.replace('|', chr(92) + '|')}`"
+    return "–" if text is None else f"`{text}`"
 
 
 # ---------------------------------------------------------------- metrics

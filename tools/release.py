@@ -51,9 +51,8 @@ def release(version: str) -> list[str]:
     for dataset in datasets:
         check_card(dataset)
     changelog = released_changelog(CHANGELOG.read_text(), version)
-    project = re.sub(
-        r'(?m)^version = ".*"$', f'version = "{version}"', PROJECT.read_text(), count=1
-    )
+    line = f'version = "{version}"'
+    project = re.sub(r'(?m)^version = ".*"$', line, PROJECT.read_text(), count=1)
 
     write_atomically(CHANGELOG, changelog)
     write_atomically(PROJECT, project)
