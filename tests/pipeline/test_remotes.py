@@ -47,11 +47,14 @@ def clone_of(origin: Repository, folder: Path) -> Repository:
 def stored(remote: Path) -> set[str]:
     """MD5 of every file in a remote, computed from its bytes."""
     files = [path for path in remote.rglob("*") if path.is_file()]
-    return {hashlib.md5(path.read_bytes()).hexdigest() for path in files}
+    return {hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() for path in files}
 
 
 def digests(repository: Repository, names: tuple[str, ...]) -> set[str]:
-    return {hashlib.md5((repository.folder / name).read_bytes()).hexdigest() for name in names}
+    return {
+        hashlib.md5((repository.folder / name).read_bytes(), usedforsecurity=False).hexdigest()
+        for name in names
+    }
 
 
 def test_every_cached_output_of_the_data_stages_goes_to_the_private_remote():
