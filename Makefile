@@ -1,6 +1,6 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-avx2 serve lint check-pages lock
+.PHONY: help repro test test-avx2 serve lint check-pages lock release
 PYTHON ?= python3.11
 PIP = .venv/bin/python -m pip install --disable-pip-version-check --require-hashes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -46,6 +46,9 @@ lint: .venv/development  ## Check style, formatting and types
 
 check-pages: .venv/development  ## Check that the benchmark pages are about the released models
 	python -m benchmarks.check_pages
+
+release: .venv/development  ## Tag a release of code and models: make release VERSION=1.2.0
+	python -m tools.release $(VERSION)
 
 lock: .venv/development  ## Resolve requirements/*.in anew into the locked files
 	cd requirements && uv pip compile -q --upgrade --python-version 3.11 --generate-hashes \

@@ -2,7 +2,8 @@
 
 Reads `data/D/faces.npz`, `models/D/model.onnx`, `models/D/float32.onnx` and the metrics of the
 stages before; writes `metrics/D/evaluation.json`, `metrics/D/intervals.json` (95 % confidence
-intervals), `metrics/D/headline.json` (what DVC compares), `metrics/D/plots/` (of PrivateTest) and
+intervals), `metrics/D/headline.json` (what DVC compares), `metrics/D/predictions.csv` (one row per
+face), `metrics/D/plots/` (of PrivateTest) and
 the model card `models/D/README.md`. One prediction per face, by `recognizer` and without test-time
 augmentation, as it is served.
 """
@@ -28,7 +29,7 @@ from stages.evaluation.metrics import bootstrap_intervals, classification_metric
 from stages.evaluation.model_card import Metrics, model_card
 from stages.evaluation.occlusion_sensitivity import sensitivity_pictures
 from stages.evaluation.plots import mistakes_picture, plot_tables
-from stages.evaluation.prediction import open_model, predict
+from stages.evaluation.prediction import open_model, predict, prediction_table
 from stages.evaluation.robustness import mean_accuracies, robustness_table
 from stages.parameters import Int8, Parameters
 from stages.teachers import read_teacher_metrics
@@ -45,10 +46,11 @@ def main(dataset: str, parameters: Parameters) -> None:
     evaluation: dict[str, Any] = {
         "model": {"version": classifier.version[:12], "bytes": model.stat().st_size}
     }
-    intervals = {}
+    intervals, tables = {}, []
     for name in SPLITS[1:]:
         split = read_split(paths.data / "faces.npz", name)
         labels, probabilities = split.labels, predict(classifier, split.images, name)
+        tables.append(prediction_table(split, probabilities))
         metrics = classification_metrics(labels, probabilities, split.copy_in_training, EMOTIONS)
         metrics["uncalibrated"] = metrics_without_calibration(onnx.load(model), split)
         if unquantized:
@@ -76,6 +78,7 @@ def main(dataset: str, parameters: Parameters) -> None:
     robustness = robustness_table(classifier, split.images, labels, settings.seed)
     write_table(paths.plots / "robustness.csv", robustness)
     evaluation["robustness"] = mean_accuracies(robustness)
+    write_table(paths.metrics / "predictions.csv", pd.concat(tables))
     write_metrics(paths.metrics / "intervals.json", intervals)
     write_metrics(paths.metrics / "evaluation.json", evaluation)
     written = read_metrics(dataset, parameters)

@@ -1,5 +1,6 @@
 """The source of a model and of its committed metrics: files, or a git revision."""
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,8 @@ class FileSource:
 class RevisionSource:
     """A model file and its metrics, as they are committed in a git revision.
 
-    A revision is a commit, a tag or a branch.
+    A revision is a commit, a tag, a branch, or a model's stage in the registry such as
+    `emotion-fer2013#prod`: the version that GTO's latest tag of this stage assigns to it.
 
     Attributes
     ----------
@@ -62,7 +64,7 @@ class RevisionSource:
     def load(self) -> Classifier:
         """Read the model; raises ModelError with the reason if it cannot be read."""
         try:
-            name = f"{self.revision}^{{commit}}"
+            name = f"{_assigned_tag(self.revision)}^{{commit}}"
             commit = _git("rev-parse", "--verify", "--end-of-options", name).decode().strip()
         except _GitError as error:
             raise ModelError(f"{self}: no such commit, tag or branch ({error})") from error
@@ -96,6 +98,24 @@ class RevisionSource:
 
 class _GitError(ModelError):
     pass
+
+
+def _assigned_tag(revision: str) -> str:
+    """GTO's latest tag `NAME#STAGE#N` for a revision `NAME#STAGE`; any other revision unchanged.
+
+    N counts the assignments of a model. `NAME#STAGE!#N` takes the stage back.
+    """
+    if not re.fullmatch(r"[\w/=-]+#[\w-]+", revision):
+        return revision
+    patterns = [f"refs/tags/{revision}{mark}#*" for mark in ("", "!")]
+    listed = _git("for-each-ref", "--format=%(refname:strip=2)", *patterns).decode().split()
+    tags = [tag for tag in listed if tag.rpartition("#")[2].isdecimal()]
+    if not tags:
+        return revision
+    latest = max(tags, key=lambda tag: int(tag.rpartition("#")[2]))
+    if latest.startswith(f"{revision}!"):
+        raise _GitError(f"the tag {latest} has taken the stage back")
+    return latest
 
 
 def _git(*arguments: str) -> bytes:

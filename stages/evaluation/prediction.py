@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
-from stages.dataset.faces import EMOTIONS
+from stages.dataset.faces import EMOTIONS, SPLITS, Faces
 from stages.errors import UserError
 
 STEP = 256
@@ -43,3 +44,29 @@ def predict(classifier: Classifier, images: np.ndarray, description: str) -> np.
             steps.append(classifier.predict(images[start : start + STEP]))
             progress.update(len(steps[-1]))
     return np.concatenate(steps)
+
+
+def prediction_table(split: Faces, probabilities: np.ndarray) -> pd.DataFrame:
+    """One row per face of a test split, so that two models can be compared face by face.
+
+    Parameters
+    ----------
+    probabilities : float [N, 7]
+        Of the faces in `split`; each row sums to 1.
+
+    Returns
+    -------
+    DataFrame
+        `split` (name), `row` (line of raw.csv; the header is line 1), `label` and `predicted`
+        (names), `confidence` (probability of the predicted class, 0 … 1). No pixels.
+    """
+    names = np.array(EMOTIONS)
+    return pd.DataFrame(
+        {
+            "split": np.array(SPLITS)[split.split],
+            "row": split.row,
+            "label": names[split.labels],
+            "predicted": names[probabilities.argmax(axis=1)],
+            "confidence": probabilities.max(axis=1),
+        }
+    )
