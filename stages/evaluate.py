@@ -4,10 +4,13 @@ Reads `data/D/faces.npz`, `models/D/model.onnx`, `models/D/float32.onnx` and the
 stages before; writes `metrics/D/evaluation.json`, `metrics/D/intervals.json` (95 % confidence
 intervals), `metrics/D/plots/` (of PrivateTest) and the model card `models/D/README.md`. One
 prediction per face, by `recognizer` and without test-time augmentation, as it is served.
+
+With MLFLOW_TRACKING_URI set, the results are logged to MLflow.
 """
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ from stages.evaluation.prediction import open_model, predict
 from stages.evaluation.robustness import mean_accuracies, robustness_table
 from stages.parameters import Int8, Parameters
 from stages.teachers import read_teacher_metrics
+from stages.tracking import Tracker, destination
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +83,8 @@ def main(dataset: str, parameters: Parameters) -> None:
     write_metrics(paths.metrics / "evaluation.json", evaluation)
     card = model_card(dataset, parameters, read_metrics(dataset, parameters))
     write_atomically(paths.models / "README.md", card)
+    tracker = Tracker(dataset, destination(os.environ))
+    tracker.log_evaluation(parameters.model_dump(mode="json", by_alias=True))
 
 
 def read_split(path: Path, name: str) -> Faces:
