@@ -53,7 +53,7 @@ def server(tmp_path_factory) -> Iterator[str]:
         for _ in range(1200):
             assert process.poll() is None, log.read_text()
             try:
-                with urllib.request.urlopen(f"{address}/health"):
+                with urllib.request.urlopen(f"{address}/health"):  # noqa: S310
                     break
             except (urllib.error.URLError, ConnectionError):
                 time.sleep(0.1)
