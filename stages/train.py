@@ -5,13 +5,17 @@ names; writes model.keras (the best epoch's weights), history.csv (one row per e
 training.json. A killed run resumes after its last finished epoch.
 """
 
+from stages.command_line import check_parameters, run
+
+if __name__ == "__main__":
+    check_parameters()  # before the following imports, which take seconds
+
 from pathlib import Path
 
 import pandas as pd
 
 from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts, write_metrics
-from stages.command_line import run
 from stages.parameters import Parameters
 from stages.training.data import read_training_data
 from stages.training.keras_archive import save_network

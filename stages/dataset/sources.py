@@ -76,7 +76,7 @@ def kaggle(source: KaggleSource) -> Iterator[bytes]:
 
     remedy = (
         "to do without Kaggle, set the environment variable FER2013_CSV to a local fer2013.csv "
-        "(plain or compressed), or write `source: file` in params.yaml, or run the sample dataset"
+        "(plain or compressed), or write `source: file` in the parameter file, or run the sample dataset"
     )
     logger.info("downloading %s from Kaggle", source.handle)
     try:
@@ -84,7 +84,7 @@ def kaggle(source: KaggleSource) -> Iterator[bytes]:
     except requests.HTTPError as error:
         status = "an error" if error.response is None else error.response.status_code
         raise UserError(
-            f"fetch.handle '{source.handle}': Kaggle answered {status}, expected a public dataset; "
+            f"fetch.kaggle.handle '{source.handle}': Kaggle answered {status}, expected a public dataset; "
             f"check the handle (owner/name); {remedy}"
         ) from error
     except (
@@ -93,7 +93,7 @@ def kaggle(source: KaggleSource) -> Iterator[bytes]:
         zipfile.BadZipFile,
     ) as error:
         raise UserError(
-            f"fetch.handle '{source.handle}': the download from Kaggle failed "
+            f"fetch.kaggle.handle '{source.handle}': the download from Kaggle failed "
             f"({type(error).__name__}); run again to resume it; {remedy}"
         ) from error
     yield from downloaded_lines(downloaded)
@@ -175,7 +175,7 @@ def _check_digest(packed: io.BufferedReader, source: FileSource) -> None:
     if digest != source.sha256:
         raise UserError(
             f"{source.path.absolute()}: its SHA-256 is {digest}, expected {source.sha256}; get the "
-            "file again, or correct fetch.sha256 in params.yaml (null accepts any)"
+            "file again, or correct fetch.file.sha256 in the parameter file (null accepts any)"
         )
 
 
@@ -403,4 +403,4 @@ SOURCES: dict[str, Callable[[Any], Iterator[bytes]]] = {
     "file": file,
     "folder": folder,
 }
-"""The functions above by the name that `source:` in params.yaml gives them."""
+"""The functions above by the name that `fetch.source` in a parameter file gives them."""

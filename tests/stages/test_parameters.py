@@ -52,11 +52,11 @@ def message(folder: Path, document, dataset: str = "sample") -> str:
 
 
 def test_both_datasets_load():
-    sample = load_parameters("sample", ROOT / "params.yaml")
+    sample = load_parameters("sample", ROOT / "params")
     assert isinstance(sample.fetch, SampleSource)
     assert isinstance(sample.train.network, Residual)
     assert sample.validate_.min_std == 1.0
-    fer2013 = load_parameters("fer2013", ROOT / "params.yaml")
+    fer2013 = load_parameters("fer2013", ROOT / "params")
     assert isinstance(fer2013.fetch, KaggleSource)
     assert fer2013.fetch.rows.model_dump() == {
         "Training": 28709,
@@ -67,14 +67,14 @@ def test_both_datasets_load():
 
 @pytest.mark.parametrize("name", ["fer2013-small", "fer2013-fast"])
 def test_the_others_of_the_same_faces_differ_from_training_on(name):
-    release, other = (load_parameters(n, ROOT / "params.yaml") for n in ("fer2013", name))
+    release, other = (load_parameters(n, ROOT / "params") for n in ("fer2013", name))
     own = {"train", "export", "evaluate"}
     assert other.model_dump(exclude=own) == release.model_dump(exclude=own)
     assert other.train != release.train
 
 
 def test_what_was_read_cannot_be_changed():
-    train = load_parameters("sample", ROOT / "params.yaml").train
+    train = load_parameters("sample", ROOT / "params").train
     with pytest.raises(ValueError, match="frozen"):
         train.epochs = 3
 
