@@ -1,6 +1,6 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-avx2 serve lint check-pages lock
+.PHONY: help repro test check-release test-avx2 serve lint check-pages lock
 PYTHON ?= python3.11
 PIP = .venv/bin/python -m pip install --disable-pip-version-check --require-hashes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -28,6 +28,9 @@ export NEXT
 
 test: .venv/development  ## Run the whole test suite
 	pytest -n 2
+
+check-release: .venv/development  ## Check that the committed results belong to the committed code
+	pytest tests/pipeline/check_release.py
 
 # They limit TensorFlow, NumPy and SciPy; onnxruntime and OpenCV compute as this processor does.
 # Where the processor has bfloat16, TensorFlow calls oneDNN for it, which then has no kernel.

@@ -19,20 +19,16 @@ from pathlib import Path
 from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts
 from stages.dataset.faces import SPLITS
-from stages.dataset.sources import SOURCES
+from stages.dataset.sources import SOURCES, source_of
 from stages.errors import UserError
-from stages.parameters import Fetch, FileSource, Parameters, Rows
+from stages.parameters import Fetch, Parameters, Rows
 
 logger = logging.getLogger(__name__)
 
 
 def main(dataset: str, parameters: Parameters) -> None:
     """Write the dataset's raw.csv."""
-    source = parameters.fetch
-    local = os.environ.get("FER2013_CSV")
-    if dataset.partition("-")[0] == "fer2013" and local:
-        logger.info("FER2013_CSV replaces the source '%s'", source.source)
-        source = FileSource(source="file", path=Path(local), sha256=None, rows=source.rows)
+    source = source_of(dataset, parameters.fetch, os.environ)
     fetch(source, Artifacts(dataset).data / "raw.csv")
 
 

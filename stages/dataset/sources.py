@@ -13,10 +13,11 @@ import hashlib
 import io
 import logging
 import lzma
+import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
@@ -29,7 +30,7 @@ from stages.dataset.faces import EMOTIONS, SIZE, SPLITS
 from stages.dataset.fer_csv import HEADER, UNREADABLE, format_row
 from stages.dataset.sample_faces import render_sample
 from stages.errors import UserError
-from stages.parameters import FileSource, FolderSource, KaggleSource, SampleSource
+from stages.parameters import Fetch, FileSource, FolderSource, KaggleSource, SampleSource
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,27 @@ SPLIT_OF_FOLDER = {
     "test": "PrivateTest",
 }
 """`Usage` by the name of a split folder in lower case."""
+
+
+def source_of(dataset: str, declared: Fetch, environment: Mapping[str, str]) -> Fetch:
+    """The declared source of a dataset, or what replaces it.
+
+    FER2013_CSV names a CSV file, plain or compressed, that replaces the source of fer2013 and of
+    the datasets named after it, such as fer2013-small.
+    """
+    local = environment.get("FER2013_CSV")
+    if dataset.partition("-")[0] != "fer2013" or not local:
+        return declared
+    logger.info("FER2013_CSV replaces the source '%s'", declared.source)
+    return FileSource(source="file", path=Path(local), sha256=None, rows=declared.rows)
+
+
+def source_path(source: FileSource | FolderSource) -> Path:
+    """The path of a source; a relative one starts at the root of the repository.
+
+    DVC names the root in DVC_ROOT, also where it runs a queued experiment in a copy elsewhere.
+    """
+    return Path(os.environ.get("DVC_ROOT", ""), source.path)
 
 
 def sample(source: SampleSource) -> Iterator[bytes]:
@@ -131,7 +153,7 @@ def file(source: FileSource) -> Iterator[bytes]:
         The file is missing, empty, damaged or truncated, contains no CSV, or has another digest
         than declared.
     """
-    path = source.path
+    path = source_path(source)
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "no such file"
         raise UserError(
@@ -317,7 +339,7 @@ def folder(source: FolderSource) -> Iterator[bytes]:
         The folder is missing or has no image, or a subfolder has a name that is no split or
         emotion.
     """
-    root = source.path
+    root = source_path(source)
     if not root.is_dir():
         raise UserError(
             f"{root.absolute()}: no such folder; expected SPLIT/EMOTION/*.jpg or *.png below it; "
