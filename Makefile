@@ -19,7 +19,7 @@ Three things to do next, after `. .venv/bin/activate`:
   make serve
       serves the FER-2013 model on http://127.0.0.1:8000, with a page for photos and the camera;
       MODEL_PATH=models/sample/model.onnx make serve serves the model just built
-  edit params.yaml; dvc repro; dvc metrics diff
+  edit params/sample.yaml; dvc repro; dvc metrics diff
       rebuilds what depends on the changed parameters and compares the metrics
   python -m recognizer PHOTO
       recognizes the faces in a photo of yours; README.md says how to train on your own faces

@@ -1,7 +1,6 @@
 """A description of a source that changes with its files, without reading their content."""
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 from stages.dataset.sources import source_path
@@ -30,8 +29,8 @@ def describe(source: Fetch) -> dict[str, Any]:
     is_there = path.is_file() if isinstance(source, FileSource) else path.is_dir()
     if not is_there:
         raise UserError(
-            f"{path.absolute()}: no such {source.source}, from which the dataset is read; a relative"
-            " path starts at the repository's root"
+            f"{path.absolute()}: no such {source.source}, from which the dataset is read; a"
+            " relative path starts at the repository's root"
         )
     files = sorted(child for child in path.rglob("[!.]*") if child.is_file())
     files = [path] if isinstance(source, FileSource) else files

@@ -98,7 +98,8 @@ def kaggle(source: KaggleSource) -> Iterator[bytes]:
 
     remedy = (
         "to do without Kaggle, set the environment variable FER2013_CSV to a local fer2013.csv "
-        "(plain or compressed), or write `source: file` in the parameter file, or run the sample dataset"
+        "(plain or compressed), or write `source: file` in the parameter file, or run the sample "
+        "dataset"
     )
     logger.info("downloading %s from Kaggle", source.handle)
     try:
@@ -106,8 +107,8 @@ def kaggle(source: KaggleSource) -> Iterator[bytes]:
     except requests.HTTPError as error:
         status = "an error" if error.response is None else error.response.status_code
         raise UserError(
-            f"fetch.kaggle.handle '{source.handle}': Kaggle answered {status}, expected a public dataset; "
-            f"check the handle (owner/name); {remedy}"
+            f"fetch.kaggle.handle '{source.handle}': Kaggle answered {status}, expected a public "
+            f"dataset; check the handle (owner/name); {remedy}"
         ) from error
     except (
         requests.RequestException,
