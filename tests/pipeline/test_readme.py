@@ -231,6 +231,10 @@ def test_every_command_of_the_readme(reader):
         if text.endswith("make serve\n"):
             datasets.append(reader.served()["dataset"])
     assert datasets == ["fer2013", "sample", "mine"]
+    # The parameter file and the name in `datasets` are all that DVC's tables and plots need.
+    shown = clone.run("dvc metrics show && dvc plots show --json")
+    assert "metrics/mine/" in shown.partition("{")[0]
+    assert "metrics/mine/plots/" in shown.partition("{")[2]
     validation = json.loads((clone.folder / "metrics/mine/validation.json").read_text())
     assert validation["rows"]["read"] == sum(FOLDER_FACES.values()) * len(EMOTIONS)
 

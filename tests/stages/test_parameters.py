@@ -243,12 +243,14 @@ def test_a_missing_key_is_named(tmp_path, place):
             "train.network.name",
             "ResNet50",
             "expected one of 'five_block', 'five_layer', 'resnet50', 'residual',"
-            " 'symmetric_residual', 'symmetric_late_pooling', found 'ResNet50', did you mean 'resnet50'?",
+            " 'symmetric_residual', 'symmetric_late_pooling', found 'ResNet50',"
+            " did you mean 'resnet50'?",
         ),
         (
             "fetch.source",
             "kagle",
-            "expected one of 'sample', 'kaggle', 'file', 'folder', found 'kagle', did you mean 'kaggle'?",
+            "expected one of 'sample', 'kaggle', 'file', 'folder', found 'kagle',"
+            " did you mean 'kaggle'?",
         ),
         (
             "train.class_weight",
