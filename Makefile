@@ -1,6 +1,6 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-avx2 serve lint check-pages lock release
+.PHONY: help repro test check-release test-avx2 serve lint check-pages lock release
 PYTHON ?= python3.11
 PIP = .venv/bin/python -m pip install --disable-pip-version-check --require-hashes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -19,7 +19,7 @@ Three things to do next, after `. .venv/bin/activate`:
   make serve
       serves the FER-2013 model on http://127.0.0.1:8000, with a page for photos and the camera;
       with MODEL_PATH=models/sample/model.onnx before it, it serves the model just built
-  edit params.yaml; dvc repro; dvc metrics diff
+  edit params/sample.yaml; dvc repro; dvc metrics diff
       rebuilds what depends on the changed parameters and compares the metrics
   python -m recognizer PHOTO
       recognizes the faces in a photo of yours; README.md says how to train on your own faces
@@ -28,6 +28,9 @@ export NEXT
 
 test: .venv/development  ## Run the whole test suite
 	pytest -n 2
+
+check-release: .venv/development  ## Check that the committed results belong to the committed code
+	pytest tests/pipeline/check_release.py
 
 # The variables limit TensorFlow, NumPy and SciPy; onnxruntime and OpenCV still use all instructions.
 # bfloat16 is left out: on a processor that has it, TensorFlow calls oneDNN, which has no AVX2 kernel.

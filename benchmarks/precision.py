@@ -1,6 +1,6 @@
 """Measure a training step in each precision: `python -m benchmarks.precision`.
 
-Trains the networks of fer2013 and fer2013-small in params.yaml on noise, in all precisions
+Trains the networks of fer2013 and fer2013-small on noise, in all precisions
 alternately, so that other work on the machine slows all of them down. Writes the median times to
 `benchmarks/precision.md`. The result depends on the processor: float32 may be the fastest one on a
 processor without bfloat16 instructions.

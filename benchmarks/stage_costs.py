@@ -131,7 +131,7 @@ def write(dataset: str, table: pd.DataFrame, folder: Path = FOLDER) -> None:
 def main() -> None:
     """Measure the stages; write the result after each of them."""
     parser = argparse.ArgumentParser(description="Measure time and memory of a dataset's stages.")
-    parser.add_argument("dataset", help="a block of params.yaml, for instance fer2013")
+    parser.add_argument("dataset", help="the name of a file of params/, for instance fer2013")
     parser.add_argument("--stages", nargs="+", choices=PIPELINE, default=PIPELINE)
     arguments = parser.parse_args()
     dataset, source = arguments.dataset, here(arguments.dataset)

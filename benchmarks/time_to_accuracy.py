@@ -230,7 +230,7 @@ def write_page(folder: Path) -> None:
 def main() -> None:
     """Measure one dataset, or read its log, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("dataset", nargs="?", help="a block of params.yaml, for instance fer2013")
+    parser.add_argument("dataset", nargs="?", help="a file of params/, for instance fer2013")
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--log", type=Path, help="a run's log, each line after its Unix second")
     way.add_argument("--page", action="store_true", help="only write the page and the plot")

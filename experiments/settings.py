@@ -1,13 +1,23 @@
-"""experiments/params.yaml as types: every run as complete as a dataset's block of params.yaml."""
+"""experiments/params.yaml as types: every run as complete as a dataset's file of params/."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from stages.errors import UserError
-from stages.parameters import Balance, Export, Section, Seed, Train, first_problem
+from stages.parameters import (
+    EXPORT,
+    Balance,
+    Export,
+    ParameterError,
+    Section,
+    Seed,
+    Train,
+    checked,
+    line_of,
+    read_yaml,
+)
 
 PARAMETERS = Path("experiments/params.yaml")
 RESULTS = Path("experiments/results")
@@ -29,9 +39,9 @@ class Experiments(Section):
 
     dataset: str
     base: Settings
-    runs: dict[str, dict]
-    """Changes to `base` by the name of the run."""
-    teacher_export: Export
+    runs: dict[str, Settings]
+    """Each is `base` with the changes in the file."""
+    teacher_export: Annotated[Export, EXPORT]
     """Precision of the teachers' files."""
     teachers: dict[str, Train]
     """How each teacher is trained, by its name."""
@@ -42,15 +52,11 @@ class Experiments(Section):
         Raises
         ------
         UserError
-            There is no such run, or its changes do not fit.
+            There is no such run.
         """
         if name not in self.runs:
             raise UserError(f"{PARAMETERS}: no run '{name}'; its runs: {', '.join(self.runs)}")
-        document = self.base.model_dump()
-        for key, changes in self.runs[name].items():
-            is_section = isinstance(changes, dict)
-            document[key] = document.get(key, {}) | changes if is_section else changes
-        return _checked(Settings, document, f"runs.{name}")
+        return self.runs[name]
 
     def teacher(self, name: str) -> Train:
         """Settings of one teacher.
@@ -74,18 +80,29 @@ def load_experiments() -> Experiments:
     UserError
         It is missing or does not fit.
     """
+    if not PARAMETERS.exists():
+        raise UserError(f"{PARAMETERS}: not found; run from the repository's root")
+    document, lines = read_yaml(PARAMETERS)
     try:
-        document = yaml.safe_load(PARAMETERS.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{PARAMETERS}: not found; run from the repository's root") from None
-    experiments = _checked(Experiments, document, "")
-    for name in experiments.runs:
-        experiments.settings(name)
-    return experiments
+        base = document.get("base", {})
+        typed = checked(Settings, base, ("base",))
+        runs = {
+            name: checked(Settings, _changed(base, changes), ("runs", name))
+            for name, changes in document.get("runs", {}).items()
+        }
+        teachers = {
+            name: checked(Train, train, ("teachers", name))
+            for name, train in document.get("teachers", {}).items()
+        }
+        return checked(Experiments, document | {"base": typed, "runs": runs, "teachers": teachers})
+    except ParameterError as error:
+        raise UserError(f"{PARAMETERS}:{line_of(error.place, lines)}: {error}") from None
 
 
-def _checked(kind: type[Settings] | type[Experiments], document: dict[str, Any], place: str) -> Any:
-    try:
-        return kind.model_validate(document)
-    except ValidationError as error:
-        raise UserError(f"{PARAMETERS}: {first_problem(place, document, error)}") from None
+def _changed(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A document with changes; sections are merged."""
+    changed = dict(document)
+    for key, value in changes.items():
+        is_section = isinstance(value, dict) and isinstance(document.get(key), dict)
+        changed[key] = _changed(document[key], value) if is_section else value
+    return changed

@@ -4,6 +4,11 @@ Reads `data/D/faces.npz`; writes `data/D/train.npz`, `metrics/D/balance.json` an
 `metrics/D/plots/`, `balance.png` and `contact_sheet.png`.
 """
 
+from stages.command_line import check_parameters, run
+
+if __name__ == "__main__":
+    check_parameters()  # before the following imports, which take seconds
+
 import logging
 
 from joblib import parallel_config
@@ -13,7 +18,6 @@ from stages.artifacts import Artifacts, write_metrics
 from stages.balancing.contact_sheet import contact_sheet
 from stages.balancing.report import balance_chart, balance_metrics
 from stages.balancing.strategies import balance, counts_per_emotion
-from stages.command_line import run
 from stages.dataset.faces import Faces
 from stages.errors import UserError
 from stages.parameters import Parameters

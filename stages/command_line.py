@@ -12,15 +12,25 @@ from stages.errors import UserError
 from stages.parameters import Parameters, load_parameters
 
 
+def check_parameters() -> None:
+    """Check the command line and the dataset's whole parameter file; exit where one is wrong.
+
+    A stage calls it before it imports what takes seconds, so that a mistake is answered at once.
+    """
+    dataset = _dataset(sys.modules["__main__"].__doc__)
+    try:
+        load_parameters(dataset)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
 def run(main: Callable[[str, Parameters], None], description: str) -> None:
     """Read the dataset's name and parameters, call `main` with both, and exit.
 
     The first line logged says what the stage does and how long it usually takes.
     A `UserError` or `OutputError` becomes one line on standard error and exit status 1.
     """
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("dataset", help="a block of params.yaml, for instance sample or fer2013")
-    dataset = parser.parse_args().dataset
+    dataset = _dataset(description)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     # Log this project's lines, not those of other libraries; the running stage is `__main__`.
     for name in ("__main__", "stages", "recognizer"):
@@ -32,6 +42,13 @@ def run(main: Callable[[str, Parameters], None], description: str) -> None:
         main(dataset, load_parameters(dataset))
     except (UserError, OutputError) as error:
         sys.exit(f"error: {error}")
+
+
+def _dataset(description: str | None) -> str:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("dataset", help="the name of a file of params/, for instance sample")
+    dataset: str = parser.parse_args().dataset
+    return dataset
 
 
 def usual_time(dataset: str, stage: str) -> str:

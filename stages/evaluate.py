@@ -9,6 +9,11 @@ per face, by `recognizer` and without test-time augmentation, as it is served.
 With MLFLOW_TRACKING_URI set, the results are logged to MLflow.
 """
 
+from stages.command_line import check_parameters, run
+
+if __name__ == "__main__":
+    check_parameters()  # before the following imports, which take seconds
+
 import json
 import logging
 import os
@@ -23,7 +28,6 @@ import pandas as pd
 from recognizer.atomic_file import write_atomically, written_atomically
 from recognizer.classifier import Classifier
 from stages.artifacts import Artifacts, write_metrics
-from stages.command_line import run
 from stages.dataset.faces import EMOTIONS, SPLITS, Faces
 from stages.errors import UserError
 from stages.evaluation.ablations import metrics_without_calibration, metrics_without_quantization

@@ -6,6 +6,11 @@ float32.onnx is the same before quantization, to measure what quantization costs
 the networks of `export.ensemble`, and average all logits.
 """
 
+from stages.command_line import check_parameters, run
+
+if __name__ == "__main__":
+    check_parameters()  # before the following imports, which take seconds
+
 import hashlib
 import json
 import logging
@@ -19,7 +24,6 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 from recognizer.atomic_file import written_atomically
 from recognizer.classifier import FORMAT, Classifier
 from stages.artifacts import Artifacts, rounded
-from stages.command_line import run
 from stages.dataset.faces import EMOTIONS, Faces
 from stages.errors import UserError
 from stages.onnx_graph.calibration import calibrated, fit_calibration, raise_recalls

@@ -5,6 +5,11 @@ names a local file, plain or compressed, that replaces the source of fer2013 and
 named after it, such as fer2013-small.
 """
 
+from stages.command_line import check_parameters, run
+
+if __name__ == "__main__":
+    check_parameters()  # before the following imports, which take seconds
+
 import logging
 import os
 from collections import Counter
@@ -13,22 +18,17 @@ from pathlib import Path
 
 from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts
-from stages.command_line import run
 from stages.dataset.faces import SPLITS
-from stages.dataset.sources import SOURCES
+from stages.dataset.sources import SOURCES, source_of
 from stages.errors import UserError
-from stages.parameters import Fetch, FileSource, Parameters, Rows
+from stages.parameters import Fetch, Parameters, Rows
 
 logger = logging.getLogger(__name__)
 
 
 def main(dataset: str, parameters: Parameters) -> None:
     """Write the dataset's raw.csv."""
-    source = parameters.fetch
-    local = os.environ.get("FER2013_CSV")
-    if dataset.partition("-")[0] == "fer2013" and local:
-        logger.info("FER2013_CSV replaces the source '%s'", source.source)
-        source = FileSource(source="file", path=Path(local), sha256=None, rows=source.rows)
+    source = source_of(dataset, parameters.fetch, os.environ)
     fetch(source, Artifacts(dataset).data / "raw.csv")
 
 
@@ -75,8 +75,8 @@ def check_rows(found: Counter[str], declared: Rows) -> None:
     expected = Counter(declared.model_dump())
     if any(found[split] != expected[split] for split in SPLITS):
         raise UserError(
-            f"fetch.rows: expected {_spelled(expected)}; the source has {_spelled(found)}; "
-            "nothing was written; get the whole dataset, or correct fetch.rows in params.yaml"
+            f"rows: expected {_spelled(expected)}; the source has {_spelled(found)}; "
+            "nothing was written; get the whole dataset, or correct the rows in the parameter file"
         )
 
 

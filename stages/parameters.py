@@ -1,16 +1,33 @@
-"""params.yaml as types: every key is required, and an unknown one is an error with the nearest key.
+"""params/DATASET.yaml as types: complete, checked, with the place of what is wrong.
 
-A block of params.yaml is one dataset; its sections are the stages. There are no defaults in code:
-a run depends on the file alone.
+The sections of a file are the stages. There are no defaults in code: the file alone says what a
+run used.
+
+Where a section is a choice, as `optimizer`, the file has the settings of each choice under its own
+name, so that another one is chosen by one value:
+
+    optimizer:
+      name: sgd
+      sgd: {learning_rate: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.005}
+      adam: {learning_rate: 0.002, weight_decay: 0}
+
+All of them are checked; the typed section has the chosen one only.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from stages.errors import UserError
 
@@ -23,6 +40,97 @@ class Section(BaseModel):
     """A group of keys: none unknown, none missing; immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Kind = TypeVar("Kind", bound=Section)
+Place = tuple[str | int, ...]
+"""The keys that lead to a value of a file."""
+
+
+class ParameterError(Exception):
+    """What is wrong with a document, and where."""
+
+    def __init__(self, place: Place, what: str):
+        super().__init__(f"{'.'.join(map(str, place))}: {what}")
+        self.place = place
+
+
+class Choice:
+    """A section of which one of several kinds is chosen by the value of a key.
+
+    Parameters
+    ----------
+    key : str
+        The key that names the choice, for instance `name`.
+    union : Any
+        The kinds, as a discriminated union.
+    shared : Sequence[str]
+        Keys that every kind has; the file has them once, beside the name.
+    none : bool
+        Whether `none` is a choice; the typed section is None then.
+    """
+
+    def __init__(self, key: str, union: Any, shared: Sequence[str] = (), none: bool = False):
+        self.key, self.shared = key, shared
+        self.kinds: dict[str, type[Section]] = {
+            name: kind
+            for kind in get_args(get_args(union)[0])
+            for name in get_args(kind.model_fields[key].annotation)
+        }
+        self.names = [*self.kinds, *["none"] * none]
+
+    def chosen(self, section: Any, place: Place) -> dict[str, Any] | None:
+        """The settings of the chosen kind; those of every kind are checked.
+
+        Raises
+        ------
+        ParameterError
+        """
+        if not isinstance(section, dict):
+            raise ParameterError(place, f"expected a section of keys{_found(section)}")
+        unknown = [key for key in section if key not in (self.key, *self.kinds, *self.shared)]
+        absent = [key for key in (self.key, *self.names, *self.shared) if key not in section]
+        if unknown:
+            raise ParameterError(
+                (*place, unknown[0]), f"unknown key{_nearest(str(unknown[0]), absent)}"
+            )
+        if self.key not in section:
+            raise ParameterError((*place, self.key), "missing; every key must be given")
+        name = section[self.key]
+        if name not in self.names:
+            expected, near = ", ".join(map(repr, self.names)), _nearest(str(name), self.names)
+            raise ParameterError(
+                (*place, self.key), f"expected one of {expected}, found {name!r}{near}"
+            )
+        for kind in self.kinds:
+            if kind in section or kind == name:
+                self._check(kind, section, place)
+        return None if name == "none" else self._settings(name, section)
+
+    def _settings(self, name: str, section: dict[str, Any]) -> dict[str, Any]:
+        shared = {key: section[key] for key in self.shared if key in section}
+        return {self.key: name, **shared, **section.get(name, {})}
+
+    def _check(self, name: str, section: dict[str, Any], place: Place) -> None:
+        own = section.get(name, {})
+        if not isinstance(own, dict):
+            raise ParameterError((*place, name), f"expected a section of keys{_found(own)}")
+        for key in (self.key, *self.shared):
+            if key in own:
+                raise ParameterError(
+                    (*place, name, key), "unknown key; it is a key of the section above"
+                )
+        kind = self.kinds[name]
+        if name not in section and len(kind.model_fields) > 1 + len(self.shared):
+            raise ParameterError((*place, name), "missing; every key must be given")
+        try:
+            kind.model_validate(self._settings(name, section))
+        except ValidationError as error:
+            inner, what = _first_problem(error)
+            is_shared = inner and inner[0] in self.shared
+            raise ParameterError(
+                (*place, *inner) if is_shared else (*place, name, *inner), what
+            ) from None
 
 
 # ---------------------------------------------------------------- fetch
@@ -290,6 +398,19 @@ class Teacher(Section):
     """First 12 hexadecimal digits of the file's SHA-256, or more."""
 
 
+def _named_teachers(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return [
+        {"file": f"experiments/teachers/{name}.onnx", "sha256": sha256}
+        for name, sha256 in value.items()
+    ]
+
+
+Teachers = Annotated[list[Teacher], BeforeValidator(_named_teachers)]
+"""In the file: `{NAME: sha256, …}` for `experiments/teachers/NAME.onnx`."""
+
+
 class TeacherDistillation(Section):
     """Targets are partly the mean probabilities of teachers for the face and its mirror image.
 
@@ -299,7 +420,7 @@ class TeacherDistillation(Section):
     name: Literal["teachers"]
     share: Share
     """Share of the soft labels in the targets of every epoch."""
-    teachers: Annotated[list[Teacher], Field(min_length=1)]
+    teachers: Annotated[Teachers, Field(min_length=1)]
 
 
 Distillation = Annotated[SelfDistillation | TeacherDistillation, Field(discriminator="name")]
@@ -322,19 +443,19 @@ class Selection(Section):
 
 class Train(Section):
     seed: Seed
-    network: Network
+    network: Annotated[Network, Choice("name", Network)]
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     resolutions: Annotated[list[Resolution], Field(min_length=1)]
     """Progressive resizing, in order; the last size is the one that is served."""
-    optimizer: Optimizer
-    schedule: Schedule
-    loss: Loss
+    optimizer: Annotated[Optimizer, Choice("name", Optimizer)]
+    schedule: Annotated[Schedule, Choice("name", Schedule)]
+    loss: Annotated[Loss, Choice("name", Loss)]
     class_weight: Literal["none", "balanced", "square_root", "effective_number"]
     augmentation: TrainAugmentation
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     """Decay of the exponential moving average of the weights, per step; 0 disables it."""
-    distillation: Distillation | None
+    distillation: Annotated[Distillation | None, Choice("name", Distillation, none=True)]
     precision: Literal["float32", "mixed_bfloat16", "fused_bfloat16"]
     """Type that the training steps compute in; weights and exported files are float32.
     `fused_bfloat16` is `mixed_bfloat16` with each batch normalisation in one operation."""
@@ -373,7 +494,7 @@ class ModelFile(Section):
     recall_floor: Share
     """Minimum recall of each class on PublicTest; export raises the weakest class's bias until
     each reaches it. 0 raises none."""
-    ensemble: list[Teacher]
+    ensemble: Teachers
     """Networks served together with this one: the file's logits are the mean of all. Usually
     empty."""
 
@@ -392,6 +513,7 @@ class Int8(ModelFile):
 
 
 Export = Annotated[Float32 | Int8, Field(discriminator="precision")]
+EXPORT = Choice("precision", Export, shared=("recall_floor", "ensemble"))
 
 
 # ---------------------------------------------------------------- evaluate
@@ -406,96 +528,142 @@ class Evaluate(Section):
 
 
 class Parameters(Section):
-    """One dataset's block of params.yaml."""
+    """A file of params/."""
 
-    fetch: Fetch
+    fetch: Annotated[Fetch, Choice("source", Fetch)]
     validate_: Annotated[Validate, Field(alias="validate")]
     balance: Balance
     train: Train
-    export: Export
+    export: Annotated[Export, EXPORT]
     evaluate: Evaluate
 
 
-def load_parameters(dataset: str, path: Path = Path("params.yaml")) -> Parameters:
-    """Read one dataset's block.
+# ---------------------------------------------------------------- read and check
+
+
+def load_parameters(dataset: str, folder: Path = Path("params")) -> Parameters:
+    """Read and check the whole file of a dataset, `folder/DATASET.yaml`.
 
     Raises
     ------
     UserError
-        The file or block is missing, or a key is unknown, missing or out of range.
+        The file is missing, or a key of any stage is unknown, missing or out of range.
     """
+    path = folder / f"{dataset}.yaml"
+    if not path.is_file():
+        datasets = sorted(file.stem for file in folder.glob("*.yaml"))
+        if not datasets:
+            raise UserError(f"{path}: not found; run from the repository's root")
+        near, others = _nearest(dataset, datasets), ", ".join(datasets)
+        raise UserError(f"{path}: not found{near}; datasets with a file: {others}")
+    document, lines = read_yaml(path)
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found; run from the repository's root") from None
+        return checked(Parameters, document)
+    except ParameterError as problem:
+        raise UserError(f"{path}:{line_of(problem.place, lines)}: {problem}") from None
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
+    """Read a YAML mapping, and the line of each key or list item.
+
+    Raises
+    ------
+    UserError
+        The file is no YAML mapping, or a key occurs twice in a section.
+    """
+    lines: dict[Place, int] = {}
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = yaml.safe_load(text)
+        for place, line in _lines_of(yaml.compose(text, yaml.SafeLoader)):
+            if place in lines:
+                raise UserError(
+                    f"{path}:{line}: {'.'.join(map(str, place))}: the key is also in line"
+                    f" {lines[place]}; remove one of them"
+                )
+            lines[place] = line
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
-        raise UserError(f"{path}: expected one block per dataset, found {document!r:.40}")
-    blocks = {str(name): block for name, block in document.items() if name != "datasets"}
-    if dataset not in blocks:
-        names = ", ".join(blocks) or "none"
-        raise UserError(
-            f"{path}: no dataset '{dataset}'{_nearest(dataset, blocks)}; its datasets: {names}"
-        )
-    try:
-        return Parameters.model_validate(blocks[dataset])
-    except ValidationError as error:
-        raise UserError(f"{path}: {first_problem(dataset, blocks[dataset], error)}") from None
+        raise UserError(f"{path}: expected a section for each stage, found {document!r:.40}")
+    return document, lines
 
 
-def first_problem(place: str, document: dict[str, Any], error: ValidationError) -> str:
-    """Format the first problem as `place.section.key: what`, with the nearest right key.
+def _lines_of(node: yaml.Node | None, place: Place = ()) -> Iterator[tuple[Place, int]]:
+    children: list[tuple[str | int, yaml.Node, yaml.Node]] = []
+    if isinstance(node, yaml.MappingNode):
+        children = [(key.value, key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        children = [(index, value, value) for index, value in enumerate(node.value)]
+    for part, start, value in children:
+        yield (*place, part), start.start_mark.line + 1
+        yield from _lines_of(value, (*place, part))
 
-    Parameters
-    ----------
-    place : str
-        Where the document stands in its file, for instance the dataset's name.
-    document : dict
-        What was validated.
-    error : ValidationError
+
+def line_of(place: Place, lines: dict[Place, int]) -> int:
+    """The line of a place; of what is missing, the line of the section that lacks it."""
+    texts = tuple(part if isinstance(part, int) else str(part) for part in place)
+    while texts and texts not in lines:
+        texts = texts[:-1]
+    return lines.get(texts, 1)
+
+
+def checked(kind: type[Kind], document: Any, place: Place = ()) -> Kind:
+    """The typed section of a document in the shape of a file.
+
+    Raises
+    ------
+    ParameterError
+        A key is unknown, missing or out of range; its place begins with `place`.
     """
+    try:
+        return kind.model_validate(_choices_made(kind, document, place))
+    except ValidationError as error:
+        inner, what = _first_problem(error)
+        raise ParameterError((*place, *inner), what) from None
+
+
+def _choices_made(kind: type[Section], document: Any, place: Place) -> Any:
+    """Replace each choice in a document by the settings of the kind that it names."""
+    if not isinstance(document, dict):
+        return document
+    made = dict(document)
+    for name, field in kind.model_fields.items():
+        key = field.alias or name
+        if key not in document:
+            continue
+        for choice in field.metadata:
+            if isinstance(choice, Choice):
+                made[key] = choice.chosen(document[key], (*place, key))
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            made[key] = _choices_made(field.annotation, document[key], (*place, key))
+    return made
+
+
+def _first_problem(error: ValidationError) -> tuple[Place, str]:
+    """The place of the first problem, and what it is, with the nearest right key."""
     # An unknown key is reported before a missing one, which it may be a misspelling of.
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     problem = problems[0]
-    keys = _keys_in(document, problem["loc"])
-    name = ".".join(filter(None, [place, *map(str, keys)]))
-    given = problem["input"]
-    found = "" if isinstance(given, (dict, list)) else f", found {given!r}"
+    place = problem["loc"]
     match problem["type"]:
         case "extra_forbidden":
             missing = [
                 str(other["loc"][-1])
                 for other in problems
-                if other["type"] == "missing" and other["loc"][:-1] == problem["loc"][:-1]
+                if other["type"] == "missing" and other["loc"][:-1] == place[:-1]
             ]
-            return f"{name}: unknown key{_nearest(str(keys[-1]), missing)}"
+            return place, f"unknown key{_nearest(str(place[-1]), missing)}"
         case "missing":
-            return f"{name}: missing; every key must be given"
-        case "union_tag_not_found":
-            key = problem["ctx"]["discriminator"].strip("'")
-            return f"{name}.{key}: missing; every key must be given"
-        case "union_tag_invalid":
-            key = problem["ctx"]["discriminator"].strip("'")
-            expected = problem["ctx"]["expected_tags"]
-            return f"{name}.{key}: expected one of {expected}, found {given[key]!r}"
+            return place, "missing; every key must be given"
         case "model_type" | "model_attributes_type":
-            return f"{name}: expected a section of keys{found}"
+            return place, f"expected a section of keys{_found(problem['input'])}"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{name}: {message[0].lower()}{message[1:]}{found}"
+    return place, f"{message[0].lower()}{message[1:]}{_found(problem['input'])}"
 
 
-def _keys_in(document: dict[str, Any], location: tuple[int | str, ...]) -> list[int | str]:
-    """Pydantic's location without the tags of unions, which are not keys of the file."""
-    keys: list[int | str] = []
-    here: Any = document
-    for part in location[:-1]:
-        if isinstance(here, dict) and part not in here:
-            continue
-        keys.append(part)
-        indexable = isinstance(here, dict) or (isinstance(here, list) and isinstance(part, int))
-        here = here[part] if indexable else None
-    return [*keys, *location[-1:]]
+def _found(value: Any) -> str:
+    return "" if isinstance(value, (dict, list)) else f", found {value!r}"
 
 
 def _nearest(name: str, candidates: Iterable[str]) -> str:

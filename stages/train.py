@@ -7,6 +7,11 @@ training.json. A killed run resumes after its last finished epoch.
 With MLFLOW_TRACKING_URI set, the run and its epochs are logged to MLflow.
 """
 
+from stages.command_line import check_parameters, run
+
+if __name__ == "__main__":
+    check_parameters()  # before the following imports, which take seconds
+
 import os
 from pathlib import Path
 
@@ -14,7 +19,6 @@ import pandas as pd
 
 from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts, write_metrics
-from stages.command_line import run
 from stages.parameters import Parameters
 from stages.tracking import Tracker, destination
 from stages.training.checkpoint import State

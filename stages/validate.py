@@ -5,12 +5,16 @@ reason), data/D/validation.html and metrics/D/validation.json. If an expectation
 writes all of them but faces.npz, and fails.
 """
 
+from stages.command_line import check_parameters, run
+
+if __name__ == "__main__":
+    check_parameters()  # before the following imports, which take seconds
+
 import logging
 from typing import Any
 
 from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts, write_metrics
-from stages.command_line import run
 from stages.dataset.fer_csv import read_faces
 from stages.dataset.row_checks import CHECKS, check_rows, count_rows, kept_faces
 from stages.errors import UserError
@@ -70,7 +74,7 @@ def main(dataset: str, parameters: Parameters) -> None:
         raise UserError(
             f"{raw}: failed expectations, with what was found: {found}; the rejected rows are in "
             f"{quarantine}, what was expected in {report}; correct the dataset or change "
-            f"{dataset}.validate in params.yaml"
+            f"validate in params/{dataset}.yaml"
         )
     kept_faces(rows, images).write(faces)
     logger.info("%s: %d faces", faces, len(rows) - len(rejected))

@@ -51,7 +51,7 @@ def validate_expectations(
     Parameters
     ----------
     rows : DataFrame as `stages.dataset.row_checks.check_rows` returns it.
-    limits : section `validate` of params.yaml.
+    limits : section `validate` of the parameter file.
     declared : declared numbers of rows per split, or None.
     dataset : name of the suite.
 

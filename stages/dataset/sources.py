@@ -13,10 +13,11 @@ import hashlib
 import io
 import logging
 import lzma
+import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
@@ -29,7 +30,7 @@ from stages.dataset.faces import EMOTIONS, SIZE, SPLITS
 from stages.dataset.fer_csv import HEADER, UNREADABLE, format_row
 from stages.dataset.sample_faces import render_sample
 from stages.errors import UserError
-from stages.parameters import FileSource, FolderSource, KaggleSource, SampleSource
+from stages.parameters import Fetch, FileSource, FolderSource, KaggleSource, SampleSource
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,27 @@ SPLIT_OF_FOLDER = {
     "test": "PrivateTest",
 }
 """`Usage` by the name of a split folder in lower case."""
+
+
+def source_of(dataset: str, declared: Fetch, environment: Mapping[str, str]) -> Fetch:
+    """The declared source of a dataset, or what replaces it.
+
+    FER2013_CSV names a CSV file, plain or compressed, that replaces the source of fer2013 and of
+    the datasets named after it, such as fer2013-small.
+    """
+    local = environment.get("FER2013_CSV")
+    if dataset.partition("-")[0] != "fer2013" or not local:
+        return declared
+    logger.info("FER2013_CSV replaces the source '%s'", declared.source)
+    return FileSource(source="file", path=Path(local), sha256=None, rows=declared.rows)
+
+
+def source_path(source: FileSource | FolderSource) -> Path:
+    """The path of a source; a relative one starts at the root of the repository.
+
+    DVC names the root in DVC_ROOT, also where it runs a queued experiment in a copy elsewhere.
+    """
+    return Path(os.environ.get("DVC_ROOT", ""), source.path)
 
 
 def sample(source: SampleSource) -> Iterator[bytes]:
@@ -76,7 +98,8 @@ def kaggle(source: KaggleSource) -> Iterator[bytes]:
 
     remedy = (
         "to do without Kaggle, set the environment variable FER2013_CSV to a local fer2013.csv "
-        "(plain or compressed), or write `source: file` in params.yaml, or run the sample dataset"
+        "(plain or compressed), or write `source: file` in the parameter file, or run the sample "
+        "dataset"
     )
     logger.info("downloading %s from Kaggle", source.handle)
     try:
@@ -84,8 +107,8 @@ def kaggle(source: KaggleSource) -> Iterator[bytes]:
     except requests.HTTPError as error:
         status = "an error" if error.response is None else error.response.status_code
         raise UserError(
-            f"fetch.handle '{source.handle}': Kaggle answered {status}, expected a public dataset; "
-            f"check the handle (owner/name); {remedy}"
+            f"fetch.kaggle.handle '{source.handle}': Kaggle answered {status}, expected a public "
+            f"dataset; check the handle (owner/name); {remedy}"
         ) from error
     except (
         requests.RequestException,
@@ -93,7 +116,7 @@ def kaggle(source: KaggleSource) -> Iterator[bytes]:
         zipfile.BadZipFile,
     ) as error:
         raise UserError(
-            f"fetch.handle '{source.handle}': the download from Kaggle failed "
+            f"fetch.kaggle.handle '{source.handle}': the download from Kaggle failed "
             f"({type(error).__name__}); run again to resume it; {remedy}"
         ) from error
     yield from downloaded_lines(downloaded)
@@ -131,7 +154,7 @@ def file(source: FileSource) -> Iterator[bytes]:
         The file is missing, empty, damaged or truncated, contains no CSV, or has another digest
         than declared.
     """
-    path = source.path
+    path = source_path(source)
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "no such file"
         raise UserError(
@@ -175,7 +198,7 @@ def _check_digest(packed: io.BufferedReader, source: FileSource) -> None:
     if digest != source.sha256:
         raise UserError(
             f"{source.path.absolute()}: its SHA-256 is {digest}, expected {source.sha256}; get the "
-            "file again, or correct fetch.sha256 in params.yaml (null accepts any)"
+            "file again, or correct fetch.file.sha256 in the parameter file (null accepts any)"
         )
 
 
@@ -317,7 +340,7 @@ def folder(source: FolderSource) -> Iterator[bytes]:
         The folder is missing or has no image, or a subfolder has a name that is no split or
         emotion.
     """
-    root = source.path
+    root = source_path(source)
     if not root.is_dir():
         raise UserError(
             f"{root.absolute()}: no such folder; expected SPLIT/EMOTION/*.jpg or *.png below it; "
@@ -403,4 +426,4 @@ SOURCES: dict[str, Callable[[Any], Iterator[bytes]]] = {
     "file": file,
     "folder": folder,
 }
-"""The functions above by the name that `source:` in params.yaml gives them."""
+"""The functions above by the name that `fetch.source` in a parameter file gives them."""

@@ -181,8 +181,8 @@ def _recipe(dataset: str, parameters: Parameters, metrics: Metrics) -> str:
         case TeacherDistillation(share=share):
             settings.append(f"distillation: {share:.0%} of each target is the teachers' prediction")
     return (
-        f"All settings are in [`params.yaml`](../../params.yaml) under `{dataset}`: a commit holds "
-        "this card, the model and their parameters together. The main ones:\n\n"
+        f"All settings are in [`params/{dataset}.yaml`](../../params/{dataset}.yaml): a commit "
+        "holds this card, the model and their parameters together. The main ones:\n\n"
         + "\n".join(f"- {setting}" for setting in settings)
         + _teachers(parameters, metrics)
     )

@@ -123,7 +123,7 @@ def to_precision(converted: onnx.ModelProto, export: Export, faces: np.ndarray) 
     converted : onnx.ModelProto
         `faces` to `logits`.
     export : Export
-        That section of params.yaml.
+        That section of the parameter file.
     faces : uint8 [N, 48, 48]
         Training faces; `export.calibration` of them, drawn at random, determine the ranges of the
         activations.

@@ -49,10 +49,11 @@ def repository(tmp_path):
     """The code, and a dataset `tiny` with the inputs of training."""
     for name in ("stages", "recognizer", "experiments"):
         (tmp_path / name).symlink_to(ROOT / name)
-    tiny = yaml.safe_load((ROOT / "params.yaml").read_text())["sample"]
-    tiny["train"] |= {"epochs": 2, "batch_size": 28, "distillation": None}
-    tiny["train"]["network"] |= {"widths": [4, 8]}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"tiny": tiny}))
+    tiny = yaml.safe_load((ROOT / "params/sample.yaml").read_text())
+    tiny["train"] |= {"epochs": 2, "batch_size": 28}
+    tiny["train"]["network"]["residual"] |= {"widths": [4, 8]}
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params/tiny.yaml").write_text(yaml.safe_dump(tiny))
     images = np.random.default_rng(0).integers(0, 256, (140, 48, 48), np.uint8)
     labels = np.arange(140, dtype=np.uint8) % 7
     data = tmp_path / "data" / "tiny"
@@ -137,7 +138,7 @@ def test_the_committed_page_has_the_values_of_its_csv_files():
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["no-such-dataset"], "error: params.yaml: no dataset 'no-such-dataset'"),
+        (["no-such-dataset"], "error: params/no-such-dataset.yaml: not found"),
         (["sample", "--log", "nowhere.log"], "error: nowhere.log: not found"),
     ],
 )

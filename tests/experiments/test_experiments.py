@@ -59,7 +59,7 @@ def test_mistakes_in_the_file_are_named():
     with pytest.raises(UserError, match=r"no teacher 'wide'; its teachers: .*residual_wide"):
         load_experiments().teacher("wide")
     change(lambda document: document["base"].pop("seeds"))
-    with pytest.raises(UserError, match=r"params\.yaml: base\.seeds: "):
+    with pytest.raises(UserError, match=r"params\.yaml:\d+: base\.seeds: missing"):
         load_experiments()
     settings.PARAMETERS.unlink()
     with pytest.raises(UserError, match="not found; run from the repository's root"):
@@ -83,7 +83,7 @@ def test_a_run_is_measured_on_public_test_and_resumes(tmp_path):
     )
     change(
         lambda document: document["base"]["train"].update(
-            network={"name": "residual", "widths": [4, 8], "blocks": 1, "dropout": 0},
+            network={"name": "residual", "residual": {"widths": [4, 8], "blocks": 1, "dropout": 0}},
             epochs=1,
             ema_decay=0,
         )

@@ -32,11 +32,12 @@ PUBLIC = IMAGES[:21, ::-1], LABELS[:21]
 def write_repository(folder: Path) -> None:
     """experiments/params.yaml with a teacher `tiny`, and the faces of a dataset `tiny`."""
     document = yaml.safe_load((ROOT / settings.PARAMETERS).read_text())
-    tiny = {"network": {"name": "residual", "widths": [4, 8], "blocks": 1, "dropout": 0}}
-    tiny |= {"batch_size": 14, "distillation": None, "epochs": 2, "precision": "float32"}
+    residual = {"widths": [4, 8], "blocks": 1, "dropout": 0}
+    tiny = {"network": {"name": "residual", "residual": residual}, "batch_size": 14}
+    tiny |= {"distillation": {"name": "none"}, "epochs": 2, "precision": "float32"}
     document["dataset"] = "tiny"
     document["teachers"] = {"tiny": document["base"]["train"] | tiny}
-    document["teacher_export"]["calibration"] = 14
+    document["teacher_export"]["int8"]["calibration"] = 14
     (folder / "experiments/teachers").mkdir(parents=True)
     (folder / settings.PARAMETERS).write_text(yaml.safe_dump(document))
     data = folder / "data/tiny"
@@ -76,7 +77,7 @@ def test_a_teacher_is_measured_on_public_test_and_used_by_its_digest(tmp_path, m
     assert metrics["macro_f1"] == pytest.approx(macro_f1, abs=1e-4)
     assert metrics["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
-    sample = load_parameters("sample", ROOT / "params.yaml")
+    sample = load_parameters("sample", ROOT / "params")
     teacher = {"file": str(path), "sha256": metrics["sha256"][:12]}
     distillation = {"name": "teachers", "share": 0.5, "teachers": [teacher]}
     train = Train.model_validate(sample.train.model_dump() | {"distillation": distillation})
@@ -94,7 +95,7 @@ def test_a_teacher_is_measured_on_public_test_and_used_by_its_digest(tmp_path, m
 def test_the_committed_parameters_name_the_committed_teachers():
     named = 0
     for dataset in ("fer2013", "fer2013-small", "sample"):
-        parameters = load_parameters(dataset, ROOT / "params.yaml")
+        parameters = load_parameters(dataset, ROOT / "params")
         distillation = parameters.train.distillation
         for teacher in [*parameters.export.ensemble, *getattr(distillation, "teachers", [])]:
             digest = hashlib.sha256((ROOT / teacher.file).read_bytes()).hexdigest()

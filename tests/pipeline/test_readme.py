@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import textwrap
 import time
 import urllib.error
 import urllib.request
@@ -83,24 +82,24 @@ def clone(built, tmp_path) -> Repository:
     (repository.home / "fer2013.csv").write_text(first_rows(sample, FER2013_ROWS))
     write_faces(sample, tmp_path / "faces")
 
-    path = folder / "params.yaml"
-    parameters = yaml.safe_load(path.read_text())
-    text = path.read_text().partition("\nfer2013:")[0]
     for dataset in ("fer2013", "fer2013-small", "fer2013-fast"):
-        block = yaml.safe_dump(tiny(parameters[dataset]), sort_keys=False)
-        text += f"\n{dataset}: &{dataset}\n{textwrap.indent(block, '  ')}"
-    path.write_text(text)
+        path = folder / f"params/{dataset}.yaml"
+        parameters = tiny(yaml.safe_load(path.read_text()))
+        path.write_text(yaml.safe_dump(parameters, sort_keys=False))
     repository.run("git commit -qam 'a small fer2013'")
     return repository
 
 
 def tiny(dataset: dict) -> dict:
     """Parameters of a dataset for few rows and for one epoch of a tiny network."""
-    dataset["fetch"]["rows"] = FER2013_ROWS
+    dataset["fetch"]["kaggle"]["rows"] = FER2013_ROWS
     dataset["validate"] |= {"min_split_rows": 100, "max_class_share": 0.5, "min_class_share": 0.0}
-    dataset["train"] |= {"epochs": 1, "distillation": None}
-    dataset["train"]["network"]["widths"] = [4, 8]
-    dataset["export"] |= {"calibration": 64, "recall_floor": 0, "ensemble": []}
+    dataset["train"]["epochs"] = 1
+    dataset["train"]["distillation"]["name"] = "none"
+    network = dataset["train"]["network"]
+    network[network["name"]]["widths"] = [4, 8]
+    dataset["export"] |= {"recall_floor": 0, "ensemble": {}}
+    dataset["export"]["int8"]["calibration"] = 64
     dataset["evaluate"] |= {"bootstrap": 100}
     return dataset
 
@@ -226,12 +225,16 @@ def test_every_command_of_the_readme(reader):
             balance = json.loads(clone.run("git show unbalanced:metrics/sample/balance.json"))
             assert balance["added"] == 0
             changed = json.loads(clone.run("dvc params diff --json main unbalanced"))
-            assert changed["params.yaml"] == {
-                "sample.balance.strategy": {"old": "augment", "new": "none"}
+            assert changed["params/sample.yaml"] == {
+                "balance.strategy": {"old": "augment", "new": "none"}
             }
         if text.endswith("make serve\n"):
             datasets.append(reader.served()["dataset"])
     assert datasets == ["fer2013", "sample", "mine"]
+    # The parameter file and the name in `datasets` are all that DVC's tables and plots need.
+    shown = clone.run("dvc metrics show && dvc plots show --json")
+    assert "metrics/mine/" in shown.partition("{")[0]
+    assert "metrics/mine/plots/" in shown.partition("{")[2]
     validation = json.loads((clone.folder / "metrics/mine/validation.json").read_text())
     assert validation["rows"]["read"] == sum(FOLDER_FACES.values()) * len(EMOTIONS)
 

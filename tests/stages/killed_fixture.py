@@ -31,7 +31,7 @@ def killed(folder: Path, stage: str, resume: str, epoch: int) -> None:
     Parameters
     ----------
     folder : Path
-        It holds params.yaml and the stage's inputs.
+        It holds params/tiny.yaml and the stage's inputs.
     stage : str
         Module of the stage.
     resume : str

@@ -14,7 +14,7 @@ from stages.errors import UserError
 from stages.parameters import load_parameters
 from tests.faces_fixture import random_faces
 
-PARAMETERS = Path(__file__).parents[2] / "params.yaml"
+PARAMETERS = Path(__file__).parents[2] / "params"
 
 
 @pytest.fixture

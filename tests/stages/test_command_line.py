@@ -1,6 +1,7 @@
 """The command line of the stages, in a process of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ run(main, "A stage of its own.")
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "stage.py").write_text(STAGE)
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    shutil.copytree(ROOT / "params", tmp_path / "params")
     return tmp_path
 
 
@@ -51,9 +52,9 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def change(folder: Path, section: str, key: str, value) -> None:
-    path = folder / "params.yaml"
+    path = folder / "params/sample.yaml"
     document = yaml.safe_load(path.read_text())
-    document["sample"][section][key] = value
+    document[section][key] = value
     path.write_text(yaml.safe_dump(document))
 
 
@@ -89,13 +90,14 @@ def test_a_mistake_is_one_line_and_exit_status_1(folder):
     assert "Traceback" not in done.stderr
 
 
-def test_a_mistake_in_params_yaml_is_one_line_and_exit_status_1(folder):
+def test_a_mistake_in_a_parameter_file_is_one_line_and_exit_status_1(folder):
     change(folder, "train", "epoch", 3)
     done = run(folder, "sample")
     assert done.returncode == 1
-    assert (
-        done.stderr == "A stage of its own.\nerror: params.yaml: sample.train.epoch: unknown key\n"
-    )
+    text = (folder / "params/sample.yaml").read_text()
+    (line,) = (n for n, row in enumerate(text.splitlines(), start=1) if row == "  epoch: 3")
+    error = f"error: params/sample.yaml:{line}: train.epoch: unknown key\n"
+    assert done.stderr == f"A stage of its own.\n{error}"
 
 
 def test_a_bug_keeps_its_traceback(folder):

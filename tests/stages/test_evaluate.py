@@ -35,7 +35,7 @@ STAGES_BEFORE = ("validation", "balance", "training")
 @pytest.fixture
 def parameters():
     """Parameters of the sample with fewer resamples."""
-    settings = load_parameters("sample", ROOT / "params.yaml")
+    settings = load_parameters("sample", ROOT / "params")
     fewer = settings.evaluate.model_copy(update={"bootstrap": 100})
     return settings.model_copy(update={"evaluate": fewer})
 
@@ -189,7 +189,7 @@ def test_a_missing_input_is_an_error_that_names_the_remedy(parameters, missing):
 
 def test_a_damaged_model_ends_the_command_with_one_line_of_error():
     MODEL.write_bytes(MODEL.read_bytes()[:1000])
-    Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
+    shutil.copytree(ROOT / "params", "params")
     ended = subprocess.run(
         [sys.executable, "-m", "stages.evaluate", "sample"],
         env={"PYTHONPATH": str(ROOT), "PATH": ""},

@@ -30,7 +30,7 @@ from stages.onnx_graph.conversion import convert, served_model
 from stages.onnx_graph.ensemble import ensemble
 from stages.onnx_graph.logits import predict_logits
 from stages.onnx_graph.quantization import dequantized, quantize, to_precision
-from stages.parameters import load_parameters
+from stages.parameters import Parameters, load_parameters
 from stages.training.augmentation import resize
 from stages.training.networks import build_network
 from tests.faces_fixture import write_faces, write_training_set
@@ -308,11 +308,11 @@ def test_an_ensemble_has_the_mean_of_the_logits(converted):
 def exported(tmp_path_factory):
     """A repository with a dataset `tiny`, and what the stage made of it as a process."""
     folder = tmp_path_factory.mktemp("repository")
-    document = yaml.safe_load((ROOT / "params.yaml").read_text())
-    tiny = document["sample"]
-    tiny["train"]["network"] = RESIDUAL.model_dump()
+    tiny = yaml.safe_load((ROOT / "params/sample.yaml").read_text())
+    tiny["train"]["network"]["residual"] = RESIDUAL.model_dump(exclude={"name"})
     tiny["train"]["resolutions"] = [{"size": 32, "share": 1.0}]
-    (folder / "params.yaml").write_text(yaml.safe_dump({"tiny": tiny}))
+    (folder / "params").mkdir()
+    (folder / "params/tiny.yaml").write_text(yaml.safe_dump(tiny))
     data, models = folder / "data" / "tiny", folder / "models" / "tiny"
     data.mkdir(parents=True)
     models.mkdir(parents=True)
@@ -385,16 +385,20 @@ def test_the_quantized_file_is_calibrated_on_its_own_logits(repository):
     assert other.scale != calibration.scale
 
 
+def changed(place: str, key: str, value) -> Parameters:
+    """The parameters of `tiny` with one key set."""
+    document = section = yaml.safe_load(Path("params/tiny.yaml").read_text())
+    for part in place.split("."):
+        section = section[part]
+    section[key] = value
+    Path("changed").mkdir(exist_ok=True)
+    Path("changed/tiny.yaml").write_text(yaml.safe_dump(document))
+    return load_parameters("tiny", Path("changed"))
+
+
 def test_without_quantization_both_files_are_equal(repository):
-    document = yaml.safe_load(Path("params.yaml").read_text())
-    document["tiny"]["export"] = {
-        "precision": "float32",
-        "recall_floor": 0,
-        "ensemble": [],
-    }
-    Path("changed.yaml").write_text(yaml.safe_dump(document))
     quantized = Path("models/tiny/model.onnx").read_bytes()
-    export.main("tiny", load_parameters("tiny", Path("changed.yaml")))
+    export.main("tiny", changed("export", "precision", "float32"))
     one, other = (Path("models/tiny", name).read_bytes() for name in ("model.onnx", "float32.onnx"))
     Path("models/tiny/model.onnx").write_bytes(quantized)
     assert one == other != quantized
@@ -405,10 +409,7 @@ def test_the_ensemble_is_calibrated_not_its_members(repository):
     file = Path("teacher.onnx")
     onnx.save(teacher, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    document = yaml.safe_load(Path("params.yaml").read_text())
-    document["tiny"]["export"]["ensemble"] = [{"file": str(file), "sha256": digest[:12]}]
-    Path("changed.yaml").write_text(yaml.safe_dump(document))
-    settings = load_parameters("tiny", Path("changed.yaml"))
+    settings = changed("export", "ensemble", [{"file": str(file), "sha256": digest[:12]}])
     models = Path("models/tiny")
     alone = {name: (models / name).read_bytes() for name in ("float32.onnx", "model.onnx")}
     hidden = file.rename("hidden.onnx")
@@ -440,22 +441,20 @@ def test_another_process_makes_the_same_bytes(repository):
 
 
 def test_what_shapes_the_model_is_in_its_digest(repository):
-    def digest(section: str, key: str, value) -> str:
-        document = yaml.safe_load(Path("params.yaml").read_text())
-        document["tiny"][section][key] = value
-        Path("changed.yaml").write_text(yaml.safe_dump(document))
-        return export.parameters_digest(load_parameters("tiny", Path("changed.yaml")))
+    def digest(place: str, key: str, value) -> str:
+        return export.parameters_digest(changed(place, key, value))
 
     digests = [
         Classifier(Path("models/tiny/model.onnx")).metadata.parameters_digest,
         digest("train", "epochs", 99),
         digest("balance", "seed", 99),
-        digest("fetch", "seed", 99),
-        digest("export", "seed", 99),
+        digest("fetch.sample", "seed", 99),
+        digest("export.int8", "seed", 99),
         digest("export", "recall_floor", 0.1),
     ]
     assert len(set(digests)) == 6
     assert digest("evaluate", "seed", 99) == digests[0]
+    assert digest("train.optimizer.adam", "learning_rate", 0.5) == digests[0]
 
 
 def test_a_wrong_conversion_is_refused(repository, monkeypatch):

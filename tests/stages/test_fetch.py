@@ -2,6 +2,7 @@
 
 import lzma
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,17 +32,25 @@ def csv_of(rows: dict[str, int]) -> bytes:
     return "\n".join([HEADER, *lines, ""]).encode()
 
 
+def write_parameters(dataset: str, recipe: str, file: dict) -> None:
+    """The parameter file of a dataset that is read from a CSV file, otherwise as another one."""
+    document = yaml.safe_load((ROOT / f"params/{recipe}.yaml").read_text())
+    document["fetch"] = {"source": "file", "file": file}
+    Path(f"params/{dataset}.yaml").write_text(yaml.safe_dump(document))
+
+
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """An empty folder to run in, with the project's params.yaml."""
+    """An empty folder to run in, with the project's parameter files."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FER2013_CSV", raising=False)
-    document = yaml.safe_load((ROOT / "params.yaml").read_text())
-    document["mine"] = document["sample"] | {
-        "fetch": {"source": "file", "path": "given.csv", "sha256": None, "rows": ROWS}
-    }
-    document["fer2013"]["fetch"]["rows"] = ROWS
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    write_parameters("mine", "sample", {"path": "given.csv", "sha256": None, "rows": ROWS})
+    for dataset in ("fer2013", "fer2013-small"):
+        path = Path(f"params/{dataset}.yaml")
+        document = yaml.safe_load(path.read_text())
+        document["fetch"]["kaggle"]["rows"] = ROWS
+        path.write_text(yaml.safe_dump(document))
     (tmp_path / "given.csv").write_bytes(csv_of(ROWS))
     return tmp_path
 
@@ -190,9 +199,7 @@ def test_kill_9_leaves_no_half_file_and_the_next_run_cleans_up(repository):
     lines = [f"0,{pixels[row % 100]},Training" for row in range(1500)]
     plain = "\n".join([HEADER, *lines, ""]).encode()
     (repository / "given.csv").write_bytes(lzma.compress(plain, preset=0))
-    document = yaml.safe_load((repository / "params.yaml").read_text())
-    document["mine"]["fetch"]["rows"] = None
-    (repository / "params.yaml").write_text(yaml.safe_dump(document))
+    write_parameters("mine", "sample", {"path": "given.csv", "sha256": None, "rows": None})
     folder = repository / "data" / "mine"
 
     process = start(repository)
@@ -220,7 +227,7 @@ def test_kill_9_leaves_no_half_file_and_the_next_run_cleans_up(repository):
 
 @pytest.mark.skipif(not FER2013.exists(), reason="FER-2013 lies only on the developers' machine")
 def test_fer_2013_has_the_declared_rows(tmp_path, monkeypatch):
-    parameters = load_parameters("fer2013", ROOT / "params.yaml")
+    parameters = load_parameters("fer2013", ROOT / "params")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FER2013_CSV", str(FER2013))
     fetch.main("fer2013", parameters)

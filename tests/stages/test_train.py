@@ -55,7 +55,7 @@ SLOW = {"name": "sgd", "learning_rate": 1e-9, "momentum": 0, "nesterov": False, 
 
 def settings(**changes) -> parameters.Train:
     """The sample's training parameters, with what makes them tiny, with these changes."""
-    sample = load_parameters("sample", ROOT / "params.yaml").train.model_dump()
+    sample = load_parameters("sample", ROOT / "params").train.model_dump()
     return parameters.Train.model_validate(sample | TINY | changes)
 
 
@@ -390,12 +390,24 @@ def test_a_run_that_diverges_says_what_to_change():
 # ---------------------------------------------------------------- on the command line
 
 
+def in_file(choice: dict | None) -> dict:
+    """A choice in the shape of a parameter file, with the settings under the choice's name."""
+    if choice is None:
+        return {"name": "none"}
+    return {
+        "name": choice["name"],
+        choice["name"]: {k: v for k, v in choice.items() if k != "name"},
+    }
+
+
 def write_files(folder: Path, **changes) -> None:
-    """params.yaml and the arrays of a dataset `tiny`, as the stages before leave them."""
-    document = yaml.safe_load((ROOT / "params.yaml").read_text())
-    tiny = document["sample"]
-    tiny["train"] |= TINY | changes
-    (folder / "params.yaml").write_text(yaml.safe_dump({"tiny": tiny}))
+    """The parameter file and the arrays of a dataset `tiny`, as the stages before leave them."""
+    tiny = yaml.safe_load((ROOT / "params/sample.yaml").read_text())
+    for key, value in (TINY | changes).items():
+        is_choice = value is None or (isinstance(value, dict) and "name" in value)
+        tiny["train"][key] = in_file(value) if is_choice else value
+    (folder / "params").mkdir(exist_ok=True)
+    (folder / "params/tiny.yaml").write_text(yaml.safe_dump(tiny))
     data = folder / "data" / "tiny"
     data.mkdir(parents=True, exist_ok=True)
     write_training_set(data / "train.npz", IMAGES, LABELS)

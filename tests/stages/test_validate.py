@@ -30,7 +30,7 @@ def dataset(tmp_path, monkeypatch):
     """A function that writes raw.csv in a new folder and runs the stage."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data/toy").mkdir(parents=True)
-    base = load_parameters("sample", ROOT / "params.yaml")
+    base = load_parameters("sample", ROOT / "params")
 
     def run(*lines: str, rows: Rows | None = None, **limits):
         Path("data/toy/raw.csv").write_text("\n".join([HEADER, *lines]))
@@ -91,11 +91,13 @@ def test_a_valid_dataset_passes_and_is_reported(dataset):
 
 def test_a_second_process_writes_the_same_bytes_and_a_quiet_log(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    parameters = (ROOT / "params.yaml").read_text()
+    parameters = (ROOT / "params/sample.yaml").read_text()
     parameters = parameters.replace(
         "1600, PublicTest: 200, PrivateTest: 200", "72, PublicTest: 70, PrivateTest: 70"
     )
-    Path("params.yaml").write_text(parameters.replace("min_split_rows: 100", "min_split_rows: 70"))
+    Path("params").mkdir()
+    parameters = parameters.replace("min_split_rows: 100", "min_split_rows: 70")
+    Path("params/sample.yaml").write_text(parameters)
     lines = [*GOOD * 5, f"9,{pixels()},Training", f"3,{'8 ' * 2304},Training"]
     Path("data/sample").mkdir(parents=True)
     Path("data/sample/raw.csv").write_text("\n".join([HEADER, *lines]))
@@ -172,7 +174,7 @@ def test_a_failed_expectation_stops_the_pipeline(dataset, lines, changes, failed
     listed = message.split("what was found: ")[1].split("; ")[0]
     assert sorted(listed.split(", ")) == sorted(failed)
     assert "data/toy/quarantine.csv" in message
-    assert "toy.validate in params.yaml" in message
+    assert "validate in params/toy.yaml" in message
     assert not stale.exists()
     metrics = json.loads(Path("metrics/toy/validation.json").read_text())
     assert len(quarantine()) == 1 + metrics["rows"]["rejected"]
@@ -180,7 +182,7 @@ def test_a_failed_expectation_stops_the_pipeline(dataset, lines, changes, failed
 
 
 def test_a_mistake_is_one_line_and_status_1(tmp_path):
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(ROOT / "params", tmp_path / "params")
     raw = tmp_path / "data/sample/raw.csv"
     raw.parent.mkdir(parents=True)
     raw.write_text("emotion,pixel,Usage\n")

@@ -13,7 +13,7 @@ from tests.faces_fixture import random_faces
 # albumentations ignores an unknown argument with a warning.
 pytestmark = pytest.mark.filterwarnings("error")
 
-PARAMETERS = Path(__file__).parents[3] / "params.yaml"
+PARAMETERS = Path(__file__).parents[3] / "params"
 RANGES = load_parameters("sample", PARAMETERS).balance.augmentation
 NOTHING = BalanceAugmentation(**dict.fromkeys(BalanceAugmentation.model_fields, 0))
 

@@ -12,7 +12,7 @@ from stages.balancing.strategies import balance
 from stages.parameters import load_parameters
 from tests.faces_fixture import random_faces
 
-PARAMETERS = Path(__file__).parents[3] / "params.yaml"
+PARAMETERS = Path(__file__).parents[3] / "params"
 
 
 def drawn(strategy: str, path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from stages.errors import UserError
 from stages.parameters import Balance, load_parameters
 from tests.faces_fixture import random_faces
 
-PARAMETERS = Path(__file__).parents[3] / "params.yaml"
+PARAMETERS = Path(__file__).parents[3] / "params"
 RANGES = load_parameters("sample", PARAMETERS).balance.augmentation
 
 every_emotion = st.lists(st.integers(1, 12), min_size=7, max_size=7).flatmap(

@@ -4,6 +4,7 @@ import gzip
 import io
 import lzma
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -418,7 +419,7 @@ def test_kaggle_layout_with_folders_has_the_split_in_the_prefix(tmp_path, above)
 
 
 def test_kaggle_without_network_is_an_error_that_names_the_remedies(tmp_path):
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    shutil.copytree(ROOT / "params", tmp_path / "params")
     environment = {name: value for name, value in os.environ.items() if name != "FER2013_CSV"}
     for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
         environment[name] = "http://127.0.0.1:9"  # the discard port, where nobody listens
@@ -436,7 +437,7 @@ def test_kaggle_without_network_is_an_error_that_names_the_remedies(tmp_path):
     assert finished.returncode == 1
     assert "Traceback" not in finished.stderr
     error = finished.stderr.splitlines()[-1]
-    assert error.startswith("error: fetch.handle 'deadskull7/fer2013'")
+    assert error.startswith("error: fetch.kaggle.handle 'deadskull7/fer2013'")
     for way_out in ("FER2013_CSV", "source: file", "sample dataset"):
         assert way_out in error
     assert not list((tmp_path / "data").rglob("*.csv"))
