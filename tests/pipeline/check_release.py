@@ -17,5 +17,6 @@ def test_committed_results_belong_to_committed_code_and_parameters(committed):
         log = committed.run("dvc repro --allow-missing --dry")
     finally:
         path.write_text(text)
-    assert log.count("didn't change") + log.count("skipping") >= 21, log
-    assert ran(log) == set(), log
+    assert log.count("didn't change") + log.count("skipping") >= 18, log
+    # DVC runs `source` every time.
+    assert ran(log) == {"source"}, log
