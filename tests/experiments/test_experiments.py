@@ -81,13 +81,9 @@ def test_a_run_is_measured_on_public_test_and_resumes(tmp_path):
         # The first ten of PublicTest.
         copy_in_training=np.isin(np.arange(150), range(50, 60)),
     )
-    change(
-        lambda document: document["base"]["train"].update(
-            network={"name": "residual", "residual": {"widths": [4, 8], "blocks": 1, "dropout": 0}},
-            epochs=1,
-            ema_decay=0,
-        )
-    )
+    small = {"widths": [4, 8], "blocks": 1, "dropout": 0}
+    change(lambda document: document["base"]["train"]["network"].update(residual=small))
+    change(lambda document: document["base"]["train"].update(epochs=1, ema_decay=0))
     tiny = load_experiments().settings("balance-oversample")
     resume = tmp_path / ".resume.npz"
     result = measure(tiny, faces, resume)

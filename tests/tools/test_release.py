@@ -87,7 +87,7 @@ def test_a_release_tags_code_and_models_and_dates_the_changelog(released):
     head, _, rest = changelog.partition("## 7.0.0 – ")
     assert head == original.partition("## Unreleased\n")[0] + "## Unreleased\n\n"
     assert rest.partition("\n")[2] == original.partition("## Unreleased\n")[2]
-    changed = git(folder, "show", "--name-only", "--format=", "v7.0.0").split()
+    changed = git(folder, "show", "--name-only", "--format=", "v7.0.0^{commit}").split()
     assert changed == ["CHANGELOG.md", "pyproject.toml"]
     assert git(folder, "status", "--porcelain") == ""
 
@@ -106,10 +106,11 @@ def test_the_server_loads_a_version_and_a_stage(released, monkeypatch):
     with pytest.raises(ModelError, match="emotion-sample#dev: no such commit, tag or branch"):
         RevisionSource("emotion-sample#dev", MODEL, METRICS).load()
 
-    gto(folder, "assign", "emotion-sample", "--version", "v7.0.0", "--stage", "prod")
+    # `--force`: the version was in this stage before.
+    gto(folder, "assign", "emotion-sample", "--version", "v7.0.0", "--stage", "prod", "--force")
     assert RevisionSource("emotion-sample#prod", MODEL, METRICS).load().version == first
-    gto(folder, "unassign", "emotion-sample", "--version", "v7.0.0", "--stage", "prod")
-    gto(folder, "unassign", "emotion-sample", "--version", "v7.1.0", "--stage", "prod")
+    gto(folder, "deprecate", "emotion-sample", "v7.0.0", "prod")
+    gto(folder, "deprecate", "emotion-sample", "v7.1.0", "prod")
     with pytest.raises(ModelError, match="has taken the stage back"):
         RevisionSource("emotion-sample#prod", MODEL, METRICS).load()
 
