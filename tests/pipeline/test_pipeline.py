@@ -24,20 +24,27 @@ def test_a_second_repro_runs_nothing(built):
 
 
 def test_one_value_changes_a_choice_and_no_comment(built):
-    path = built.folder / "params/sample.yaml"
-    text = path.read_text()
-    change = "--set-param params/sample.yaml:train.optimizer.name=adam"
+    parameters = "params/sample.yaml"
+    changes = {"train.optimizer.name": "adam", "train.epochs": "1"}
+    options = " ".join(f"--set-param {parameters}:{key}={value}" for key, value in changes.items())
     try:
-        log = built.run(f"dvc exp run --dry {change}")
-        lines = [line.rstrip() for line in path.read_text().splitlines()]
+        # In a temporary folder, so that the files of this repository stay.
+        log = built.run(f"dvc exp run --temp --name adam {options}")
+        built.run("dvc exp branch adam adam")
+        changed = built.run(f"git show adam:{parameters}").splitlines()
     finally:
-        path.write_text(text)
+        built.run("git branch -D adam; dvc exp remove adam")
     assert ran(log) == {"train", "export", "evaluate"}
-    before = text.splitlines()
-    assert len(lines) == len(before)
-    assert [
-        (a.split()[:2], b.split()[:2]) for a, b in zip(before, lines, strict=True) if a != b
-    ] == [(["name:", "sgd"], ["name:", "adam"])]
+    before = (built.folder / parameters).read_text().splitlines()
+    differences = [
+        (a.split()[:2], b.split()[:2])
+        for a, b in zip(before, changed, strict=True)
+        if a.rstrip() != b.rstrip()
+    ]
+    assert differences == [
+        (["epochs:", "8"], ["epochs:", "1"]),
+        (["name:", "sgd"], ["name:", "adam"]),
+    ]
 
 
 @pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small"])
