@@ -185,7 +185,7 @@ class Reader:
         pytest.fail(f"not ready after a minute:\n{log.read_text()}")
 
     def served(self) -> dict:
-        """What the server says of its model."""
+        """The answer of `GET /model`."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/model") as answer:
             return json.load(answer)
 
