@@ -41,7 +41,8 @@ from benchmarks.result_files import write_results
 from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
 from stages.artifacts import Artifacts
-from stages.dataset.faces import EMOTIONS, Faces
+from stages.dataset.faces import Faces
+from stages.dataset.fer2013 import EMOTIONS
 from stages.errors import UserError
 from stages.evaluation.markdown_table import markdown_table
 from stages.evaluation.metrics import bootstrap_intervals

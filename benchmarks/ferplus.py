@@ -25,7 +25,8 @@ from benchmarks.provenance import here, opening
 from recognizer.atomic_file import written_atomically
 from recognizer.classifier import Classifier
 from stages.artifacts import Artifacts
-from stages.dataset.faces import EMOTIONS, SPLITS, Faces
+from stages.dataset.faces import SPLITS, Faces
+from stages.dataset.fer2013 import EMOTIONS
 from stages.errors import UserError
 from stages.evaluation.markdown_table import markdown_table
 

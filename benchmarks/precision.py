@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.provenance import here, opening
 from recognizer.atomic_file import written_atomically
-from stages.dataset.faces import EMOTIONS
+from stages.dataset.fer2013 import EMOTIONS
 from stages.evaluation.markdown_table import markdown_table
 from stages.parameters import Train, load_parameters
 from stages.training import losses, optimizers

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from experiments.settings import RESULTS, load_experiments
 from recognizer.atomic_file import written_atomically
-from stages.dataset.faces import EMOTIONS
+from stages.dataset.fer2013 import EMOTIONS
 from stages.errors import UserError
 from stages.evaluation.markdown_table import markdown_table
 

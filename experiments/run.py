@@ -17,7 +17,7 @@ from joblib import parallel_config
 from experiments.settings import RESULTS, Settings, load_experiments
 from stages.artifacts import Artifacts, write_metrics
 from stages.balancing.strategies import balance
-from stages.dataset.faces import EMOTIONS, SPLITS, Faces
+from stages.dataset.faces import SPLITS, Faces
 from stages.dataset.fer_csv import read_faces
 from stages.errors import UserError
 from stages.evaluation.metrics import classification_metrics
@@ -49,20 +49,21 @@ def measure(settings: Settings, faces: Faces, resume: Path) -> dict:
     """
     training, public = faces.of_split("Training"), faces.of_split("PublicTest")
     with parallel_config(n_jobs=-1):
-        balanced = balance(training.images, training.labels, training.row, settings.balance)
+        balanced = balance(training, settings.balance)
     data = TrainingData(
         balanced.images,
         balanced.labels,
         public.images,
         public.labels,
         predict_soft_labels(settings.train.distillation, balanced.images),
+        balanced.votes,
     )
     clock = Clock(resume, trainer.run_fingerprint(data, settings.train))
     network, _ = trainer.train(data, settings.train, clock.state, clock.tick)
     size = settings.train.resolutions[-1].size
     probabilities = trainer.predict_probabilities(network, public.images, size)
     duplicated = public.copy_in_training
-    metrics = classification_metrics(public.labels, probabilities, duplicated, EMOTIONS)
+    metrics = classification_metrics(public.labels, probabilities, duplicated, public.emotions)
     names = ("accuracy", "accuracy_deduplicated", "macro_f1", "min_recall", "recall")
     measured = {name: metrics[name] for name in names}
     if duplicated.any():

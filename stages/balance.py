@@ -30,25 +30,22 @@ def main(dataset: str, parameters: Parameters) -> None:
     files = Artifacts(dataset)
     path, how = files.data / "faces.npz", parameters.balance
     faces = Faces.read(path).of_split("Training")
-    labels = faces.labels
-    if not len(labels):
+    if not len(faces.labels):
         raise UserError(
             f"{path}: no face of split Training; check the dataset that the fetch stage wrote"
         )
-    log.info("balance: %d faces, strategy %s", len(labels), how.strategy)
+    log.info("balance: %d faces, strategy %s", len(faces.labels), how.strategy)
     # Workers on all cores.
     with parallel_config(n_jobs=-1):
-        balanced = balance(faces.images, labels, faces.row, how)
+        balanced = balance(faces, how)
 
     balanced.write(files.data / "train.npz")
-    metrics = balance_metrics(counts_per_emotion(labels), counts_per_emotion(balanced.labels))
+    metrics = balance_metrics(counts_per_emotion(faces), counts_per_emotion(balanced))
     write_metrics(files.metrics / "balance.json", metrics)
     with written_atomically(files.plots / "balance.png") as temporary:
         balance_chart(metrics).savefig(temporary, dpi=120)
     with written_atomically(files.plots / "contact_sheet.png") as temporary:
-        contact_sheet(balanced.images, balanced.labels, balanced.row, balanced.augmented).savefig(
-            temporary
-        )
+        contact_sheet(balanced).savefig(temporary)
     log.info(
         "balance: %d faces added, %d removed; smallest over largest class %.3f -> %.3f",
         metrics["added"],

@@ -26,7 +26,7 @@ import pandas as pd
 from recognizer.atomic_file import write_atomically, written_atomically
 from recognizer.classifier import Classifier
 from stages.artifacts import Artifacts, write_metrics
-from stages.dataset.faces import EMOTIONS, SPLITS, Faces
+from stages.dataset.faces import SPLITS, Faces
 from stages.errors import UserError
 from stages.evaluation.ablations import metrics_without_calibration, metrics_without_quantization
 from stages.evaluation.metrics import bootstrap_intervals, classification_metrics, headline
@@ -45,8 +45,9 @@ def main(dataset: str, parameters: Parameters) -> None:
     """Evaluate one dataset's model and write its model card."""
     paths, settings = Artifacts(dataset), parameters.evaluate
     model, float32 = paths.models / "model.onnx", paths.models / "float32.onnx"
-    classifier = open_model(model)
-    unquantized = open_model(float32) if isinstance(parameters.export, Int8) else None
+    emotions = Faces.read(paths.data / "faces.npz").emotions
+    classifier = open_model(model, emotions)
+    unquantized = open_model(float32, emotions) if isinstance(parameters.export, Int8) else None
     evaluation: dict[str, Any] = {
         "model": {"version": classifier.version[:12], "bytes": model.stat().st_size}
     }
@@ -55,7 +56,7 @@ def main(dataset: str, parameters: Parameters) -> None:
         split = read_split(paths.data / "faces.npz", name)
         labels, probabilities = split.labels, predict(classifier, split.images, name)
         tables.append(prediction_table(split, probabilities))
-        metrics = classification_metrics(labels, probabilities, split.copy_in_training, EMOTIONS)
+        metrics = classification_metrics(labels, probabilities, split.copy_in_training, emotions)
         metrics["uncalibrated"] = metrics_without_calibration(onnx.load(model), split)
         if unquantized:
             metrics["float32"] = {
@@ -63,7 +64,7 @@ def main(dataset: str, parameters: Parameters) -> None:
                 **metrics_without_quantization(unquantized, split),
             }
         intervals[name] = bootstrap_intervals(
-            labels, probabilities, EMOTIONS, settings.bootstrap, settings.seed
+            labels, probabilities, emotions, settings.bootstrap, settings.seed
         )
         for metric in ("accuracy", "macro_f1"):
             metrics[f"{metric}_low"], metrics[f"{metric}_high"] = intervals[name][metric]
@@ -85,7 +86,7 @@ def main(dataset: str, parameters: Parameters) -> None:
     write_table(paths.metrics / "predictions.csv", pd.concat(tables))
     write_metrics(paths.metrics / "intervals.json", intervals)
     write_metrics(paths.metrics / "evaluation.json", evaluation)
-    written = read_metrics(dataset, parameters)
+    written = read_metrics(dataset, emotions, parameters)
     write_metrics(paths.metrics / "headline.json", headline(written.evaluation[SPLITS[-1]]))
     write_atomically(paths.models / "README.md", model_card(dataset, parameters, written))
 
@@ -100,8 +101,8 @@ def read_split(path: Path, name: str) -> Faces:
         or every image of the split is a train–test duplicate.
     """
     split = Faces.read(path).of_split(name)
-    counts = np.bincount(split.labels, minlength=len(EMOTIONS))
-    missing = [emotion for emotion, count in zip(EMOTIONS, counts, strict=True) if count == 0]
+    counts = np.bincount(split.labels, minlength=len(split.emotions))
+    missing = [name for name, count in zip(split.emotions, counts, strict=True) if count == 0]
     if missing:
         raise UserError(
             f"{path}: {name} has no image of {', '.join(missing)}, so their recall is undefined; "
@@ -119,11 +120,11 @@ def write_plots(
     folder: Path, classifier: Classifier, split: Faces, probabilities: np.ndarray
 ) -> None:
     """Write the tables and pictures of one split."""
-    for name, table in plot_tables(split.labels, probabilities, EMOTIONS).items():
+    for name, table in plot_tables(split.labels, probabilities, split.emotions).items():
         write_table(folder / f"{name}.csv", table)
-    mistakes = mistakes_picture(split.images, split.labels, probabilities, EMOTIONS)
+    mistakes = mistakes_picture(split.images, split.labels, probabilities, split.emotions)
     write_picture(folder / "mistakes.png", mistakes)
-    means, faces = sensitivity_pictures(classifier, split.images, split.labels, probabilities)
+    means, faces = sensitivity_pictures(classifier, split, probabilities)
     write_picture(folder / "sensitivity.png", means)
     write_picture(folder / "sensitivity_faces.png", faces)
 
@@ -141,7 +142,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     write_atomically(path, png.tobytes())
 
 
-def read_metrics(dataset: str, parameters: Parameters) -> Metrics:
+def read_metrics(dataset: str, emotions: tuple[str, ...], parameters: Parameters) -> Metrics:
     """Read what the headline and the model card show: the files of metrics/D and of the teachers.
 
     Both have the numbers of these files, rounded as they are, and not those in memory.
@@ -157,9 +158,10 @@ def read_metrics(dataset: str, parameters: Parameters) -> Metrics:
     return Metrics(
         **{name: _read_json(paths.metrics / f"{name}.json") for name in files},
         teachers=read_teacher_metrics(parameters),
+        emotions=emotions,
         robustness=pd.read_csv(paths.plots / "robustness.csv"),
-        labels=confusion["actual"].map(EMOTIONS.index).to_numpy(copy=True),
-        predicted=confusion["predicted"].map(EMOTIONS.index).to_numpy(copy=True),
+        labels=confusion["actual"].map(emotions.index).to_numpy(copy=True),
+        predicted=confusion["predicted"].map(emotions.index).to_numpy(copy=True),
     )
 
 

@@ -24,7 +24,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 from recognizer.atomic_file import written_atomically
 from recognizer.classifier import FORMAT, Classifier
 from stages.artifacts import Artifacts, rounded
-from stages.dataset.faces import EMOTIONS, Faces
+from stages.dataset.faces import Faces
 from stages.errors import UserError
 from stages.onnx_graph.calibration import calibrated, fit_calibration, raise_recalls
 from stages.onnx_graph.conversion import convert, served_model
@@ -51,7 +51,7 @@ def main(dataset: str, settings: Parameters) -> None:
     network = keras.saving.load_model(files.models / "model.keras", compile=False)
     description = {
         "format": FORMAT,
-        "labels": json.dumps(EMOTIONS),
+        "labels": json.dumps(faces.emotions),
         "dataset": dataset,
         "parameters_digest": parameters_digest(settings),
         "data_digest": hashlib.sha256((files.data / "train.npz").read_bytes()).hexdigest(),
@@ -127,7 +127,7 @@ def _headline(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]
     return {
         "accuracy": round(accuracy_score(labels, predicted), 4),
         "macro_f1": round(f1_score(labels, predicted, average="macro", zero_division=0), 4),
-        "log_loss": round(log_loss(labels, probabilities, labels=range(len(EMOTIONS))), 4),
+        "log_loss": round(log_loss(labels, probabilities, labels=range(probabilities.shape[1])), 4),
     }
 
 

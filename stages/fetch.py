@@ -19,6 +19,7 @@ from pathlib import Path
 from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts
 from stages.dataset.faces import SPLITS
+from stages.dataset.fer_csv import VOTES
 from stages.dataset.sources import SOURCES, source_of
 from stages.errors import UserError
 from stages.parameters import Fetch, Parameters, Rows
@@ -52,12 +53,15 @@ def fetch(source: Fetch, path: Path) -> None:
 
 
 def counted(lines: Iterable[bytes], rows: Counter[str]) -> Iterator[bytes]:
-    """Yield the lines; count those after the header in `rows`, by the split at their end."""
+    """Yield the lines; count those after the header in `rows`, by their split."""
     known = {split.encode(): split for split in SPLITS}
     lines = iter(lines)
-    yield next(lines)
+    header = next(lines)
+    yield header
+    with_votes = header.endswith(b"," + VOTES.encode())
     for line in lines:
-        usage = line[line.rfind(b",") + 1 :].strip(b' "')
+        start = line[: line.rfind(b",")] if with_votes else line
+        usage = start[start.rfind(b",") + 1 :].strip(b' "')
         rows[known.get(usage, "other")] += 1
         yield line
 

@@ -25,7 +25,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -37,9 +40,21 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
-    """A group of keys: none unknown, none missing; immutable."""
+    """A group of keys: none unknown, and none missing but those with a default; immutable.
+
+    JSON leaves out a key that has its default, so that a new key changes no digest.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {
+            key: value
+            for key, value in serialize(self).items()
+            if fields[key].is_required() or getattr(self, key) != fields[key].default
+        }
 
 
 Kind = TypeVar("Kind", bound=Section)
@@ -135,6 +150,8 @@ class Choice:
 
 # ---------------------------------------------------------------- fetch
 
+KAGGLE_HANDLE = r"^[\w.-]+/[\w.-]+(/versions/\d+)?$"
+
 
 class Rows(Section):
     """Declared number of rows of each split."""
@@ -150,27 +167,63 @@ class SampleSource(Section):
     seed: Seed
 
 
-class KaggleSource(Section):
+EmotionName = Annotated[str, Field(pattern=r"^[^\W\d_][\w -]{0,29}$")]
+"""A letter, then letters, digits, spaces, hyphens and underscores."""
+
+
+class NamedLabels(Section):
+    """A source whose labels need not be FER-2013's."""
+
+    emotions: Annotated[list[EmotionName], Field(min_length=2, max_length=20)] | None = None
+    """Names of the labels in order. Where they are not given, a CSV has FER-2013's, and a folder
+    those of its subfolders."""
+
+    @field_validator("emotions")
+    @classmethod
+    def _each_once(cls, emotions: list[str] | None) -> list[str] | None:
+        twice = [name for name in emotions or [] if (emotions or []).count(name) > 1]
+        if twice:
+            raise ValueError(f"'{twice[0]}' stands there twice")
+        return emotions
+
+
+class KaggleSource(NamedLabels):
     source: Literal["kaggle"]
-    handle: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+(/versions/\d+)?$")]
+    handle: Annotated[str, Field(pattern=KAGGLE_HANDLE)]
     rows: Rows | None
 
 
-class FileSource(Section):
+class FileSource(NamedLabels):
     source: Literal["file"]
     path: Path
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
     rows: Rows | None
 
 
-class FolderSource(Section):
+class FolderSource(NamedLabels):
     source: Literal["folder"]
     path: Path
     rows: Rows | None
 
 
+class FerPlusSource(Section):
+    """FER-2013's faces with the labels of FER+."""
+
+    source: Literal["ferplus"]
+    handle: Annotated[str, Field(pattern=KAGGLE_HANDLE)]
+    """Of FER-2013 on Kaggle."""
+    pixels: Path | None = None
+    """A local fer2013.csv in place of Kaggle's; FER2013_CSV replaces it."""
+    votes: Path | None = None
+    """A local fer2013new.csv in place of a download; FERPLUS_CSV replaces it."""
+    targets: Literal["majority", "votes"]
+    """What Training's faces are trained to: the majority's emotion, or the shares of the votes."""
+    rows: Rows | None
+
+
 Fetch = Annotated[
-    SampleSource | KaggleSource | FileSource | FolderSource, Field(discriminator="source")
+    SampleSource | KaggleSource | FileSource | FolderSource | FerPlusSource,
+    Field(discriminator="source"),
 ]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts, write_metrics
 from stages.dataset.fer_csv import read_faces
+from stages.dataset.labels import declared_emotions, emotions_of_names
 from stages.dataset.row_checks import CHECKS, check_rows, count_rows, kept_faces
 from stages.errors import UserError
 from stages.parameters import Parameters
@@ -36,7 +37,8 @@ def main(dataset: str, parameters: Parameters) -> None:
     quarantine, report = paths.data / "quarantine.csv", paths.data / "validation.html"
     rows, images = read_faces(raw)
     logger.info("%s: read %d rows", raw, len(rows))
-    rows = check_rows(rows, images, parameters.validate_.min_std)
+    emotions = declared_emotions(parameters.fetch) or emotions_of_names(rows["emotion"].dropna())
+    rows = check_rows(rows, images, emotions, parameters.validate_.min_std)
     rejected = rows[rows["check"].notna()]
     with written_atomically(quarantine) as temporary:
         rejected.to_csv(temporary, columns=["row", "check", "observed"], index=False)
@@ -48,8 +50,10 @@ def main(dataset: str, parameters: Parameters) -> None:
     from stages.dataset.expectations import validate_expectations
     from stages.dataset.validation_report import validation_report
 
-    counts = count_rows(rows)
-    outcomes = validate_expectations(rows, parameters.validate_, parameters.fetch.rows, dataset)
+    counts = count_rows(rows, emotions)
+    outcomes = validate_expectations(
+        rows, emotions, parameters.validate_, parameters.fetch.rows, dataset
+    )
     page = validation_report(dataset, counts, outcomes, rejected[["row", "check", "observed"]])
     with written_atomically(report) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -76,7 +80,7 @@ def main(dataset: str, parameters: Parameters) -> None:
             f"{quarantine}, what was expected in {report}; correct the dataset or change "
             f"validate in params/{dataset}.yaml"
         )
-    kept_faces(rows, images).write(faces)
+    kept_faces(rows, images, emotions).write(faces)
     logger.info("%s: %d faces", faces, len(rows) - len(rejected))
 
 

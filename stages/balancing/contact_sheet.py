@@ -6,7 +6,7 @@ import matplotlib.colors
 import numpy as np
 from matplotlib.figure import Figure
 
-from stages.dataset.faces import EMOTIONS, SIZE
+from stages.dataset.faces import SIZE, TrainingSet
 
 CELLS = 10
 """Faces per line."""
@@ -32,22 +32,14 @@ Group = list[int]
 """Indices of an original and then of its copies."""
 
 
-def contact_sheet(
-    images: np.ndarray, labels: np.ndarray, row: np.ndarray, augmented: np.ndarray
-) -> Figure:
+def contact_sheet(faces: TrainingSet) -> Figure:
     """Draw examples of every emotion, each original followed by its copies.
 
     A face is a copy if a face before it has the same `row`. The originals shown are spread evenly
     over those with copies, or over all of an emotion without copies. Save the figure at its own
     resolution: then a pixel of a face covers 2 × 2 pixels of the picture.
-
-    Parameters
-    ----------
-    images : uint8 [M, 48, 48], grey levels
-    labels : uint8 [M], indices into EMOTIONS
-    row : int32 [M], the row of raw.csv of the face or of its original
-    augmented : bool [M], True for a copy that augmentation has changed
     """
+    labels, row = faces.labels, faces.row
     is_copy = np.ones(len(row), dtype=bool)
     is_copy[np.unique(row, return_index=True)[1]] = False
     copies: dict[int, list[int]] = {}
@@ -62,18 +54,18 @@ def contact_sheet(
             ],
             limit=1 + SPARE_LINES // len(with_copies) if label in with_copies else 1,
         )
-        for label in range(len(EMOTIONS))
+        for label in range(len(faces.emotions))
     ]
 
     height = TITLE + sum(HEADING + len(lines) * CELL for lines in strips) + MARGIN
     canvas = np.full((height, WIDTH, 3), 255, dtype=np.uint8)
     figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI)
-    _write_title(figure, bool(is_copy.any()), bool(augmented.any()))
+    _write_title(figure, bool(is_copy.any()), bool(faces.augmented.any()))
     top = TITLE
     for label, lines in enumerate(strips):
         added = int((is_copy & (labels == label)).sum())
         kept = int((labels == label).sum()) - added
-        _write(figure, MARGIN, top + HEADING / 2, EMOTIONS[label], weight="bold")
+        _write(figure, MARGIN, top + HEADING / 2, faces.emotions[label], weight="bold")
         _write(
             figure,
             MARGIN + 90,
@@ -83,7 +75,7 @@ def contact_sheet(
         )
         top += HEADING
         for groups in lines:
-            _paint(canvas[top : top + CELL], images, groups)
+            _paint(canvas[top : top + CELL], faces.images, groups)
             top += CELL
     figure.figimage(canvas)
     return figure

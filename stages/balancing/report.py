@@ -5,16 +5,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from stages.dataset.faces import EMOTIONS
-
 
 def balance_metrics(before: dict[str, int], after: dict[str, int]) -> dict[str, Any]:
     """Compute the content of balance.json; a ratio is the smallest class over the largest one."""
     return {
         "before": before,
         "after": after,
-        "added": sum(max(after[emotion] - before[emotion], 0) for emotion in EMOTIONS),
-        "removed": sum(max(before[emotion] - after[emotion], 0) for emotion in EMOTIONS),
+        "added": sum(max(after[emotion] - before[emotion], 0) for emotion in before),
+        "removed": sum(max(before[emotion] - after[emotion], 0) for emotion in before),
         "ratio_before": min(before.values()) / max(before.values()),
         "ratio_after": min(after.values()) / max(after.values()),
     }
@@ -24,14 +22,14 @@ def balance_chart(metrics: dict[str, Any]) -> Figure:
     """Draw two bars per emotion, before and after, of what `balance_metrics` returns."""
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    place = np.arange(len(EMOTIONS))
+    place = np.arange(len(metrics["before"]))
     for offset, counts, name, colour in [
         (-0.2, metrics["before"], "before", "#9aa5b1"),
         (0.2, metrics["after"], "after", "#1f6fb2"),
     ]:
         bars = axes.bar(place + offset, list(counts.values()), 0.38, label=name, color=colour)
         axes.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=2)
-    axes.set_xticks(place, EMOTIONS)
+    axes.set_xticks(place, list(metrics["before"]))
     axes.set_ylabel("faces in Training")
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_title(

@@ -2,25 +2,25 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from stages.balancing.augmentation import augmented_images
-from stages.dataset.faces import EMOTIONS, SPLITS, TrainingSet
+from stages.dataset.faces import SPLITS, Faces, TrainingSet
 from stages.errors import UserError
 from stages.parameters import Balance
 
 
-def balance(images: np.ndarray, labels: np.ndarray, row: np.ndarray, how: Balance) -> TrainingSet:
+def balance(faces: Faces, how: Balance) -> TrainingSet:
     """Balance the classes by the strategy that `how` names.
 
     Every strategy but `undersample` keeps all originals, first and in order.
 
     Parameters
     ----------
-    images : uint8 [N, 48, 48]
-    labels : uint8 [N], 0 … 6
-    row : int32 [N], rows of the faces in raw.csv, no row twice
+    faces : Faces
+        Of Training.
     how : Balance
         Strategy, target, seed and ranges of the augmentation.
 
@@ -29,7 +29,14 @@ def balance(images: np.ndarray, labels: np.ndarray, row: np.ndarray, how: Balanc
     UserError
         An emotion has no face, and the strategy is not `none`.
     """
-    originals = TrainingSet(images, labels, row, np.zeros(len(labels), dtype=bool))
+    originals = TrainingSet(
+        faces.images,
+        faces.labels,
+        faces.row,
+        np.zeros(len(faces.labels), dtype=bool),
+        emotions=faces.emotions,
+        votes=faces.votes,
+    )
     return STRATEGIES[how.strategy](originals, how)
 
 
@@ -40,13 +47,13 @@ def unchanged(originals: TrainingSet, how: Balance) -> TrainingSet:
 
 def oversample(originals: TrainingSet, how: Balance) -> TrainingSet:
     """Add exact copies to the classes below `target` times the largest class."""
-    source, _ = _sources(originals.labels, how)
+    source, _ = _sources(originals, how)
     return originals.followed_by(originals.take(source))
 
 
 def undersample(originals: TrainingSet, how: Balance) -> TrainingSet:
     """Draw at most (smallest class / `target`) faces of each class, and keep their order."""
-    members = _members(originals.labels)
+    members = _members(originals)
     limit = math.floor(min(map(len, members)) / how.target)
     kept = [
         np.random.default_rng([how.seed, label]).permutation(faces)[:limit]
@@ -57,11 +64,11 @@ def undersample(originals: TrainingSet, how: Balance) -> TrainingSet:
 
 def augment(originals: TrainingSet, how: Balance) -> TrainingSet:
     """Add new images to the classes below `target` times the largest class."""
-    source, copy = _sources(originals.labels, how)
+    source, copy = _sources(originals, how)
     added = originals.take(source)
     images = augmented_images(added.images, added.row, copy, how.seed, how.augmentation)
     return originals.followed_by(
-        TrainingSet(images, added.labels, added.row, np.ones(len(source), dtype=bool))
+        replace(added, images=images, augmented=np.ones(len(source), dtype=bool))
     )
 
 
@@ -73,10 +80,11 @@ STRATEGIES: dict[str, Callable[[TrainingSet, Balance], TrainingSet]] = {
 }
 
 
-def _members(labels: np.ndarray) -> list[np.ndarray]:
+def _members(originals: TrainingSet) -> list[np.ndarray]:
     """Indices of each emotion's faces."""
-    members = [np.flatnonzero(labels == label) for label in range(len(EMOTIONS))]
-    missing = [EMOTIONS[label] for label, faces in enumerate(members) if not len(faces)]
+    emotions = originals.emotions
+    members = [np.flatnonzero(originals.labels == label) for label in range(len(emotions))]
+    missing = [emotions[label] for label, faces in enumerate(members) if not len(faces)]
     if missing:
         raise UserError(
             f"balance: no face of {', '.join(missing)} in {SPLITS[0]}; every emotion needs at "
@@ -85,7 +93,7 @@ def _members(labels: np.ndarray) -> list[np.ndarray]:
     return members
 
 
-def _sources(labels: np.ndarray, how: Balance) -> tuple[np.ndarray, np.ndarray]:
+def _sources(originals: TrainingSet, how: Balance) -> tuple[np.ndarray, np.ndarray]:
     """Choose the original of each added face, and number the faces made of one original.
 
     Within a class, each original is used k or k + 1 times. Which ones are used k + 1 times depends
@@ -97,7 +105,7 @@ def _sources(labels: np.ndarray, how: Balance) -> tuple[np.ndarray, np.ndarray]:
         Index of the original, and the number of the face among those of this original, from 1;
         class after class.
     """
-    members = _members(labels)
+    members = _members(originals)
     wanted = math.ceil(max(map(len, members)) * how.target)
     sources, copies = [], []
     for label, faces in enumerate(members):
@@ -108,7 +116,7 @@ def _sources(labels: np.ndarray, how: Balance) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(sources), np.concatenate(copies)
 
 
-def counts_per_emotion(labels: np.ndarray) -> dict[str, int]:
+def counts_per_emotion(faces: Faces | TrainingSet) -> dict[str, int]:
     """Number of faces of each emotion."""
-    counts = np.bincount(labels, minlength=len(EMOTIONS)).tolist()
-    return dict(zip(EMOTIONS, counts, strict=True))
+    counts = np.bincount(faces.labels, minlength=len(faces.emotions)).tolist()
+    return dict(zip(faces.emotions, counts, strict=True))

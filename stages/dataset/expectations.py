@@ -21,8 +21,10 @@ from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.row_conditions import Column
 
-from stages.dataset.faces import EMOTIONS, SPLITS
-from stages.dataset.fer_csv import HEADER, LABELS, PIXELS
+from stages.dataset import fer2013
+from stages.dataset.faces import SPLITS
+from stages.dataset.fer_csv import HEADER, PIXELS
+from stages.dataset.row_checks import labels_by_text
 from stages.parameters import Rows, Validate
 
 TRAINING = SPLITS[0]
@@ -44,13 +46,18 @@ class Outcome:
 
 
 def validate_expectations(
-    rows: pd.DataFrame, limits: Validate, declared: Rows | None, dataset: str
+    rows: pd.DataFrame,
+    emotions: tuple[str, ...],
+    limits: Validate,
+    declared: Rows | None,
+    dataset: str,
 ) -> list[Outcome]:
     """Validate checked rows with the suite.
 
     Parameters
     ----------
     rows : DataFrame as `stages.dataset.row_checks.check_rows` returns it.
+    emotions : names of the labels 0 … C - 1.
     limits : section `validate` of the parameter file.
     declared : declared numbers of rows per split, or None.
     dataset : name of the suite.
@@ -60,8 +67,8 @@ def validate_expectations(
     One outcome for each expectation.
     """
     levels = {
-        "row": row_expectations(limits),
-        "dataset": dataset_expectations(limits, declared),
+        "row": row_expectations(limits, emotions),
+        "dataset": dataset_expectations(limits, emotions, declared),
         "note": note_expectations(),
     }
     expectations = []
@@ -69,14 +76,14 @@ def validate_expectations(
         for check, expectation in of_level.items():
             expectation.meta = {"level": level, "check": check}
             expectations.append(expectation)
-    result = _run(gx.ExpectationSuite(dataset, expectations=expectations), _columns(rows))
+    result = _run(gx.ExpectationSuite(dataset, expectations=expectations), _columns(rows, emotions))
     return [_outcome(item) for item in result.results]
 
 
 # ---------------------------------------------------------------- the suite
 
 
-def row_expectations(limits: Validate) -> dict[str, Expectation]:
+def row_expectations(limits: Validate, emotions: tuple[str, ...]) -> dict[str, Expectation]:
     """Expectations of every row; one fails if more than `max_rejected` of the rows fail it."""
     mostly = 1 - limits.max_rejected
     return {
@@ -85,8 +92,8 @@ def row_expectations(limits: Validate) -> dict[str, Expectation]:
         ),
         "label": gxe.ExpectColumnValuesToBeInSet(
             column="emotion",
-            value_set=list(LABELS),
-            description="emotion is a whole number 0 … 6",
+            value_set=list(labels_by_text(emotions)),
+            description=_label_rule(emotions),
             mostly=mostly,
         ),
         "usage": gxe.ExpectColumnValuesToBeInSet(
@@ -123,7 +130,16 @@ def row_expectations(limits: Validate) -> dict[str, Expectation]:
     }
 
 
-def dataset_expectations(limits: Validate, declared: Rows | None) -> dict[str, Expectation]:
+def _label_rule(emotions: tuple[str, ...]) -> str:
+    numbers = f"a whole number 0 … {len(emotions) - 1}"
+    # FER-2013's files have numbers.
+    names = "" if emotions == fer2013.EMOTIONS else f", or one of {', '.join(emotions)}"
+    return f"emotion is {numbers}{names}"
+
+
+def dataset_expectations(
+    limits: Validate, emotions: tuple[str, ...], declared: Rows | None
+) -> dict[str, Expectation]:
     """Expectations of all rows together, most of them after quarantine."""
     expectations: dict[str, Expectation] = {
         **{
@@ -158,10 +174,10 @@ def dataset_expectations(limits: Validate, declared: Rows | None) -> dict[str, E
             row_condition=in_split & KEPT,
             description=f"after quarantine {split} has at least {limits.min_split_rows} rows",
         )
-        for emotion in EMOTIONS:
+        for emotion in emotions:
             # The mean of a column of zeros and ones is the share of ones.
             expectations[f"class_share.{split}.{emotion}"] = gxe.ExpectColumnMeanToBeBetween(
-                column=emotion,
+                column=_class_column(emotion),
                 min_value=limits.min_class_share,
                 max_value=limits.max_class_share,
                 row_condition=in_split & KEPT,
@@ -201,7 +217,12 @@ def note_expectations() -> dict[str, Expectation]:
 # ---------------------------------------------------------------- running it
 
 
-def _columns(rows: pd.DataFrame) -> pd.DataFrame:
+def _class_column(emotion: str) -> str:
+    # An emotion may have the name of another column.
+    return f"is {emotion}"
+
+
+def _columns(rows: pd.DataFrame, emotions: tuple[str, ...]) -> pd.DataFrame:
     """The columns that the suite names; `pixels` is a number per distinct image."""
     same_pixels = rows.groupby("pixels")
     kept = rows["check"].isna()
@@ -211,8 +232,8 @@ def _columns(rows: pd.DataFrame) -> pd.DataFrame:
         labels_of_pixels=same_pixels["emotion"].transform("nunique"),
         kept_in_a_test_split_too=(kept & rows["pixels"].isin(test_pixels)).astype(int),
     )
-    for label, emotion in zip(LABELS, EMOTIONS, strict=True):
-        table[emotion] = (rows["emotion"] == label).astype(int)
+    for label, emotion in enumerate(emotions):
+        table[_class_column(emotion)] = (rows["label"] == label).astype(int)
     return table
 
 

@@ -1,4 +1,8 @@
-"""The CSV format of FER-2013, `emotion,pixels,Usage`: its reader and the writer of a row."""
+"""The CSV format of FER-2013, `emotion,pixels,Usage`: its reader and the writer of a row.
+
+`emotion` is the number of a label or its name. A fourth column `votes` may follow: how many people
+chose each emotion, numbers between spaces.
+"""
 
 import csv
 import re
@@ -12,16 +16,16 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from stages.dataset.faces import EMOTIONS, SIZE
+from stages.dataset.faces import SIZE
 from stages.errors import UserError
-
-LABELS = tuple(str(label) for label in range(len(EMOTIONS)))
-"""The labels as written in the CSV."""
 
 PIXELS = SIZE * SIZE
 """Grey levels in one pixels field."""
 
 HEADER = "emotion,pixels,Usage"
+
+VOTES = "votes"
+"""Name of the optional fourth column."""
 
 UNREADABLE = "unreadable "
 """Prefix of a pixels field that names an image file which the folder source could not read."""
@@ -33,7 +37,7 @@ BATCH = 256
 """Rows parsed at once: about 2 MB of text, which fits the processor's cache."""
 
 
-def format_row(label: int, pixels: str, split: str) -> str:
+def format_row(label: int | str, pixels: str, split: str) -> str:
     """Format one line without its line end; `pixels` are 2304 grey levels separated by spaces."""
     return f"{label},{pixels},{split}"
 
@@ -49,8 +53,9 @@ def read_faces(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
     -------
     rows : DataFrame of N rows in the file's order
         row : int32, the line on which the row begins; the header is line 1.
-        line_problem : why the line does not have three fields, or null.
+        line_problem : why the line does not have a field for each column, or null.
         emotion, Usage : text of the fields, null if there is a line problem.
+        votes : text of the field, only where the file has the column.
         pixel_count : float, number of values in the pixels field, NaN if there is a line problem.
         minimum, maximum : float, of those values that are whole numbers, NaN if none is.
         wrong_pixel : first value that is not a whole number 0 … 255, and its position from 1, or
@@ -127,8 +132,8 @@ def _records(lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
         yield begun
 
 
-def _fields(record: bytes) -> tuple[list[bytes] | None, str | None]:
-    """Split a record into its three fields, or return what is wrong with it."""
+def _fields(record: bytes, count: int) -> tuple[list[bytes] | None, str | None]:
+    """Split a record into this number of fields, or return what is wrong with it."""
     if len(record) > LONGEST_RECORD:
         return None, f"more than {LONGEST_RECORD} bytes"
     if record.count(b'"') % 2:
@@ -143,13 +148,13 @@ def _fields(record: bytes) -> tuple[list[bytes] | None, str | None]:
         except csv.Error as error:
             return None, f"misplaced quotes: {error}"
         fields = [field.encode("latin-1") for field in row]
-    if len(fields) != HEADER.count(",") + 1:
+    if len(fields) != count:
         return None, f"{len(fields)} fields"
     return fields, None
 
 
 def _columns(header: tuple[int, bytes] | None, path: Path) -> list[int]:
-    """Read the header: positions of emotion, pixels and Usage among the fields of a row."""
+    """Read the header: positions of emotion, pixels, Usage, and votes if any, in a row."""
     if header is None:
         raise UserError(f"{path}: empty; expected a first line {HEADER}; fetch the dataset again")
     number, record = header
@@ -169,6 +174,8 @@ def _columns(header: tuple[int, bytes] | None, path: Path) -> list[int]:
             f"{path}, line {number}: no column '{missing[0]}'{hint}; expected {HEADER}, "
             f"found {shortened(text)}; correct the first line or fetch the dataset again"
         )
+    if VOTES in found:
+        expected.append(VOTES)
     if len(found) != len(expected):
         raise UserError(
             f"{path}, line {number}: {len(found)} columns; expected {HEADER}, "
@@ -187,8 +194,10 @@ def _read_batch(
     batch: list[tuple[int, bytes]], columns: list[int]
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Read some records; the result is a part of that of `read_faces`."""
-    fields, problems = zip(*(_fields(record) for _, record in batch), strict=True)
-    emotions, texts, usages = ([row and row[column] for row in fields] for column in columns)
+    fields, problems = zip(*(_fields(record, len(columns)) for _, record in batch), strict=True)
+    emotions, texts, usages, *votes = (
+        [row and row[column] for row in fields] for column in columns
+    )
     pixels, is_image = parse_pixels([text or b"" for text in texts])
     levels = pixels.astype(np.float64)
     counts = np.full(len(batch), float(PIXELS))
@@ -210,6 +219,8 @@ def _read_batch(
             "std": std,
         }
     )
+    if votes:
+        table[VOTES] = _text_column(votes[0])
     return table, pixels.reshape(-1, SIZE, SIZE)
 
 

@@ -5,35 +5,47 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.dataset.faces import EMOTIONS, SPLITS, Faces
-from stages.dataset.fer_csv import LABELS, PIXELS, shortened
+from stages.dataset.faces import SPLITS, Faces
+from stages.dataset.fer_csv import PIXELS, VOTES, shortened
 
 TRAINING, *TESTS = SPLITS
 
-CHECKS = ("fields", "label", "usage", "pixel_value", "pixel_count", "flat", "copy_of_test_image")
-"""Checks of a row, in this order; quarantine.csv names the first one that fails."""
+CHECKS = (
+    *("fields", "label", "votes", "usage", "pixel_value", "pixel_count", "flat"),
+    "copy_of_test_image",
+)
+"""Checks of a row, in this order; quarantine.csv names the first one that fails. `votes` is for
+files that have the column."""
 
 
-def check_rows(rows: pd.DataFrame, images: np.ndarray, min_std: float) -> pd.DataFrame:
+def check_rows(
+    rows: pd.DataFrame, images: np.ndarray, emotions: tuple[str, ...], min_std: float
+) -> pd.DataFrame:
     """Name the first check that each row fails, if any.
 
     Parameters
     ----------
     rows, images : N rows as `stages.dataset.fer_csv.read_faces` returns them.
+    emotions : names of the labels 0 … C - 1; a row has the number or the name.
     min_std : an image with a standard deviation (grey levels) below this is flat.
 
     Returns
     -------
-    DataFrame : `rows` with four more columns
+    DataFrame : `rows` with more columns
+        label : float, index into `emotions`; NaN for what is none.
         pixels : float, equal for equal images; NaN for a malformed row or a flat image.
         copy_of : float, for a Training row the line of the first kept test row with the
             same pixels, otherwise NaN.
         check : one of `CHECKS`, null for a valid row.
         observed : text, what was found, null for a valid row.
     """
-    rows = rows.assign(check=None, observed=None)
+    label = rows["emotion"].map(labels_by_text(emotions)).astype(float)
+    rows = rows.assign(label=label, check=None, observed=None)
     _reject(rows, "fields", rows["line_problem"].notna(), rows["line_problem"])
-    _reject(rows, "label", ~rows["emotion"].isin(LABELS), rows["emotion"])
+    _reject(rows, "label", label.isna(), rows["emotion"])
+    if VOTES in rows:
+        valid = rows[VOTES].map(lambda text: _is_votes(text, len(emotions)), na_action="ignore")
+        _reject(rows, "votes", ~valid.eq(True), rows[VOTES])
     _reject(rows, "usage", ~rows["Usage"].isin(SPLITS), rows["Usage"])
     _reject(rows, "pixel_value", rows["wrong_pixel"].notna(), rows["wrong_pixel"])
     _reject(rows, "pixel_count", rows["pixel_count"] != PIXELS, rows["pixel_count"])
@@ -45,6 +57,21 @@ def check_rows(rows: pd.DataFrame, images: np.ndarray, min_std: float) -> pd.Dat
     rows["copy_of"] = rows["pixels"].map(first_line).where(rows["Usage"] == TRAINING)
     _reject(rows, "copy_of_test_image", rows["copy_of"].notna(), rows["copy_of"])
     return rows
+
+
+def labels_by_text(emotions: tuple[str, ...]) -> dict[str, int]:
+    """The label that each text in the column `emotion` stands for: its number or its name."""
+    numbers = {str(label): label for label in range(len(emotions))}
+    return numbers | {name: label for label, name in enumerate(emotions)}
+
+
+def _is_votes(text: str, classes: int) -> bool:
+    counts = text.split(" ")
+    return (
+        len(counts) == classes
+        and all(count.isdecimal() and int(count) < 256 for count in counts)
+        and any(int(count) for count in counts)
+    )
 
 
 def _reject(rows: pd.DataFrame, check: str, fails: pd.Series, observed: pd.Series) -> None:
@@ -72,26 +99,30 @@ def _duplicated_in_training(rows: pd.DataFrame) -> pd.Series:
     return rows["Usage"].isin(TESTS) & rows["pixels"].isin(training_pixels)
 
 
-def kept_faces(rows: pd.DataFrame, images: np.ndarray) -> Faces:
+def kept_faces(rows: pd.DataFrame, images: np.ndarray, emotions: tuple[str, ...]) -> Faces:
     """The faces of the checked rows that no check has rejected."""
     kept = rows["check"].isna()
     faces = rows[kept]
     return Faces(
         images=images[kept.to_numpy()],
-        labels=faces["emotion"].astype(np.uint8).to_numpy(),
+        labels=faces["label"].to_numpy(dtype=np.uint8),
         split=faces["Usage"].map(SPLITS.index).to_numpy(dtype=np.uint8),
         row=faces["row"].to_numpy(dtype=np.int32),
         copy_in_training=_duplicated_in_training(rows)[kept].to_numpy(dtype=bool),
+        emotions=emotions,
+        votes=np.array([text.split(" ") for text in faces[VOTES]], dtype=np.uint8)
+        if VOTES in faces
+        else None,
     )
 
 
-def count_rows(rows: pd.DataFrame) -> dict[str, Any]:
+def count_rows(rows: pd.DataFrame, emotions: tuple[str, ...]) -> dict[str, Any]:
     """Count checked rows: kept by split and emotion, rejected by check, duplicates."""
     kept = rows[rows["check"].isna()]
     by_emotion = {
         split: {
-            emotion: int(((kept["Usage"] == split) & (kept["emotion"] == label)).sum())
-            for label, emotion in zip(LABELS, EMOTIONS, strict=True)
+            emotion: int(((kept["Usage"] == split) & (kept["label"] == label)).sum())
+            for label, emotion in enumerate(emotions)
         }
         for split in SPLITS
     }
@@ -100,7 +131,11 @@ def count_rows(rows: pd.DataFrame) -> dict[str, Any]:
         "kept": {
             split: {**counts, "total": sum(counts.values())} for split, counts in by_emotion.items()
         },
-        "rejected": {check: int((rows["check"] == check).sum()) for check in CHECKS},
+        "rejected": {
+            check: int((rows["check"] == check).sum())
+            for check in CHECKS
+            if check != VOTES or VOTES in rows
+        },
         "duplicates": _count_duplicates(rows),
     }
 

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from stages.dataset.sources import source_path
+from stages.dataset.sources import located
 from stages.errors import UserError
 from stages.parameters import Fetch, FileSource, FolderSource
 
@@ -25,7 +25,7 @@ def describe(source: Fetch) -> dict[str, Any]:
     """
     if not isinstance(source, FileSource | FolderSource):
         return {"source": source.source}
-    path = source_path(source)
+    path = located(source.path)
     is_there = path.is_file() if isinstance(source, FileSource) else path.is_dir()
     if not is_there:
         raise UserError(

@@ -18,6 +18,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
@@ -26,11 +27,19 @@ import numpy as np
 import zstandard
 from tqdm import tqdm
 
-from stages.dataset.faces import EMOTIONS, SIZE, SPLITS
-from stages.dataset.fer_csv import HEADER, UNREADABLE, format_row
+from stages.dataset import ferplus
+from stages.dataset.faces import SIZE, SPLITS
+from stages.dataset.fer_csv import HEADER, UNREADABLE, VOTES, format_row
 from stages.dataset.sample_faces import render_sample
 from stages.errors import UserError
-from stages.parameters import Fetch, FileSource, FolderSource, KaggleSource, SampleSource
+from stages.parameters import (
+    FerPlusSource,
+    Fetch,
+    FileSource,
+    FolderSource,
+    KaggleSource,
+    SampleSource,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -55,21 +64,25 @@ def source_of(dataset: str, declared: Fetch, environment: Mapping[str, str]) -> 
     """The declared source of a dataset, or what replaces it.
 
     FER2013_CSV names a CSV file, plain or compressed, that replaces the source of fer2013 and of
-    the datasets named after it, such as fer2013-small.
+    the datasets named after it, such as fer2013-small, and the pixels of `source: ferplus`.
+    FERPLUS_CSV names a local copy of FER+'s votes.
     """
     local = environment.get("FER2013_CSV")
+    if isinstance(declared, FerPlusSource):
+        named = {"pixels": local, "votes": environment.get("FERPLUS_CSV")}
+        return declared.model_copy(update={key: Path(name) for key, name in named.items() if name})
     if dataset.partition("-")[0] != "fer2013" or not local:
         return declared
     logger.info("FER2013_CSV replaces the source '%s'", declared.source)
     return FileSource(source="file", path=Path(local), sha256=None, rows=declared.rows)
 
 
-def source_path(source: FileSource | FolderSource) -> Path:
-    """The path of a source; a relative one starts at the root of the repository.
+def located(path: Path) -> Path:
+    """The place of a source's path; a relative one starts at the root of the repository.
 
     DVC names the root in DVC_ROOT, also where it runs a queued experiment in a copy elsewhere.
     """
-    return Path(os.environ.get("DVC_ROOT", ""), source.path)
+    return Path(os.environ.get("DVC_ROOT", ""), path.expanduser())
 
 
 def sample(source: SampleSource) -> Iterator[bytes]:
@@ -137,6 +150,40 @@ def downloaded_lines(downloaded: Path) -> Iterator[bytes]:
     return folder(FolderSource(source="folder", path=downloaded, rows=None))
 
 
+def fer_plus(source: FerPlusSource) -> Iterator[bytes]:
+    """FER-2013's rows with the labels of FER+ and, for `targets: votes`, a column of votes.
+
+    A row that FER+ leaves out has one of `ferplus.REJECTED` as its label, so that validate puts it
+    into quarantine. The line numbers stay those of FER-2013.
+
+    Raises
+    ------
+    UserError
+        Pixels or votes cannot be read, or their rows are not the same.
+    """
+    votes = ferplus.read_votes(source.votes and located(source.votes))
+    lines = (
+        kaggle(KaggleSource(source="kaggle", handle=source.handle, rows=None))
+        if source.pixels is None
+        else file(FileSource(source="file", path=source.pixels, sha256=None, rows=None))
+    )
+    next(lines)
+    with_votes = source.targets == "votes"
+    yield f"{HEADER},{VOTES}".encode() if with_votes else HEADER.encode()
+    for number, (line, of_row) in enumerate(zip_longest(lines, votes), 1):
+        fields = line.split(b",") if line else []
+        usage = fields[2].strip(b' "').decode(errors="replace") if len(fields) == 3 else None
+        if of_row is None or usage != of_row.usage:
+            raise UserError(
+                f"row {number}: FER-2013 has {usage or 'no such row'}, FER+ has "
+                f"{of_row.usage if of_row else 'no such row'}; expected the same rows in the same "
+                "order; get the original fer2013.csv and fer2013new.csv"
+            )
+        label, counted = ferplus.label_and_votes(of_row, source.targets)
+        row = format_row(label, fields[1].decode(errors="replace"), of_row.usage)
+        yield f"{row},{' '.join(map(str, counted))}".encode() if with_votes else row.encode()
+
+
 # ---------------------------------------------------------------- one CSV, plain or compressed
 
 
@@ -154,7 +201,7 @@ def file(source: FileSource) -> Iterator[bytes]:
         The file is missing, empty, damaged or truncated, contains no CSV, or has another digest
         than declared.
     """
-    path = source_path(source)
+    path = located(source.path)
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "no such file"
         raise UserError(
@@ -340,13 +387,13 @@ def folder(source: FolderSource) -> Iterator[bytes]:
         The folder is missing or has no image, or a subfolder has a name that is no split or
         emotion.
     """
-    root = source_path(source)
+    root = located(source.path)
     if not root.is_dir():
         raise UserError(
             f"{root.absolute()}: no such folder; expected SPLIT/EMOTION/*.jpg or *.png below it; "
             "a relative path starts at the repository's root"
         )
-    images = _labelled_images(root)
+    images = _labelled_images(root, source.emotions)
     if not images:
         raise UserError(
             f"{root.absolute()}: no image; expected .jpg, .jpeg or .png files in SPLIT/EMOTION "
@@ -365,18 +412,22 @@ def folder(source: FolderSource) -> Iterator[bytes]:
         yield format_row(label, UNREADABLE + place, split).encode()
 
 
-def _labelled_images(root: Path) -> list[tuple[str, int, Path]]:
-    """Find (split, label, path) of every image, sorted by split, then path."""
+def _labelled_images(root: Path, emotions: list[str] | None) -> list[tuple[str, str, Path]]:
+    """Find (split, emotion, path) of every image, sorted by split, then path."""
     images = []
     for split_folder in _visible_folders(root):
         folder_split = _known(split_folder, SPLIT_OF_FOLDER, "split")
         for emotion_folder in _visible_folders(split_folder):
-            emotion = _known(emotion_folder, {name: name for name in EMOTIONS}, "emotion")
+            emotion = emotion_folder.name.lower()
+            if emotions is not None:
+                emotion = _known(
+                    emotion_folder, {name.lower(): name for name in emotions}, "emotion"
+                )
             for path in emotion_folder.iterdir():
                 if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
                     prefix = path.name.partition("_")[0]
                     split = prefix if prefix in SPLITS else folder_split
-                    images.append((split, EMOTIONS.index(emotion), path))
+                    images.append((split, emotion, path))
     others = sum(path.is_file() for path in root.rglob("[!.]*")) - len(images)
     if others:
         logger.warning("%s: ignored %d files that are not SPLIT/EMOTION images", root, others)
@@ -416,7 +467,7 @@ def _read_face(path: Path) -> np.ndarray | None:
     )
 
 
-def _row(label: int, image: np.ndarray, split: str) -> bytes:
+def _row(label: int | str, image: np.ndarray, split: str) -> bytes:
     return format_row(label, " ".join(map(str, image.ravel().tolist())), split).encode()
 
 
@@ -425,5 +476,6 @@ SOURCES: dict[str, Callable[[Any], Iterator[bytes]]] = {
     "kaggle": kaggle,
     "file": file,
     "folder": folder,
+    "ferplus": fer_plus,
 }
 """The functions above by the name that `fetch.source` in a parameter file gives them."""

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from stages.dataset.expectations import Outcome
-from stages.dataset.faces import EMOTIONS, SPLITS
+from stages.dataset.faces import SPLITS
 
 SHOWN = 200
 """Largest number of rejected rows on the page; quarantine.csv has all of them."""
@@ -72,10 +72,9 @@ them.</p>
 
 
 def _kept_table(kept: dict[str, dict[str, int]]) -> str:
-    names = [*EMOTIONS, "total"]
     return _table(
         ["", *SPLITS],
-        [[name, *(f"{kept[split][name]:,}" for split in SPLITS)] for name in names],
+        [[name, *(f"{kept[split][name]:,}" for split in SPLITS)] for name in kept[SPLITS[0]]],
         numbers=range(1, len(SPLITS) + 1),
     )
 

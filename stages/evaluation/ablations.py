@@ -4,7 +4,7 @@ import onnx
 from scipy.special import softmax
 
 from recognizer.classifier import Classifier
-from stages.dataset.faces import EMOTIONS, Faces
+from stages.dataset.faces import Faces
 from stages.evaluation.metrics import classification_metrics
 from stages.evaluation.prediction import predict
 from stages.onnx_graph.logits import predict_logits
@@ -19,7 +19,9 @@ def metrics_without_calibration(model: onnx.ModelProto, faces: Faces) -> dict[st
         `accuracy`, `macro_f1`, `min_recall`, `log_loss`, `brier` and `ece`.
     """
     probabilities = softmax(predict_logits(model, faces.images), axis=1)
-    metrics = classification_metrics(faces.labels, probabilities, faces.copy_in_training, EMOTIONS)
+    metrics = classification_metrics(
+        faces.labels, probabilities, faces.copy_in_training, faces.emotions
+    )
     names = ("accuracy", "macro_f1", "min_recall", "log_loss", "brier", "ece")
     return {name: metrics[name] for name in names}
 
@@ -33,5 +35,7 @@ def metrics_without_quantization(float32: Classifier, faces: Faces) -> dict[str,
         `accuracy`, `macro_f1` and `log_loss`.
     """
     probabilities = predict(float32, faces.images, "float32.onnx")
-    metrics = classification_metrics(faces.labels, probabilities, faces.copy_in_training, EMOTIONS)
+    metrics = classification_metrics(
+        faces.labels, probabilities, faces.copy_in_training, faces.emotions
+    )
     return {name: metrics[name] for name in ("accuracy", "macro_f1", "log_loss")}

@@ -1,7 +1,7 @@
 """The model card: data, recipe, metrics, limits and uses of one model file, as Markdown.
 
 After Mitchell et al., Model Cards for Model Reporting, 2019. All numbers come from the metrics and
-parameters; the fixed sentences hold for any dataset of faces with these seven labels.
+parameters; the fixed sentences hold for any dataset of faces and labels.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
-from stages.dataset.faces import EMOTIONS, SPLITS
+from stages.dataset.faces import SPLITS
 from stages.evaluation.markdown_table import markdown_table
 from stages.parameters import (
+    FerPlusSource,
     Fetch,
     FolderSource,
     KaggleSource,
@@ -36,6 +37,8 @@ class Metrics:
     intervals: dict[str, Any]
     teachers: dict[str, dict[str, float]]
     """Metrics of each teacher that the parameters name, by the path of its file."""
+    emotions: tuple[str, ...]
+    """Names of the labels 0 … C - 1."""
     robustness: pd.DataFrame
     """As `robustness_table` returns it."""
     labels: np.ndarray
@@ -112,7 +115,8 @@ def _summary(dataset: str, parameters: Parameters, metrics: Metrics) -> str:
         f"`model.onnx`, version `{metrics.evaluation['model']['version']}`, "
         f"{_megabytes(metrics.evaluation['model'])}, {count:,} parameters{ensemble}. "
         "Input: grey faces, uint8 [N, 48, 48]. Output: probabilities of "
-        f"{', '.join(EMOTIONS)}, float32 [N, 7]. One forward pass, no test-time augmentation. "
+        f"{', '.join(metrics.emotions)}, float32 [N, {len(metrics.emotions)}]. "
+        "One forward pass, no test-time augmentation. "
         f"`python -m stages.evaluate {dataset}` writes this card from metrics and parameters."
     )
 
@@ -132,7 +136,7 @@ def _data(parameters: Parameters, metrics: Metrics) -> str:
                 *(f"{validation['kept'][split][emotion]:,}" for split in SPLITS),
                 f"{metrics.balance['after'][emotion]:,}",
             ]
-            for emotion in EMOTIONS
+            for emotion in metrics.emotions
         ],
     )
     return (
@@ -155,6 +159,18 @@ def _origin(fetch: Fetch) -> str:
             return "Rendered faces: they test the pipeline and are no evidence about real faces."
         case KaggleSource(handle=handle):
             return f"FER-2013's images and labels, as in `{handle}`, or a copy of the same rows."
+        case FerPlusSource(handle=handle, targets=targets):
+            return (
+                f"FER-2013's images, as in `{handle}` or a copy of the same rows, with the labels "
+                "of FER+ (Barsoum et al. 2016): ten people voted on each face. In both test splits "
+                "the label is the emotion with more than half of the votes, after single votes "
+                "are left out; other rows are rejected, as are those of no face. "
+                + (
+                    "In Training, the targets are the shares of the votes."
+                    if targets == "votes"
+                    else "The same holds for Training."
+                )
+            )
         case FolderSource(path=path):
             return f"Images in the folder `{path}`."
         case _:
@@ -244,7 +260,9 @@ def _with_interval(metrics: Metrics, split: str, key: str) -> str:
 
 
 def _classes(dataset: str, metrics: Metrics) -> str:
-    counts = confusion_matrix(metrics.labels, metrics.predicted, labels=range(len(EMOTIONS)))
+    counts = confusion_matrix(
+        metrics.labels, metrics.predicted, labels=range(len(metrics.emotions))
+    )
     rows = [
         [
             emotion,
@@ -254,12 +272,12 @@ def _classes(dataset: str, metrics: Metrics) -> str:
             ),
             *row,
         ]
-        for emotion, row in zip(EMOTIONS, counts, strict=True)
+        for emotion, row in zip(metrics.emotions, counts, strict=True)
     ]
     return (
         "On PrivateTest: recall and F1 of each label, and how many of its images are predicted as "
         f"each class. Those of PublicTest are in `metrics/{dataset}/intervals.json`.\n\n"
-        + markdown_table(["label", "recall", "F1", *EMOTIONS], rows)
+        + markdown_table(["label", "recall", "F1", *metrics.emotions], rows)
     )
 
 

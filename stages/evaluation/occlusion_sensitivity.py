@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from recognizer.classifier import Classifier
-from stages.dataset.faces import EMOTIONS, SIZE
+from stages.dataset.faces import SIZE, Faces
 
 PATCH = 10
 """Side of the covered square in pixels: about the height of a mouth, or of an eye and its brow."""
@@ -28,17 +28,16 @@ DRAWN = 6
 
 
 def sensitivity_pictures(
-    classifier: Classifier, images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray
+    classifier: Classifier, split: Faces, probabilities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw maps of the correct predictions of highest confidence.
 
     Parameters
     ----------
     classifier : Classifier
-    images : uint8 [N, 48, 48]
-    labels : uint8 [N]
-    probabilities : float [N, 7]
-        The classifier's predictions for the images.
+    split : Faces
+    probabilities : float [N, C]
+        The classifier's predictions for the faces.
 
     Returns
     -------
@@ -46,15 +45,16 @@ def sensitivity_pictures(
         BGR pictures: the mean face of each emotion with the mean map, and a few single faces
         with their maps.
     """
+    images, labels, names = split.images, split.labels, split.emotions
     faces, maps = [], []
-    for emotion in tqdm(range(len(EMOTIONS)), "sensitivity", unit="emotion", disable=None):
+    for emotion in tqdm(range(len(names)), "sensitivity", unit="emotion", disable=None):
         correct = np.flatnonzero((labels == emotion) & (probabilities.argmax(axis=1) == emotion))
         order = np.argsort(-probabilities[correct, emotion], kind="stable")
         chosen = correct[order[:FACES]]
         faces.append(list(images[chosen]))
         maps.append([sensitivity(classifier, face, emotion) for face in images[chosen]])
-    return _draw_means(faces, maps), _draw_faces(
-        [row[:DRAWN] for row in faces], [row[:DRAWN] for row in maps]
+    return _draw_means(names, faces, maps), _draw_faces(
+        names, [row[:DRAWN] for row in faces], [row[:DRAWN] for row in maps]
     )
 
 
@@ -92,11 +92,13 @@ def _starts() -> list[int]:
     return [*range(0, SIZE - PATCH, STEP), SIZE - PATCH]
 
 
-def _draw_means(faces: list[list[np.ndarray]], maps: list[list[np.ndarray]]) -> np.ndarray:
+def _draw_means(
+    names: tuple[str, ...], faces: list[list[np.ndarray]], maps: list[list[np.ndarray]]
+) -> np.ndarray:
     """One column per emotion: the mean face, and below it the mean face with the mean map."""
     figure = Figure(figsize=(1.3 * len(faces), 2.8), dpi=100, layout="constrained")
     panels = figure.subplots(2, len(faces), squeeze=False)
-    for column, emotion in enumerate(EMOTIONS):
+    for column, emotion in enumerate(names):
         panels[0, column].set_title(emotion, fontsize=10)
         if faces[column]:
             mean_face, mean_map = np.mean(faces[column], axis=0), np.mean(maps[column], axis=0)
@@ -104,12 +106,14 @@ def _draw_means(faces: list[list[np.ndarray]], maps: list[list[np.ndarray]]) -> 
     return _rendered(figure)
 
 
-def _draw_faces(faces: list[list[np.ndarray]], maps: list[list[np.ndarray]]) -> np.ndarray:
+def _draw_faces(
+    names: tuple[str, ...], faces: list[list[np.ndarray]], maps: list[list[np.ndarray]]
+) -> np.ndarray:
     """One row per emotion: each face, and beside it the same face with its map."""
     columns = max(1, *map(len, faces))
     figure = Figure(figsize=(2.2 * columns + 1, 1.2 * len(faces)), dpi=100)
     panels = figure.subplots(len(faces), 2 * columns, squeeze=False)
-    for row, emotion in enumerate(EMOTIONS):
+    for row, emotion in enumerate(names):
         first = panels[row, 0]
         first.text(-0.15, 0.5, emotion, ha="right", va="center", transform=first.transAxes)
         for column, (face, heat) in enumerate(zip(faces[row], maps[row], strict=True)):

@@ -6,6 +6,7 @@ import numpy as np
 
 from stages.artifacts import Artifacts
 from stages.dataset.faces import Faces, TrainingSet
+from stages.errors import UserError
 from stages.parameters import Train
 from stages.training.soft_labels import predict_soft_labels
 
@@ -16,7 +17,8 @@ class TrainingData:
 
     `images`, `validation_images` uint8 [N, 48, 48]; `labels`, `validation_labels` uint8 [N],
     0 … C - 1, every class in both; `soft_labels` float32 [N, C], the teachers' probabilities of
-    `images`, or None where the settings use no teachers.
+    `images`, or None where the settings use no teachers; `votes` uint8 [N, C], people's votes on
+    `images`, or None.
     """
 
     images: np.ndarray
@@ -24,11 +26,24 @@ class TrainingData:
     validation_images: np.ndarray
     validation_labels: np.ndarray
     soft_labels: np.ndarray | None = None
+    votes: np.ndarray | None = None
 
     @property
     def classes(self) -> int:
         """Number of classes C."""
         return int(self.labels.max()) + 1
+
+    @property
+    def one_hot(self) -> np.ndarray:
+        """float32 [N, C], 1 for the label."""
+        return np.eye(self.classes, dtype=np.float32)[self.labels]
+
+    @property
+    def targets(self) -> np.ndarray:
+        """float32 [N, C], rows sum to 1: shares of the votes, or the label where nobody voted."""
+        if self.votes is None:
+            return self.one_hot
+        return (self.votes / self.votes.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def read_training_data(files: Artifacts, settings: Train) -> TrainingData:
@@ -37,14 +52,24 @@ def read_training_data(files: Artifacts, settings: Train) -> TrainingData:
     Raises
     ------
     UserError
-        A file is missing, or a teacher is not the declared one.
+        A file is missing, an emotion has no face, or a teacher is not the declared one.
     """
     training = TrainingSet.read(files.data / "train.npz")
     public = Faces.read(files.data / "faces.npz").of_split("PublicTest")
+    for split, labels in (("Training", training.labels), ("PublicTest", public.labels)):
+        missing = set(training.emotions) - {
+            training.emotions[label] for label in set(labels.tolist())
+        }
+        if missing:
+            raise UserError(
+                f"{files.data / 'faces.npz'}: {split} has no face of {', '.join(sorted(missing))}; "
+                "every emotion needs faces in every split: add some, or leave the emotion out"
+            )
     return TrainingData(
         training.images,
         training.labels,
         public.images,
         public.labels,
         predict_soft_labels(settings.distillation, training.images),
+        training.votes,
     )

@@ -50,17 +50,18 @@ def predict_soft_labels(distillation: Distillation | None, images: np.ndarray) -
 
 
 def training_targets(
-    one_hot: np.ndarray,
+    targets: np.ndarray,
     teachers: np.ndarray | None,
     own: np.ndarray | None,
     settings: Train,
     epoch: int,
 ) -> np.ndarray:
-    """Blend the labels with soft labels, by `settings.distillation`.
+    """Blend the targets with soft labels, by `settings.distillation`.
 
     Parameters
     ----------
-    one_hot : float32 [N, C]
+    targets : float32 [N, C]
+        Of the labels or votes alone.
     teachers : float32 [N, C] or None
         The teachers' probabilities, where the settings use teachers.
     own : float32 [N, C] or None
@@ -80,8 +81,8 @@ def training_targets(
         case SelfDistillation(share=final) if own is not None:
             share, soft = np.float32(final * epoch / settings.epochs), own
         case _:
-            return one_hot
-    return (1 - share) * one_hot + share * soft
+            return targets
+    return (1 - share) * targets + share * soft
 
 
 def predicts_own_soft_labels(settings: Train, epoch: int) -> bool:

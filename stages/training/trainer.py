@@ -80,8 +80,8 @@ def train(
     else:
         _assign(network.variables + network.optimizer.variables, state.variables)
         ema.weights = state.average
-    one_hot = np.eye(data.classes, dtype=np.float32)[data.labels]
-    class_weights = losses.class_weights(settings.class_weight, one_hot.sum(axis=0))
+    targets = data.targets
+    class_weights = losses.class_weights(settings.class_weight, data.one_hot.sum(axis=0))
 
     while len(state.history) < settings.epochs and not _stopped(state.history, settings):
         epoch = len(state.history)
@@ -90,7 +90,7 @@ def train(
         own = state.own_soft_labels[0] if state.own_soft_labels else None
         batches = augmentation.batches(
             data.images,
-            training_targets(one_hot, data.soft_labels, own, settings, epoch),
+            training_targets(targets, data.soft_labels, own, settings, epoch),
             class_weights,
             settings.augmentation,
             sizes[epoch],

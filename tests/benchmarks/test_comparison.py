@@ -23,7 +23,7 @@ from benchmarks.comparison import (
 from benchmarks.provenance import Provenance
 from benchmarks.result_files import write_results
 from recognizer.classifier import Classifier
-from stages.dataset.faces import EMOTIONS
+from stages.dataset.fer2013 import EMOTIONS
 from tests.model_fixture import LABELS, write_tiny_model
 
 ROOT = Path(__file__).parents[2]

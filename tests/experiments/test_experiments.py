@@ -13,7 +13,8 @@ from experiments import compare, settings
 from experiments.run import measure, with_duplicates
 from experiments.settings import load_experiments
 from stages.artifacts import Artifacts
-from stages.dataset.faces import EMOTIONS, Faces
+from stages.dataset.faces import Faces
+from stages.dataset.fer2013 import EMOTIONS
 from stages.errors import UserError
 from tools import readme_tables
 

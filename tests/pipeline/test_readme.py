@@ -27,7 +27,7 @@ import numpy as np
 import pytest
 import yaml
 
-from stages.dataset.faces import EMOTIONS
+from stages.dataset.fer2013 import EMOTIONS
 from tests.pipeline.conftest import ROOT, Repository, ran
 from tools.readme_tables import with_fresh_tables
 

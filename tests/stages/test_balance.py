@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stages.balance import main
-from stages.dataset.faces import EMOTIONS
+from stages.dataset.fer2013 import EMOTIONS
 from stages.errors import UserError
 from stages.parameters import load_parameters
 from tests.faces_fixture import random_faces

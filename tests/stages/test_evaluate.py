@@ -14,7 +14,7 @@ import pytest
 from scipy.special import softmax
 
 from recognizer.classifier import Classifier
-from stages.dataset.faces import EMOTIONS
+from stages.dataset.fer2013 import EMOTIONS
 from stages.errors import UserError
 from stages.evaluate import main
 from stages.evaluation.metrics import headline

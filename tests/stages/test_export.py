@@ -23,7 +23,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
 from recognizer.classifier import Classifier
 from stages import export, parameters
-from stages.dataset.faces import EMOTIONS
+from stages.dataset.fer2013 import EMOTIONS
 from stages.errors import UserError
 from stages.onnx_graph.calibration import calibrated, fit_calibration, raise_recalls
 from stages.onnx_graph.conversion import convert, served_model

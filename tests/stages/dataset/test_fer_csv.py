@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.dataset.faces import EMOTIONS, SIZE, SPLITS
+from stages.dataset.faces import SIZE, SPLITS
+from stages.dataset.fer2013 import EMOTIONS
 from stages.dataset.fer_csv import (
     HEADER,
     LABELS,

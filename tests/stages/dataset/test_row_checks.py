@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.dataset.faces import EMOTIONS, SPLITS
+from stages.dataset.faces import SPLITS
+from stages.dataset.fer2013 import EMOTIONS
 from stages.dataset.fer_csv import HEADER, format_row, read_faces
 from stages.dataset.row_checks import CHECKS, check_rows, count_rows, kept_faces
 from tests.fer_csv_fixture import GOOD, SAME, pixels

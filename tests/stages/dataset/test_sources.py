@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.dataset import sources
-from stages.dataset.faces import EMOTIONS
+from stages.dataset.fer2013 import EMOTIONS
 from stages.dataset.fer_csv import HEADER
 from stages.errors import UserError
 from stages.parameters import FileSource, FolderSource, Rows, SampleSource

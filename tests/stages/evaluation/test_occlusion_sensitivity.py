@@ -6,7 +6,7 @@ import pytest
 from onnx import numpy_helper
 
 from recognizer.classifier import Classifier
-from stages.dataset.faces import EMOTIONS
+from stages.dataset.fer2013 import EMOTIONS
 from stages.evaluation.occlusion_sensitivity import PATCH, sensitivity, sensitivity_pictures
 from tests.model_fixture import write_tiny_model
 
