@@ -86,7 +86,7 @@ def main(dataset: str, parameters: Parameters) -> None:
     write_table(paths.metrics / "predictions.csv", pd.concat(tables))
     write_metrics(paths.metrics / "intervals.json", intervals)
     write_metrics(paths.metrics / "evaluation.json", evaluation)
-    written = read_metrics(dataset, emotions, parameters)
+    written = read_metrics(dataset, parameters)
     write_metrics(paths.metrics / "headline.json", headline(written.evaluation[SPLITS[-1]]))
     write_atomically(paths.models / "README.md", model_card(dataset, parameters, written))
 
@@ -142,7 +142,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     write_atomically(path, png.tobytes())
 
 
-def read_metrics(dataset: str, emotions: tuple[str, ...], parameters: Parameters) -> Metrics:
+def read_metrics(dataset: str, parameters: Parameters) -> Metrics:
     """Read what the headline and the model card show: the files of metrics/D and of the teachers.
 
     Both have the numbers of these files, rounded as they are, and not those in memory.
@@ -154,6 +154,7 @@ def read_metrics(dataset: str, emotions: tuple[str, ...], parameters: Parameters
     """
     paths = Artifacts(dataset)
     files = ("validation", "balance", "training", "evaluation", "intervals")
+    emotions = tuple(pd.read_csv(paths.plots / "per_class.csv")["emotion"])
     confusion = pd.read_csv(paths.plots / "confusion.csv")
     return Metrics(
         **{name: _read_json(paths.metrics / f"{name}.json") for name in files},

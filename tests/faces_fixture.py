@@ -17,6 +17,12 @@ def random_faces(labels, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndar
     return images.reshape(-1, 48, 48), np.array(labels, dtype=np.uint8), row
 
 
+def training_faces(images: np.ndarray, labels: np.ndarray, row: np.ndarray, **others) -> Faces:
+    """What `random_faces` returns, as the faces of Training."""
+    nothing = np.zeros(len(labels), dtype=np.uint8)
+    return Faces(images, labels, nothing, row, nothing.astype(bool), **others)
+
+
 def write_faces(path: Path, images: np.ndarray, labels: np.ndarray, split: np.ndarray) -> None:
     """Write faces.npz: uint8 [N, 48, 48], [N] and [N], on the lines from 2 on, no duplicates."""
     count = len(labels)

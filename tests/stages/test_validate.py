@@ -15,7 +15,7 @@ from stages import validate
 from stages.dataset.faces import SPLITS
 from stages.dataset.fer_csv import HEADER, format_row
 from stages.errors import UserError
-from stages.parameters import FolderSource, Rows, Validate, load_parameters
+from stages.parameters import FileSource, Rows, Validate, load_parameters
 from tests.fer_csv_fixture import GOOD, SAME, pixels
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ def dataset(tmp_path, monkeypatch):
 
     def run(*lines: str, rows: Rows | None = None, **limits):
         Path("data/toy/raw.csv").write_text("\n".join([HEADER, *lines]))
-        fetch = FolderSource(source="folder", path=Path("toy"), rows=rows)
+        fetch = FileSource(source="file", path=Path("toy.csv"), sha256=None, rows=rows)
         limits = LIMITS.model_copy(update=limits)
         validate.main("toy", base.model_copy(update={"fetch": fetch, "validate_": limits}))
         return json.loads(Path("metrics/toy/validation.json").read_text())

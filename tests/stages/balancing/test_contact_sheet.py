@@ -9,8 +9,9 @@ import pytest
 from stages.balancing import contact_sheet as sheet
 from stages.balancing.contact_sheet import contact_sheet
 from stages.balancing.strategies import balance
+from stages.dataset.faces import TrainingSet
 from stages.parameters import load_parameters
-from tests.faces_fixture import random_faces
+from tests.faces_fixture import random_faces, training_faces
 
 PARAMETERS = Path(__file__).parents[3] / "params"
 
@@ -20,8 +21,8 @@ def drawn(strategy: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
     images, labels, row = random_faces(np.repeat(np.arange(7), [8, 2, 20, 20, 20, 20, 20]))
     settings = load_parameters("sample", PARAMETERS).balance
     how = settings.model_copy(update={"strategy": strategy, "target": 0.4})
-    result = balance(images, labels, row, how)
-    contact_sheet(result.images, result.labels, result.row, result.augmented).savefig(path)
+    result = balance(training_faces(images, labels, row), how)
+    contact_sheet(result).savefig(path)
     return cv2.imread(str(path))[:, :, ::-1], result.images
 
 
@@ -62,7 +63,7 @@ def test_title_of_a_contact_sheet_of_originals_alone(strategy, tmp_path):
 
 def test_contact_sheet_leaves_room_for_an_emotion_without_faces():
     images, labels, row = random_faces([0, 2, 3])
-    figure = contact_sheet(images, labels, row, np.zeros(3, bool))
+    figure = contact_sheet(TrainingSet(images, labels, row, np.zeros(3, bool)))
     texts = [text.get_text() for text in figure.texts]
     assert texts[0] == "Originals only: no copies were made"
     assert "0 originals, none added" in texts

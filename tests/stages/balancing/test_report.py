@@ -4,11 +4,14 @@ import numpy as np
 
 from stages.balancing.report import balance_metrics
 from stages.balancing.strategies import counts_per_emotion
+from tests.faces_fixture import random_faces, training_faces
 
 
 def test_metrics_count_what_changed():
-    before = counts_per_emotion(np.repeat(np.arange(7), [4, 1, 4, 8, 4, 4, 4]))
-    after = counts_per_emotion(np.repeat(np.arange(7), [4, 4, 4, 6, 4, 4, 4]))
+    before, after = (
+        counts_per_emotion(training_faces(*random_faces(np.repeat(np.arange(7), counts))))
+        for counts in ([4, 1, 4, 8, 4, 4, 4], [4, 4, 4, 6, 4, 4, 4])
+    )
     metrics = balance_metrics(before, after)
     assert metrics["before"]["disgust"] == 1
     assert metrics["after"]["happy"] == 6
