@@ -6,6 +6,7 @@ image.py        bytes to pixels; image_header.py reads format and size before an
 classifier.py   model.onnx: its contract, its metadata, its probabilities
 cropping.py     the upright square crop of a face
 recognizer.py   detector, crops and classifier in a row
+crop_tree.py    the folder of crops that a person corrects and a training reads
 detectors/      YuNet; the whole image as one face
 video/          frames, cuts, tracking, writing
 errors.py       the errors that a caller can cause

@@ -1,5 +1,6 @@
 """From an image to the emotion of every face in it."""
 
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 
 import cv2
@@ -10,6 +11,9 @@ from recognizer.cropping import box_square, crop
 from recognizer.detectors.base import Box, Detector, Face, Point, Square
 from recognizer.image import Image
 
+UNSURE = "unsure"
+"""The word that is shown for an emotion that is None."""
+
 
 @dataclass(frozen=True)
 class RecognizedFace:
@@ -18,8 +22,8 @@ class RecognizedFace:
     box: Box
     confidence: float
     """Of the detector, 0 … 1."""
-    emotion: str
-    """The label with the highest probability."""
+    emotion: str | None
+    """The label with the highest probability; None where that is below `min_probability`."""
     probabilities: dict[str, float]
     """By label, in the order of the model; they sum to 1."""
     square: Square
@@ -37,12 +41,21 @@ class Recognizer:
     detector : Detector
     align : bool
         Classify the aligned square of a face, if the detector gives one, else an upright square.
+    min_probability : float
+        The emotion of a face is None where its highest probability is below this, 0 … 1.
     """
 
-    def __init__(self, classifier: Classifier, detector: Detector, align: bool = True):
+    def __init__(
+        self,
+        classifier: Classifier,
+        detector: Detector,
+        align: bool = True,
+        min_probability: float = 0.0,
+    ):
         self.classifier = classifier
         self.detector = detector
         self.align = align
+        self.min_probability = min_probability
 
     def recognize(self, image: Image) -> list[RecognizedFace]:
         """Detect and classify the faces in an image; the largest comes first."""
@@ -55,19 +68,23 @@ class Recognizer:
     def classify(self, image: Image, faces: list[Face]) -> list[RecognizedFace]:
         """Classify faces of an image, which are in pixels of its file; the order is kept."""
         squares = [self._square(face) for face in faces]
-        crops = np.array([_crop(image, square) for square in squares], np.uint8)
+        crops = np.array([grey_crop(image, square) for square in squares], np.uint8)
         rows = self.classifier.predict(crops.reshape(-1, SIZE, SIZE))
         labels = self.classifier.labels
+        probabilities = [
+            {label: round(float(p), DECIMALS) for label, p in zip(labels, row, strict=True)}
+            for row in rows
+        ]
         return [
             RecognizedFace(
                 face.box,
                 round(face.confidence, DECIMALS),
-                labels[int(row.argmax())],
-                {label: round(float(p), DECIMALS) for label, p in zip(labels, row, strict=True)},
+                most_probable(of_face, self.min_probability),
+                of_face,
                 square,
                 face.eyes,
             )
-            for face, square, row in zip(faces, squares, rows, strict=True)
+            for face, square, of_face in zip(faces, squares, probabilities, strict=True)
         ]
 
     def _square(self, face: Face) -> Square:
@@ -80,8 +97,14 @@ class Recognizer:
         return Square(*(round(value, DECIMALS) for value in astuple(square)))
 
 
-def _crop(image: Image, square: Square) -> np.ndarray:
-    """The grey crop for the classifier, uint8 [48, 48]."""
+def most_probable(probabilities: Mapping[str, float], min_probability: float = 0.0) -> str | None:
+    """The label with the highest probability; None where that is below `min_probability`."""
+    label = max(probabilities, key=probabilities.__getitem__)
+    return label if probabilities[label] >= min_probability else None
+
+
+def grey_crop(image: Image, square: Square) -> np.ndarray:
+    """The grey crop of a square in pixels of the image's file, uint8 [48, 48]."""
     x, y, side = (value / image.scale for value in (square.x, square.y, square.side))
     face = crop(image.pixels, Square(x, y, side, square.angle), SIZE)
     return cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)

@@ -26,10 +26,12 @@ class Arguments(argparse.Namespace):
     json: bool
     csv: Path | None
     annotate: Path | None
+    crops: Path | None
     plot: Path | None
     faces: str
     align: bool
     min_confidence: float
+    unsure: float
     max_pixels: int
     model: Path
     every: int
@@ -115,6 +117,13 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
         " more; videos as .mp4 or .webm with their sound",
     )
     group.add_argument(
+        "--crops",
+        type=Path,
+        metavar="OUT",
+        help="write each face of the photos into the folder of its emotion in OUT, and one row a"
+        " face into OUT/faces.csv; a training reads OUT after you have moved the wrong ones",
+    )
+    group.add_argument(
         "--plot",
         type=Path,
         metavar="OUT",
@@ -142,6 +151,13 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
         default=0.0,
         metavar="P",
         help="leave out faces with a lower confidence of the detector, 0 to 1 (default: 0)",
+    )
+    group.add_argument(
+        "--unsure",
+        type=fraction,
+        default=0.0,
+        metavar="P",
+        help="predict no emotion where the highest probability is below this, 0 to 1 (default: 0)",
     )
     group.add_argument(
         "--max-pixels",

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from recognizer.cli.job import FrameResult, Result
 from recognizer.errors import OutputError
-from recognizer.recognizer import RecognizedFace
+from recognizer.recognizer import UNSURE, RecognizedFace
 from recognizer.video.tracking import TrackedFace
 
 
@@ -74,7 +74,9 @@ def _table_line(face: RecognizedFace, file: str) -> str:
         file += f" person {face.person}"
     return "  ".join(
         [
-            f"{face.emotion:<8} {face.probabilities[face.emotion]:4.0%}",
+            f"{face.emotion:<8} {face.probabilities[face.emotion]:4.0%}"
+            if face.emotion
+            else f"{UNSURE:<13}",
             *(f"{100 * p:{len(name)}.0f}" for name, p in face.probabilities.items()),
             f"{f'{box.width}×{box.height} at ({box.x}, {box.y})':<22}",
             f"{face.confidence:4.0%}",

@@ -111,7 +111,7 @@ class CsvTable:
                 " other emotions; name another file"
             )
         length, last, errors = len(header), None, 0
-        for start, row in _rows(file, self.path, self._columns):
+        for start, _, row in complete_rows(file, self.path, self._columns):
             self._check_origin(row["model"], row["settings"])
             if row["path"] != last:
                 self.done.add(row["path"])
@@ -130,8 +130,12 @@ class CsvTable:
             )
 
 
-def _rows(file: BinaryIO, path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows that follow, each with its first byte; an incomplete last row is left out.
+def complete_rows(
+    file: BinaryIO, path: Path, columns: list[str]
+) -> Iterator[tuple[int, int, dict[str, str]]]:
+    """Yield the rows that follow, each after its start and end in bytes.
+
+    A last row that was not written whole is left out.
 
     Raises
     ------
@@ -160,4 +164,4 @@ def _rows(file: BinaryIO, path: Path, columns: list[str]) -> Iterator[tuple[int,
             if file.read(1):
                 raise OutputError(f"{path}: damaged in the row that begins at byte {start}")
             return
-        yield start, dict(zip(columns, row, strict=True))
+        yield start, end, dict(zip(columns, row, strict=True))

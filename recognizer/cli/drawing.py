@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from recognizer.cli.lettering import text_width, write
 from recognizer.detectors.base import Box
-from recognizer.recognizer import RecognizedFace
+from recognizer.recognizer import UNSURE, RecognizedFace
 from recognizer.video.tracking import TrackedFace
 
 COLOURS = {
@@ -312,7 +312,7 @@ def _tag(face: RecognizedFace, size: int) -> Label:
 
 
 def _title(face: RecognizedFace) -> str:
-    title = f"{face.emotion} {face.probabilities[face.emotion]:.0%}"
+    title = f"{face.emotion} {face.probabilities[face.emotion]:.0%}" if face.emotion else UNSURE
     return f"{face.person}: {title}" if isinstance(face, TrackedFace) else title
 
 
@@ -320,9 +320,9 @@ def _bgr_pixels(label: Image.Image) -> Label:
     return cv2.cvtColor(np.asarray(label), cv2.COLOR_RGB2BGR)
 
 
-def _colour(emotion: str) -> str:
-    """The colour of an emotion; emotions that FER-2013 does not have are white."""
-    return COLOURS.get(emotion, INK)
+def _colour(emotion: str | None) -> str:
+    """The colour of an emotion; white for None, and for emotions that FER-2013 does not have."""
+    return COLOURS.get(emotion, INK) if emotion else INK
 
 
 def _bgr(colour: str) -> tuple[int, int, int]:

@@ -13,6 +13,7 @@ import cv2
 
 from recognizer.classifier import Classifier
 from recognizer.cli.annotate import ANNOTATED_PHOTOS, annotate_photo
+from recognizer.cli.crops import CropTree, PhotoCrops
 from recognizer.cli.inputs import Input
 from recognizer.cli.output_paths import OutputPaths
 from recognizer.detectors.registry import build_detector
@@ -34,6 +35,8 @@ class Job:
     align: bool
     min_confidence: float
     """Faces with a lower confidence of the detector are left out, 0 … 1."""
+    min_probability: float = 0.0
+    """The emotion of a face is None where its highest probability is below this, 0 … 1."""
     max_pixels: int = MAX_PIXELS
     """A photo with more pixels gets an error as its result."""
     version: str | None = None
@@ -51,6 +54,8 @@ class Result:
     """Of the photo or frame in pixels."""
     height: int = 0
     faces: Sequence[RecognizedFace] = ()
+    crops: PhotoCrops | None = None
+    """None where the run writes no crops."""
     error: str | None = None
 
 
@@ -67,7 +72,7 @@ class FrameResult(Result):
 
 
 def recognize_photos(
-    job: Job, annotated: OutputPaths | None, photos: Sequence[Input]
+    job: Job, annotated: OutputPaths | None, crops: CropTree | None, photos: Sequence[Input]
 ) -> list[Result]:
     """Recognize the faces in photos; a photo that cannot be read gets its error as the result.
 
@@ -76,6 +81,8 @@ def recognize_photos(
     job : Job
     annotated : OutputPaths or None
         Where copies with boxes, emotions and bars are written.
+    crops : CropTree or None
+        Where the crops of the faces are written.
     photos : sequence of Input
 
     Returns
@@ -88,12 +95,14 @@ def recognize_photos(
     DetectorError, ModelError
         This process cannot load the detector or the model, or its model has another version.
     OutputError
-        An annotated photo cannot be written.
+        An annotated photo or a crop cannot be written.
     """
-    return [_recognize_photo(job, annotated, photo) for photo in photos]
+    return [_recognize_photo(job, annotated, crops, photo) for photo in photos]
 
 
-def _recognize_photo(job: Job, annotated: OutputPaths | None, photo: Input) -> Result:
+def _recognize_photo(
+    job: Job, annotated: OutputPaths | None, crops: CropTree | None, photo: Input
+) -> Result:
     if photo.problem:
         return Result(photo.path, error=photo.problem)
     path = job.folder / photo.path
@@ -107,11 +116,12 @@ def _recognize_photo(job: Job, annotated: OutputPaths | None, photo: Input) -> R
         if annotated:
             copy = annotated.path(path, ANNOTATED_PHOTOS)
             annotate_photo(data, faces, copy, job.max_pixels)
+        written = crops.write(data, path, image, faces, job.max_pixels) if crops else None
     except TooManyPixelsError as error:
         return Result(photo.path, error=f"{error}; --max-pixels allows more")
     except ImageError as error:
         return Result(photo.path, error=str(error))
-    return Result(photo.path, image.width, image.height, faces)
+    return Result(photo.path, image.width, image.height, faces, written)
 
 
 def recognize_frames(job: Job, path: Path, frames: Sequence[Frame]) -> list[FrameResult]:
@@ -172,4 +182,4 @@ def _load(job: Job) -> Recognizer:
             f"{job.model}: is model {classifier.version[:12]} in a worker's file system, but"
             f" {job.version[:12]} here; all workers must see the same file"
         )
-    return Recognizer(classifier, build_detector(job.detector), job.align)
+    return Recognizer(classifier, build_detector(job.detector), job.align, job.min_probability)

@@ -14,9 +14,11 @@ from recognizer.classifier import Classifier
 from recognizer.cli.annotate import ANNOTATED_PHOTOS, ANNOTATED_VIDEOS
 from recognizer.cli.arguments import Arguments, parse_arguments
 from recognizer.cli.console import Progress, json_line, print_lines, table_header, table_lines
+from recognizer.cli.crop_table import CropTable
+from recognizer.cli.crops import CropTree
 from recognizer.cli.csv_table import CsvTable
 from recognizer.cli.executors import BoundedExecutor, dask_cluster, local_processes
-from recognizer.cli.inputs import Input, find_inputs
+from recognizer.cli.inputs import Input, find_inputs, folder_of, is_pattern
 from recognizer.cli.job import FrameResult, Job, Result, load
 from recognizer.cli.output_paths import OutputPaths, choose_output_paths
 from recognizer.cli.run import Run
@@ -56,13 +58,18 @@ def _run(arguments: Arguments) -> int:
         detector=arguments.faces,
         align=arguments.align,
         min_confidence=arguments.min_confidence,
+        min_probability=arguments.unsure,
         max_pixels=arguments.max_pixels,
     )
     classifier = load(job).classifier
     if arguments.dask or arguments.workers > 1:
         job = replace(job, version=classifier.version, threads=1)
     progress = _shows_progress(arguments)
-    with _table(arguments, classifier) as table, _executor(arguments) as executor:
+    with (
+        _table(arguments, classifier) as table,
+        _crop_table(arguments, classifier) as crop_table,
+        _executor(arguments) as executor,
+    ):
         run = Run(
             job=job,
             executor=executor,
@@ -70,17 +77,20 @@ def _run(arguments: Arguments) -> int:
             every=arguments.every,
             time_constant=arguments.smooth,
             annotated=annotated,
+            crops=CropTree(arguments.crops.absolute()) if arguments.crops else None,
             timelines=timelines,
             progress=progress,
         )
         if table and table.done:
             print(f"{table.path}: resuming after {len(table.done)} inputs", file=sys.stderr)
         ignored = [paths.out for paths in (annotated, timelines) if paths and paths.root]
+        if arguments.crops:
+            ignored.append(arguments.crops)
         inputs = partial(find_inputs, arguments.paths, ignored)
         done = table.done if table else set()
         with _progress(inputs, done, progress) as bar:
             results = run.results(item for item in inputs() if str(item.path) not in done)
-            return _report(results, arguments, classifier, table, bar)
+            return _report(results, arguments, classifier, table, crop_table, bar)
 
 
 def _report(
@@ -88,11 +98,14 @@ def _report(
     arguments: Arguments,
     classifier: Classifier,
     table: CsvTable | None,
+    crop_table: CropTable | None,
     progress: Progress,
 ) -> int:
     """Print and write each result; the exit status is 1 if an input could not be read."""
     headed, frames, errors = False, False, 0
     for result in results:
+        if crop_table:
+            crop_table.write(result)
         if table:
             table.write(result)
         if arguments.json:
@@ -152,7 +165,29 @@ def _table(arguments: Arguments, classifier: Classifier) -> AbstractContextManag
         f" min_confidence={arguments.min_confidence:g}"
         f" every={arguments.every} smooth={arguments.smooth:g}"
     )
+    if arguments.unsure:
+        settings += f" unsure={arguments.unsure:g}"
     return CsvTable(arguments.csv, classifier.labels, classifier.version, settings)
+
+
+def _crop_table(
+    arguments: Arguments, classifier: Classifier
+) -> AbstractContextManager[CropTable | None]:
+    """The table of `--crops`.
+
+    Raises
+    ------
+    OutputError
+        The folder is a file or contains an input, or its table cannot be continued.
+    """
+    out = arguments.crops
+    if out is None:
+        return nullcontext()
+    for argument in arguments.paths:
+        path = folder_of(argument) if is_pattern(argument) else Path(argument)
+        if path.resolve().is_relative_to(out.resolve()):
+            raise OutputError(f"--crops {out}: contains the input {argument}; name another folder")
+    return CropTable(out, classifier.labels, classifier.version)
 
 
 def _executor(arguments: Arguments) -> AbstractContextManager[BoundedExecutor]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from recognizer.cli.annotate import ANNOTATED_VIDEOS, annotated_video
+from recognizer.cli.crops import CropTree
 from recognizer.cli.executors import CHUNK, BoundedExecutor
 from recognizer.cli.inputs import Input
 from recognizer.cli.job import FrameResult, Job, Result, recognize_frames, recognize_photos
@@ -37,6 +38,7 @@ class Run:
     time_constant: float
     """Of the moving average over a person's probabilities, in seconds."""
     annotated: OutputPaths | None = None
+    crops: CropTree | None = None
     timelines: OutputPaths | None = None
     progress: bool = False
     """Whether a progress bar shows the frames of a video."""
@@ -51,11 +53,14 @@ class Run:
         DetectorError, ModelError, OutputError, WorkersError
             The run cannot continue. The error of a single input is in its result instead.
         """
-        photos = partial(recognize_photos, self.job, self.annotated)
+        photos = partial(recognize_photos, self.job, self.annotated, self.crops)
         for are_videos, group in groupby(inputs, attrgetter("is_video")):
             if are_videos:
                 for item in group:
-                    yield from self._video(item.path)
+                    if self.crops:
+                        yield Result(item.path, error="a video; --crops takes photos only")
+                    else:
+                        yield from self._video(item.path)
             else:
                 yield from self.executor.map(photos, group)
 
@@ -67,7 +72,8 @@ class Run:
             yield Result(path, error=str(error))
 
     def _frames(self, path: Path, video: Video) -> Iterator[FrameResult]:
-        tracker, timeline = Tracker(self.time_constant), Timeline(self.labels)
+        tracker = Tracker(self.time_constant, self.job.min_probability)
+        timeline = Timeline(self.labels)
         errors: list[VideoError] = []
         results = self.executor.map(
             partial(recognize_frames, self.job, path),

@@ -8,7 +8,7 @@ from math import exp
 import numpy as np
 
 from recognizer.detectors.base import Box
-from recognizer.recognizer import DECIMALS, RecognizedFace
+from recognizer.recognizer import DECIMALS, RecognizedFace, most_probable
 
 MIN_OVERLAP = 0.3
 """Least intersection over union of two boxes of one person."""
@@ -50,10 +50,13 @@ class Tracker:
     ----------
     time_constant : float
         In seconds; 0: no smoothing.
+    min_probability : float
+        The emotion of a face is None where its highest smoothed probability is below this, 0 … 1.
     """
 
-    def __init__(self, time_constant: float = TIME_CONSTANT):
+    def __init__(self, time_constant: float = TIME_CONSTANT, min_probability: float = 0.0):
         self.time_constant = time_constant
+        self.min_probability = min_probability
         self._tracks: list[_Track] = []
         self._persons = 0
         self._now = 0.0
@@ -108,13 +111,15 @@ class Tracker:
         else:
             track.probabilities += self._weight(track.seconds) * (latest - track.probabilities)
             track.box, track.seconds = face.box, self._now
-        labels = list(face.probabilities)
-        smoothed = [round(float(p), DECIMALS) for p in track.probabilities]
+        smoothed = {
+            label: round(float(p), DECIMALS)
+            for label, p in zip(face.probabilities, track.probabilities, strict=True)
+        }
         return TrackedFace(
             **vars(face)
             | {
-                "emotion": labels[int(track.probabilities.argmax())],
-                "probabilities": dict(zip(labels, smoothed, strict=True)),
+                "emotion": most_probable(smoothed, self.min_probability),
+                "probabilities": smoothed,
                 "person": track.person,
             }
         )
