@@ -88,6 +88,16 @@ def test_the_emotion_is_that_of_the_smoothed_probabilities():
     assert tracked.probabilities["happy"] == pytest.approx(exp(-0.2), abs=1e-6)
 
 
+def test_the_smoothed_probability_decides_what_is_unsure():
+    tracker = Tracker(min_probability=0.6)
+    (tracked,) = tracker.update(0.0, [face(0, happy=0.55)])
+    assert tracked.emotion is None
+    (tracked,) = tracker.update(10.0, [face(0, happy=0.9)])
+    assert tracked.emotion == "happy"
+    (tracked,) = tracker.update(10.04, [face(0, happy=0.55)])
+    assert tracked.emotion == "happy"
+
+
 def test_without_a_time_constant_nothing_is_smoothed():
     tracker = Tracker(time_constant=0)
     tracker.update(0.0, [face(0, happy=1)])
