@@ -1,14 +1,13 @@
 """From an image to the emotion of every face in it."""
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from recognizer.classifier import SIZE, Classifier
-from recognizer.cropping import box_square, crop
 from recognizer.detectors.base import Box, Detector, Face, Point, Square
+from recognizer.face_cropper import FaceCropper
 from recognizer.image import Image
 
 UNSURE = "unsure"
@@ -54,7 +53,7 @@ class Recognizer:
     ):
         self.classifier = classifier
         self.detector = detector
-        self.align = align
+        self._cropper = FaceCropper(detector, align)
         self.min_probability = min_probability
 
     def recognize(self, image: Image) -> list[RecognizedFace]:
@@ -63,12 +62,12 @@ class Recognizer:
 
     def detect(self, image: Image) -> list[Face]:
         """Detect the faces in an image, in pixels of its file; the largest comes first."""
-        return [_scaled(face, image) for face in self.detector.detect(image.pixels)]
+        return self._cropper.detect(image)
 
     def classify(self, image: Image, faces: list[Face]) -> list[RecognizedFace]:
         """Classify faces of an image, which are in pixels of its file; the order is kept."""
-        squares = [self._square(face) for face in faces]
-        crops = np.array([grey_crop(image, square) for square in squares], np.uint8)
+        squares = [self._cropper.square(face) for face in faces]
+        crops = np.array([self._cropper.crop(image, square) for square in squares], np.uint8)
         rows = self.classifier.predict(crops.reshape(-1, SIZE, SIZE))
         labels = self.classifier.labels
         probabilities = [
@@ -87,15 +86,6 @@ class Recognizer:
             for face, square, of_face in zip(faces, squares, probabilities, strict=True)
         ]
 
-    def _square(self, face: Face) -> Square:
-        """The square that is classified, in pixels of the image's file."""
-        if self.align and face.square:
-            square = face.square
-        else:
-            square = box_square(face.box, self.detector.square_ratio)
-        # Rounded before the crop, so that the square in the result gives the same crop again.
-        return Square(*(round(value, DECIMALS) for value in astuple(square)))
-
 
 def most_probable(probabilities: Mapping[str, float], min_probability: float = 0.0) -> str | None:
     """The label with the highest probability; None where that is below `min_probability`."""
@@ -103,29 +93,5 @@ def most_probable(probabilities: Mapping[str, float], min_probability: float = 0
     return label if probabilities[label] >= min_probability else None
 
 
-def grey_crop(image: Image, square: Square) -> np.ndarray:
-    """The grey crop of a square in pixels of the image's file, uint8 [48, 48]."""
-    x, y, side = (value / image.scale for value in (square.x, square.y, square.side))
-    face = crop(image.pixels, Square(x, y, side, square.angle), SIZE)
-    return cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)
-
-
-def _scaled(face: Face, image: Image) -> Face:
-    """Convert a face in pixels of `image.pixels` to pixels of the file."""
-    scale = image.scale
-    if scale == 1:
-        return face
-    x, y, width, height = (round(scale * side) for side in astuple(face.box))
-    x, y = min(x, image.width - 1), min(y, image.height - 1)
-    box = Box(x, y, min(width, image.width - x), min(height, image.height - y))
-    square, eyes = face.square, face.eyes
-    if square:
-        square = Square(square.x * scale, square.y * scale, square.side * scale, square.angle)
-    if eyes:
-        left, right = ((round(scale * x, 1), round(scale * y, 1)) for x, y in eyes)
-        eyes = left, right
-    return Face(box, face.confidence, eyes, square)
-
-
 DECIMALS = 6
-"""Of probabilities and squares in results; float32 probabilities are not more precise."""
+"""Of probabilities in results; float32 probabilities are not more precise."""

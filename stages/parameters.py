@@ -1,7 +1,7 @@
 """params/DATASET.yaml as types: complete, checked, with the place of what is wrong.
 
-The sections of a file are the stages. There are no defaults in code: the file alone says what a
-run used.
+The sections of a file are the stages. Few keys have a default in code, all of them in `fetch`:
+the file says what a run used.
 
 Where a section is a choice, as `optimizer`, the file has the settings of each choice under its own
 name, so that another one is chosen by one value:
@@ -15,6 +15,7 @@ All of them are checked; the typed section has the chosen one only.
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
@@ -49,12 +50,13 @@ class Section(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields = type(self).model_fields
-        return {
-            key: value
-            for key, value in serialize(self).items()
-            if fields[key].is_required() or getattr(self, key) != fields[key].default
+        defaults = {
+            key
+            for name, field in type(self).model_fields.items()
+            if not field.is_required() and getattr(self, name) == field.default
+            for key in (name, field.alias)
         }
+        return {key: value for key, value in serialize(self).items() if key not in defaults}
 
 
 Kind = TypeVar("Kind", bound=Section)
@@ -171,12 +173,43 @@ EmotionName = Annotated[str, Field(pattern=r"^[^\W\d_][\w -]{0,29}$")]
 """A letter, then letters, digits, spaces, hyphens and underscores."""
 
 
+def _with_text_keys(value: Any) -> Any:
+    # YAML reads 1 as a number.
+    return {str(key): name for key, name in value.items()} if isinstance(value, dict) else value
+
+
+class Draw(Section):
+    """How splits that a source lacks are drawn from its Training images."""
+
+    validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
+    """Share of the images that PublicTest gets."""
+    test: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
+    """Share of the images that PrivateTest gets."""
+    seed: Seed = 0
+    person: str | None = None
+    """Regular expression that finds the person in an image's path below the folder; its first
+    group, or all of it. All images of a person stay in one split."""
+
+    @field_validator("person")
+    @classmethod
+    def _is_an_expression(cls, person: str | None) -> str | None:
+        try:
+            re.compile(person or "")
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from None
+        return person
+
+
 class NamedLabels(Section):
     """A source whose labels need not be FER-2013's."""
 
+    source: str
     emotions: Annotated[list[EmotionName], Field(min_length=2, max_length=20)] | None = None
     """Names of the labels in order. Where they are not given, a CSV has FER-2013's, and a folder
     those of its subfolders."""
+    labels: Annotated[dict[str, EmotionName | None], BeforeValidator(_with_text_keys)] = {}
+    """The emotion that another spelling stands for; null leaves its images out."""
+    draw: Draw = Draw()
 
     @field_validator("emotions")
     @classmethod
@@ -203,7 +236,9 @@ class FileSource(NamedLabels):
 class FolderSource(NamedLabels):
     source: Literal["folder"]
     path: Path
-    rows: Rows | None
+    rows: Rows | None = None
+    faces: Literal["cropped", "detect"] = "cropped"
+    """Whether the images are crops of faces, or photos in which the largest face is detected."""
 
 
 class FerPlusSource(Section):

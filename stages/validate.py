@@ -16,7 +16,7 @@ from typing import Any
 from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts, write_metrics
 from stages.dataset.fer_csv import read_faces
-from stages.dataset.labels import declared_emotions, emotions_of_names
+from stages.dataset.labels import declared_emotions, in_order
 from stages.dataset.row_checks import CHECKS, check_rows, count_rows, kept_faces
 from stages.errors import UserError
 from stages.parameters import Parameters
@@ -37,7 +37,7 @@ def main(dataset: str, parameters: Parameters) -> None:
     quarantine, report = paths.data / "quarantine.csv", paths.data / "validation.html"
     rows, images = read_faces(raw)
     logger.info("%s: read %d rows", raw, len(rows))
-    emotions = declared_emotions(parameters.fetch) or emotions_of_names(rows["emotion"].dropna())
+    emotions = declared_emotions(parameters.fetch) or in_order(rows["emotion"].dropna())
     rows = check_rows(rows, images, emotions, parameters.validate_.min_std)
     rejected = rows[rows["check"].notna()]
     with written_atomically(quarantine) as temporary:

@@ -13,8 +13,9 @@ import numpy as np
 from recognizer.atomic_file import write_atomically
 from recognizer.crop_tree import NETWORK_FOLDER, UNSURE_FOLDER
 from recognizer.cropping import crop
+from recognizer.face_cropper import FaceCropper
 from recognizer.image import MAX_PIXELS, Image, decode
-from recognizer.recognizer import RecognizedFace, grey_crop
+from recognizer.recognizer import RecognizedFace
 
 LONGEST_STEM = 40
 """Characters of a photo's name in the names of its crops; file systems allow 255 bytes."""
@@ -84,7 +85,7 @@ class CropTree:
             own_size = crop(whole.pixels, face.square, side)
             write_atomically(self.out / folder_name(face.emotion) / name, _png(own_size))
             # The last file of a face: an interrupted run writes the face again.
-            write_atomically(network / name, _png(grey_crop(image, face.square)))
+            write_atomically(network / name, _png(FaceCropper.crop(image, face.square)))
         return PhotoCrops(digest, files)
 
 

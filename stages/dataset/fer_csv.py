@@ -1,7 +1,7 @@
 """The CSV format of FER-2013, `emotion,pixels,Usage`: its reader and the writer of a row.
 
-`emotion` is the number of a label or its name. A fourth column `votes` may follow: how many people
-chose each emotion, numbers between spaces.
+`emotion` is the number of a label or its name. Two columns may follow: `votes`, how many people
+chose each emotion, numbers between spaces; `drawn`, 1 where the split was drawn, otherwise 0.
 """
 
 import csv
@@ -25,10 +25,13 @@ PIXELS = SIZE * SIZE
 HEADER = "emotion,pixels,Usage"
 
 VOTES = "votes"
-"""Name of the optional fourth column."""
+DRAWN = "drawn"
+OPTIONAL = (VOTES, DRAWN)
+"""Names of columns that may follow."""
 
 UNREADABLE = "unreadable "
-"""Prefix of a pixels field that names an image file which the folder source could not read."""
+NO_FACE = "no face in "
+"""Prefixes of a pixels field that names an image file of which the folder source has no pixels."""
 
 LONGEST_RECORD = 2**16
 """Bytes; a valid record has at most about 9,300."""
@@ -55,7 +58,7 @@ def read_faces(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
         row : int32, the line on which the row begins; the header is line 1.
         line_problem : why the line does not have a field for each column, or null.
         emotion, Usage : text of the fields, null if there is a line problem.
-        votes : text of the field, only where the file has the column.
+        votes, drawn : text of the fields, only where the file has the columns.
         pixel_count : float, number of values in the pixels field, NaN if there is a line problem.
         minimum, maximum : float, of those values that are whole numbers, NaN if none is.
         wrong_pixel : first value that is not a whole number 0 … 255, and its position from 1, or
@@ -153,8 +156,8 @@ def _fields(record: bytes, count: int) -> tuple[list[bytes] | None, str | None]:
     return fields, None
 
 
-def _columns(header: tuple[int, bytes] | None, path: Path) -> list[int]:
-    """Read the header: positions of emotion, pixels, Usage, and votes if any, in a row."""
+def _columns(header: tuple[int, bytes] | None, path: Path) -> dict[str, int]:
+    """Read the header: positions of the columns of HEADER and OPTIONAL by their names."""
     if header is None:
         raise UserError(f"{path}: empty; expected a first line {HEADER}; fetch the dataset again")
     number, record = header
@@ -174,14 +177,13 @@ def _columns(header: tuple[int, bytes] | None, path: Path) -> list[int]:
             f"{path}, line {number}: no column '{missing[0]}'{hint}; expected {HEADER}, "
             f"found {shortened(text)}; correct the first line or fetch the dataset again"
         )
-    if VOTES in found:
-        expected.append(VOTES)
+    expected += [name for name in OPTIONAL if name in found]
     if len(found) != len(expected):
         raise UserError(
             f"{path}, line {number}: {len(found)} columns; expected {HEADER}, "
             f"found {shortened(text)}; remove the others"
         )
-    return [found.index(name) for name in expected]
+    return {name: found.index(name) for name in expected}
 
 
 # ---------------------------------------------------------------- rows, pixels
@@ -191,13 +193,12 @@ _LEVELS = frozenset(f"{level:0{digits}}".encode() for level in range(256) for di
 
 
 def _read_batch(
-    batch: list[tuple[int, bytes]], columns: list[int]
+    batch: list[tuple[int, bytes]], columns: dict[str, int]
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Read some records; the result is a part of that of `read_faces`."""
     fields, problems = zip(*(_fields(record, len(columns)) for _, record in batch), strict=True)
-    emotions, texts, usages, *votes = (
-        [row and row[column] for row in fields] for column in columns
-    )
+    by_name = {name: [row and row[column] for row in fields] for name, column in columns.items()}
+    texts = by_name.pop("pixels")
     pixels, is_image = parse_pixels([text or b"" for text in texts])
     levels = pixels.astype(np.float64)
     counts = np.full(len(batch), float(PIXELS))
@@ -210,8 +211,7 @@ def _read_batch(
         {
             "row": np.array([number for number, _ in batch], dtype=np.int32),
             "line_problem": pd.array(problems, dtype="str"),
-            "emotion": _text_column(emotions),
-            "Usage": _text_column(usages),
+            **{name: _text_column(column) for name, column in by_name.items()},
             "pixel_count": counts,
             "minimum": minimum,
             "maximum": maximum,
@@ -219,8 +219,6 @@ def _read_batch(
             "std": std,
         }
     )
-    if votes:
-        table[VOTES] = _text_column(votes[0])
     return table, pixels.reshape(-1, SIZE, SIZE)
 
 
@@ -276,7 +274,7 @@ def _describe(text: bytes | None) -> tuple[float, float, float, str | None]:
         float(value) for value in values if value in _LEVELS or re.fullmatch(rb"[+-]?\d+", value)
     ]
     wrong = None
-    if text.startswith(UNREADABLE.encode()):
+    if text.startswith((UNREADABLE.encode(), NO_FACE.encode())):
         wrong = _text(text)
     elif not _LEVELS.issuperset(values):
         place = next(place for place, value in enumerate(values) if value not in _LEVELS)

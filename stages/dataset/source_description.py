@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from stages.dataset.sources import located
+from stages.dataset.source_path import located
 from stages.errors import UserError
 from stages.parameters import Fetch, FileSource, FolderSource
 
@@ -26,14 +26,14 @@ def describe(source: Fetch) -> dict[str, Any]:
     if not isinstance(source, FileSource | FolderSource):
         return {"source": source.source}
     path = located(source.path)
-    is_there = path.is_file() if isinstance(source, FileSource) else path.is_dir()
-    if not is_there:
+    if not path.exists():
         raise UserError(
             f"{path.absolute()}: no such {source.source}, from which the dataset is read; a"
             " relative path starts at the repository's root"
         )
-    files = sorted(child for child in path.rglob("[!.]*") if child.is_file())
-    files = [path] if isinstance(source, FileSource) else files
+    files = [path]
+    if path.is_dir():
+        files = sorted(child for child in path.rglob("[!.]*") if child.is_file())
     state = hashlib.sha256()
     size = 0
     for file in files:

@@ -7,30 +7,19 @@ To add a source, write a function here, enter it in `SOURCES`, and describe its 
 `stages.parameters`.
 """
 
-import difflib
-import gzip
-import hashlib
-import io
 import logging
-import lzma
-import os
-import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
-from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-import cv2
-import numpy as np
-import zstandard
-from tqdm import tqdm
-
-from stages.dataset import ferplus
-from stages.dataset.faces import SIZE, SPLITS
-from stages.dataset.fer_csv import HEADER, UNREADABLE, VOTES, format_row
+from stages.dataset import csv_file, fer2013, ferplus, image_folder
+from stages.dataset.faces import SPLITS
+from stages.dataset.fer_csv import HEADER, VOTES, format_row
 from stages.dataset.sample_faces import render_sample
+from stages.dataset.source_path import located
 from stages.errors import UserError
 from stages.parameters import (
     FerPlusSource,
@@ -43,29 +32,13 @@ from stages.parameters import (
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 1 << 16
-"""Bytes read at a time."""
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-
-SPLIT_OF_FOLDER = {
-    "training": "Training",
-    "train": "Training",
-    "publictest": "PublicTest",
-    "val": "PublicTest",
-    "validation": "PublicTest",
-    "privatetest": "PrivateTest",
-    "test": "PrivateTest",
-}
-"""`Usage` by the name of a split folder in lower case."""
-
 
 def source_of(dataset: str, declared: Fetch, environment: Mapping[str, str]) -> Fetch:
     """The declared source of a dataset, or what replaces it.
 
-    FER2013_CSV names a CSV file, plain or compressed, that replaces the source of fer2013 and of
-    the datasets named after it, such as fer2013-small, and the pixels of `source: ferplus`.
-    FERPLUS_CSV names a local copy of FER+'s votes.
+    FER2013_CSV names FER-2013 in any form, a CSV, an archive or a folder. It replaces the source of
+    fer2013 and of the datasets named after it, such as fer2013-small, and the pixels of
+    `source: ferplus`. FERPLUS_CSV names a local copy of FER+'s votes.
     """
     local = environment.get("FER2013_CSV")
     if isinstance(declared, FerPlusSource):
@@ -74,15 +47,11 @@ def source_of(dataset: str, declared: Fetch, environment: Mapping[str, str]) -> 
     if dataset.partition("-")[0] != "fer2013" or not local:
         return declared
     logger.info("FER2013_CSV replaces the source '%s'", declared.source)
+    if Path(local).is_dir():
+        return FolderSource(
+            source="folder", path=Path(local), rows=declared.rows, emotions=list(fer2013.EMOTIONS)
+        )
     return FileSource(source="file", path=Path(local), sha256=None, rows=declared.rows)
-
-
-def located(path: Path) -> Path:
-    """The place of a source's path; a relative one starts at the root of the repository.
-
-    DVC names the root in DVC_ROOT, also where it runs a queued experiment in a copy elsewhere.
-    """
-    return Path(os.environ.get("DVC_ROOT", ""), path.expanduser())
 
 
 def sample(source: SampleSource) -> Iterator[bytes]:
@@ -92,7 +61,8 @@ def sample(source: SampleSource) -> Iterator[bytes]:
     labels, images, splits = render_sample(rows, source.seed)
     yield HEADER.encode()
     for label, image, split in zip(labels, images, splits, strict=True):
-        yield _row(label, image, SPLITS[split])
+        pixels = " ".join(map(str, image.ravel().tolist()))
+        yield format_row(label, pixels, SPLITS[split]).encode()
 
 
 def kaggle(source: KaggleSource) -> Iterator[bytes]:
@@ -132,22 +102,68 @@ def kaggle(source: KaggleSource) -> Iterator[bytes]:
             f"fetch.kaggle.handle '{source.handle}': the download from Kaggle failed "
             f"({type(error).__name__}); run again to resume it; {remedy}"
         ) from error
-    yield from downloaded_lines(downloaded)
+    yield from folder(_as_folder(source, downloaded))
 
 
-def downloaded_lines(downloaded: Path) -> Iterator[bytes]:
-    """Read a downloaded dataset: its CSV if it has one, otherwise its images.
+def file(source: FileSource) -> Iterator[bytes]:
+    """Read a CSV, as `csv_file.file` does, or images in a zip file."""
+    path = located(source.path)
+    if path.is_file() and _is_zip_of_images(path):
+        return folder(_as_folder(source, source.path))
+    return csv_file.file(source)
 
-    The images may be one folder deeper, as in `fer2013/train/happy/Training_1.jpg`.
+
+def folder(source: FolderSource) -> Iterator[bytes]:
+    """Read images in a folder or in a zip file, as `image_folder.folder` does.
+
+    Where the folder has FER-2013 as a CSV instead, it is read, as `csv_file.file` does.
     """
-    tables = {str(path.relative_to(downloaded)): path for path in downloaded.rglob("*.csv")}
-    table = _preferred_csv(sorted(tables))
-    if table is not None:
-        return file(FileSource(source="file", path=tables[table], sha256=None, rows=None))
-    folders = _visible_folders(downloaded)
-    if len(folders) == 1 and folders[0].name.lower() not in SPLIT_OF_FOLDER:
-        downloaded = folders[0]
-    return folder(FolderSource(source="folder", path=downloaded, rows=None))
+    root = located(source.path)
+    if root.is_file() and zipfile.is_zipfile(root):
+        with TemporaryDirectory() as unpacked, zipfile.ZipFile(root) as archive:
+            logger.info("unpacking %s", root)
+            archive.extractall(unpacked)
+            yield from image_folder.folder(source, Path(unpacked))
+        return
+    headers = {}
+    for path in sorted(root.rglob("[!.]*.csv")):
+        with path.open("rb") as table:
+            headers[str(path)] = table.readline()
+    table_path = csv_file.preferred_csv(headers)
+    if table_path is None:
+        yield from image_folder.folder(source, root)
+        return
+    logger.info("%s: found %s", root, table_path)
+    yield from csv_file.file(
+        FileSource(
+            source="file",
+            path=Path(table_path),
+            sha256=None,
+            rows=None,
+            emotions=source.emotions,
+            labels=source.labels,
+            draw=source.draw,
+        )
+    )
+
+
+def _as_folder(source: KaggleSource | FileSource, path: Path) -> FolderSource:
+    """The images in a folder or zip file, with the labels that a source declares."""
+    return FolderSource(
+        source="folder",
+        path=path,
+        emotions=list(source.emotions or fer2013.EMOTIONS),
+        labels=source.labels,
+        draw=source.draw,
+    )
+
+
+def _is_zip_of_images(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        suffixes = {Path(name).suffix.lower() for name in archive.namelist()}
+    return ".csv" not in suffixes and not suffixes.isdisjoint(image_folder.IMAGE_SUFFIXES)
 
 
 def fer_plus(source: FerPlusSource) -> Iterator[bytes]:
@@ -182,293 +198,6 @@ def fer_plus(source: FerPlusSource) -> Iterator[bytes]:
         label, counted = ferplus.label_and_votes(of_row, source.targets)
         row = format_row(label, fields[1].decode(errors="replace"), of_row.usage)
         yield f"{row},{' '.join(map(str, counted))}".encode() if with_votes else row.encode()
-
-
-# ---------------------------------------------------------------- one CSV, plain or compressed
-
-
-def file(source: FileSource) -> Iterator[bytes]:
-    """Read a CSV: plain, .gz, .xz, .zst, .zip, or .tar (also .tar.gz and .tar.xz).
-
-    The content of the file determines the format, not its name. In an archive, the member
-    fer2013.csv is read, otherwise the first .csv. A byte order mark is removed, and the columns
-    are put into FER-2013's order. A declared `sha256` is the digest of the file as given, before
-    decompression.
-
-    Raises
-    ------
-    UserError
-        The file is missing, empty, damaged or truncated, contains no CSV, or has another digest
-        than declared.
-    """
-    path = located(source.path)
-    if not path.is_file():
-        found = "is a folder" if path.is_dir() else "no such file"
-        raise UserError(
-            f"{path.absolute()}: {found}; expected fer2013.csv, plain or as .gz, .xz, .zip, .zst "
-            "or .tar.gz; a relative path starts at the repository's root"
-        )
-    logger.info("reading %s", path.absolute())
-    progress = tqdm(
-        total=path.stat().st_size, unit="B", unit_scale=True, desc=path.name, disable=None
-    )
-    try:
-        with path.open("rb") as packed, progress:
-            _check_digest(packed, source)
-            stream = _unpacked(packed, path)
-            is_tar = stream.peek(512)[257:262] == b"ustar"
-            table = _tar_member(stream, path) if is_tar else stream
-            for line in _in_column_order(table, path):
-                progress.update(packed.tell() - progress.n)
-                yield line
-            # The checksum is at the end, after the other members of the archive.
-            while stream.read(CHUNK):
-                pass
-    except (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
-        raise _unreadable(path, error) from error
-    except (tarfile.TarError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{path.absolute()}: damaged, truncated or not readable "
-        f"({type(error).__name__}: {error}); expected a complete file; copy or download it again"
-    )
-
-
-def _check_digest(packed: io.BufferedReader, source: FileSource) -> None:
-    if source.sha256 is None:
-        return
-    digest = hashlib.file_digest(packed, "sha256").hexdigest()
-    packed.seek(0)
-    if digest != source.sha256:
-        raise UserError(
-            f"{source.path.absolute()}: its SHA-256 is {digest}, expected {source.sha256}; get the "
-            "file again, or correct fetch.file.sha256 in the parameter file (null accepts any)"
-        )
-
-
-def _unpacked(packed: io.BufferedReader, path: Path) -> io.BufferedReader:
-    """Decompress an open file as a stream; of a zip, its CSV."""
-    start = packed.read(6)
-    packed.seek(0)
-    if start.startswith(b"PK\x03\x04"):
-        return io.BufferedReader(_zip_member(packed, path))
-    if start.startswith(b"\x1f\x8b"):
-        return io.BufferedReader(gzip.GzipFile(fileobj=packed))
-    if start.startswith(b"\xfd7zXZ\x00"):
-        return io.BufferedReader(lzma.LZMAFile(packed))
-    if start.startswith(b"\x28\xb5\x2f\xfd"):
-        return io.BufferedReader(_ZstdFile(packed))
-    return packed
-
-
-def _zip_member(packed: io.BufferedReader, path: Path) -> io.BufferedIOBase:
-    archive = zipfile.ZipFile(packed)
-    name = _preferred_csv(archive.namelist())
-    if name is None:
-        raise _no_csv_in(path, archive.namelist())
-    try:
-        return cast(zipfile.ZipExtFile, archive.open(name))
-    except (
-        RuntimeError
-    ) as error:  # encrypted, or compressed by a method that Python does not support
-        raise UserError(
-            f"{path.absolute()}: {error}; expected an ordinary zip file; unpack it "
-            "and give the path of fer2013.csv"
-        ) from error
-
-
-def _tar_member(stream: io.BufferedReader, path: Path) -> IO[bytes]:
-    archive = tarfile.open(fileobj=stream)  # noqa: SIM115 (the caller closes stream)
-    members = {}
-    for member in archive:
-        if member.isfile():
-            members[member.name] = member
-        # Listing the rest would decompress the whole archive once before it is read.
-        if PurePosixPath(member.name).name == "fer2013.csv":
-            break
-    name = _preferred_csv(members)
-    if name is None:
-        raise _no_csv_in(path, list(members))
-    member_file = archive.extractfile(members[name])
-    assert member_file is not None  # None stands for a folder or a link: none is in `members`
-    return member_file
-
-
-def _preferred_csv(names: Iterable[str]) -> str | None:
-    """Choose from names of files: fer2013.csv, otherwise the first .csv, otherwise None."""
-    tables = [
-        name
-        for name in names
-        if name.lower().endswith(".csv") and not PurePosixPath(name).name.startswith(".")
-    ]
-    named = [name for name in tables if PurePosixPath(name).name == "fer2013.csv"]
-    return next(iter(named + tables), None)
-
-
-def _no_csv_in(path: Path, names: list[str]) -> UserError:
-    found = ", ".join(names[:5]) or "nothing"
-    return UserError(
-        f"{path.absolute()}: no .csv inside (found {found}); expected fer2013.csv; "
-        "give another archive, or use `source: folder` for images"
-    )
-
-
-class _ZstdFile(io.RawIOBase):
-    """A .zst file, decompressed while it is read.
-
-    For a truncated file it raises EOFError; the reader of zstandard accepts it as complete.
-    """
-
-    def __init__(self, packed: io.BufferedReader):
-        self._packed = packed
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._plain = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._plain:
-            if self._frame.eof:
-                packed = self._frame.unused_data or self._packed.read(CHUNK)
-                if not packed:
-                    return 0
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-            elif not (packed := self._packed.read(CHUNK)):
-                raise EOFError("the file ends inside a zstd frame")
-            self._plain = memoryview(self._frame.decompress(packed))
-        count = min(len(buffer), len(self._plain))
-        buffer[:count] = self._plain[:count]
-        self._plain = self._plain[count:]
-        return count
-
-
-def _in_column_order(stream: IO[bytes], path: Path) -> Iterator[bytes]:
-    """Yield lines with the columns in FER-2013's order; other columns are left as they are."""
-    header = stream.readline()
-    if not header:
-        raise UserError(f"{path.absolute()}: empty; expected a CSV with the header {HEADER}")
-    header = header.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
-    expected = HEADER.encode().split(b",")
-    found = [name.strip() for name in header.split(b",")]
-    if sorted(found) != sorted(expected):
-        yield header
-        yield from (line.rstrip(b"\r\n") for line in stream)
-        return
-    yield HEADER.encode()
-    order = [found.index(name) for name in expected]
-    reordered = order != sorted(order)
-    for line in stream:
-        line = line.rstrip(b"\r\n")
-        fields = line.split(b",") if reordered else ()
-        yield b",".join(fields[i] for i in order) if len(fields) == len(order) else line
-
-
-# ---------------------------------------------------------------- images in folders
-
-
-def folder(source: FolderSource) -> Iterator[bytes]:
-    """Read images `SPLIT/EMOTION/NAME.jpg`, .jpeg or .png, in sorted order.
-
-    A file name that starts with Training_, PublicTest_ or PrivateTest_ determines the split, as in
-    Kaggle's msambare/fer2013, whose test folder contains both test splits. Otherwise the folder
-    does, in upper or lower case: Training or train; PublicTest, val or validation; PrivateTest or
-    test. Images are converted to grey and resized to 48×48: down by area, up bilinearly.
-
-    An image that cannot be read becomes the row `label,unreadable PATH,split`, which validate
-    quarantines.
-
-    Raises
-    ------
-    UserError
-        The folder is missing or has no image, or a subfolder has a name that is no split or
-        emotion.
-    """
-    root = located(source.path)
-    if not root.is_dir():
-        raise UserError(
-            f"{root.absolute()}: no such folder; expected SPLIT/EMOTION/*.jpg or *.png below it; "
-            "a relative path starts at the repository's root"
-        )
-    images = _labelled_images(root, source.emotions)
-    if not images:
-        raise UserError(
-            f"{root.absolute()}: no image; expected .jpg, .jpeg or .png files in SPLIT/EMOTION "
-            "folders such as train/happy"
-        )
-    logger.info("reading %d images below %s", len(images), root.absolute())
-    yield HEADER.encode()
-    for split, label, path in tqdm(images, unit="image", desc=root.name, disable=None):
-        image = _read_face(path)
-        if image is not None:
-            yield _row(label, image, split)
-            continue
-        name = path.relative_to(root).as_posix()
-        logger.warning("%s: not readable as an image; validate will quarantine its row", path)
-        place = "".join("_" if char in ',"' or not char.isprintable() else char for char in name)
-        yield format_row(label, UNREADABLE + place, split).encode()
-
-
-def _labelled_images(root: Path, emotions: list[str] | None) -> list[tuple[str, str, Path]]:
-    """Find (split, emotion, path) of every image, sorted by split, then path."""
-    images = []
-    for split_folder in _visible_folders(root):
-        folder_split = _known(split_folder, SPLIT_OF_FOLDER, "split")
-        for emotion_folder in _visible_folders(split_folder):
-            emotion = emotion_folder.name.lower()
-            if emotions is not None:
-                emotion = _known(
-                    emotion_folder, {name.lower(): name for name in emotions}, "emotion"
-                )
-            for path in emotion_folder.iterdir():
-                if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-                    prefix = path.name.partition("_")[0]
-                    split = prefix if prefix in SPLITS else folder_split
-                    images.append((split, emotion, path))
-    others = sum(path.is_file() for path in root.rglob("[!.]*")) - len(images)
-    if others:
-        logger.warning("%s: ignored %d files that are not SPLIT/EMOTION images", root, others)
-    return sorted(images, key=lambda image: (SPLITS.index(image[0]), image[2]))
-
-
-def _visible_folders(path: Path) -> list[Path]:
-    hidden = (".", "__")  # .git, __MACOSX
-    return sorted(
-        child for child in path.iterdir() if child.is_dir() and not child.name.startswith(hidden)
-    )
-
-
-def _known(path: Path, meanings: dict[str, str], kind: str) -> str:
-    name = path.name.lower()
-    if name in meanings:
-        return meanings[name]
-    near = difflib.get_close_matches(name, meanings, n=1, cutoff=0.4)
-    hint = f" (nearest: '{near[0]}')" if near else ""
-    raise UserError(
-        f"{path.absolute()}: unknown {kind} '{path.name}'{hint}; "
-        f"expected one of {', '.join(meanings)}; rename or move the folder"
-    )
-
-
-def _read_face(path: Path) -> np.ndarray | None:
-    """Read an image file as grey uint8 [48, 48]; None if it cannot be read."""
-    try:
-        image = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
-    except (OSError, cv2.error):  # no permission; empty, or more pixels than OpenCV accepts
-        return None
-    if image is None:
-        return None
-    shrinks = min(image.shape) >= SIZE
-    return cv2.resize(
-        image, (SIZE, SIZE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-
-
-def _row(label: int | str, image: np.ndarray, split: str) -> bytes:
-    return format_row(label, " ".join(map(str, image.ravel().tolist())), split).encode()
 
 
 SOURCES: dict[str, Callable[[Any], Iterator[bytes]]] = {

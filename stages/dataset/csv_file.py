@@ -1,0 +1,327 @@
+"""FER-2013 as a CSV file: plain, compressed, or in an archive, with its columns in any order.
+
+All public forms are read: fer2013.csv, icml_face_data.csv (columns with leading spaces, in another
+order), the competition's train.csv (no Usage), and the competition's archive with several CSVs.
+"""
+
+import gzip
+import hashlib
+import io
+import logging
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
+
+import zstandard
+from tqdm import tqdm
+
+from stages.dataset.fer_csv import DRAWN, HEADER, format_row
+from stages.dataset.labels import STANDARD, Spellings, declared_emotions
+from stages.dataset.source_path import located
+from stages.dataset.splits import draw_missing
+from stages.errors import UserError
+from stages.parameters import FileSource
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 1 << 16
+"""Bytes read at a time."""
+
+
+def file(source: FileSource) -> Iterator[bytes]:
+    """Read a CSV: plain, .gz, .xz, .zst, .zip, or .tar (also .tar.gz and .tar.xz).
+
+    The content of the file determines the format, not its name. In an archive, the CSV with the
+    columns of FER-2013 is read, fer2013.csv if there are several. A byte order mark is removed, the
+    columns are put into FER-2013's order, and `labels` are applied. Where the column Usage is
+    missing, the splits are drawn; a column `person` keeps a person's images in one split. A
+    declared `sha256` is the digest of the file as given, before decompression.
+
+    Raises
+    ------
+    UserError
+        The file is missing, empty, damaged or truncated, contains no such CSV, has another digest
+        than declared, or a label that is unknown.
+    """
+    path = located(source.path)
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "no such file"
+        raise UserError(
+            f"{path.absolute()}: {found}; expected fer2013.csv, plain or as .gz, .xz, .zip, .zst "
+            "or .tar.gz; a relative path starts at the repository's root"
+        )
+    logger.info("reading %s", path.absolute())
+    yield from _in_fer_form(_lines(source, path), source, path)
+
+
+def _lines(source: FileSource, path: Path) -> Iterator[bytes]:
+    """Yield the lines of the CSV with their ends, while a progress bar shows the place."""
+    progress = tqdm(
+        total=path.stat().st_size, unit="B", unit_scale=True, desc=path.name, disable=None
+    )
+    try:
+        with path.open("rb") as packed, progress:
+            _check_digest(packed, source)
+            stream = _unpacked(packed, path)
+            is_tar = stream.peek(512)[257:262] == b"ustar"
+            table = _tar_member(stream, path) if is_tar else stream
+            for line in table:
+                progress.update(packed.tell() - progress.n)
+                yield line
+            # The checksum is at the end, after the other members of the archive.
+            while stream.read(CHUNK):
+                pass
+    except (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
+        raise _unreadable(path, error) from error
+    except (tarfile.TarError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path.absolute()}: damaged, truncated or not readable "
+        f"({type(error).__name__}: {error}); expected a complete file; copy or download it again"
+    )
+
+
+def _check_digest(packed: io.BufferedReader, source: FileSource) -> None:
+    if source.sha256 is None:
+        return
+    digest = hashlib.file_digest(packed, "sha256").hexdigest()
+    packed.seek(0)
+    if digest != source.sha256:
+        raise UserError(
+            f"{source.path.absolute()}: its SHA-256 is {digest}, expected {source.sha256}; get the "
+            "file again, or correct fetch.file.sha256 in the parameter file (null accepts any)"
+        )
+
+
+def _unpacked(packed: io.BufferedReader, path: Path) -> io.BufferedReader:
+    """Decompress an open file as a stream; of a zip, its CSV."""
+    start = packed.read(6)
+    packed.seek(0)
+    if start.startswith(b"PK\x03\x04"):
+        return io.BufferedReader(_zip_member(packed, path))
+    if start.startswith(b"\x1f\x8b"):
+        return io.BufferedReader(gzip.GzipFile(fileobj=packed))
+    if start.startswith(b"\xfd7zXZ\x00"):
+        return io.BufferedReader(lzma.LZMAFile(packed))
+    if start.startswith(b"\x28\xb5\x2f\xfd"):
+        return io.BufferedReader(_ZstdFile(packed))
+    return packed
+
+
+def _zip_member(packed: io.BufferedReader, path: Path) -> io.BufferedIOBase:
+    archive = zipfile.ZipFile(packed)
+    names = [name for name in archive.namelist() if _is_table(name)]
+    try:
+        headers = {}
+        for name in names:
+            with archive.open(name) as member:
+                headers[name] = member.readline()
+        name = preferred_csv(headers)
+        if name is None:
+            raise _no_csv_in(path, archive.namelist(), headers)
+        _log_choice(path, name, headers)
+        return cast(zipfile.ZipExtFile, archive.open(name))
+    except (
+        RuntimeError
+    ) as error:  # encrypted, or compressed by a method that Python does not support
+        raise UserError(
+            f"{path.absolute()}: {error}; expected an ordinary zip file; unpack it "
+            "and give the path of fer2013.csv"
+        ) from error
+
+
+def _tar_member(stream: io.BufferedReader, path: Path) -> IO[bytes]:
+    archive = tarfile.open(fileobj=stream)  # noqa: SIM115 (the caller closes stream)
+    members, headers = {}, {}
+    for member in archive:
+        if not member.isfile():
+            continue
+        members[member.name] = member
+        if _is_table(member.name):
+            headers[member.name] = _opened(archive, member).readline()
+        # Listing the rest would decompress the whole archive once before it is read.
+        if PurePosixPath(member.name).name == "fer2013.csv":
+            break
+    name = preferred_csv(headers)
+    if name is None:
+        raise _no_csv_in(path, list(members), headers)
+    _log_choice(path, name, headers)
+    return _opened(archive, members[name])
+
+
+def _opened(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    opened = archive.extractfile(member)
+    assert opened is not None  # None stands for a folder or a link
+    return opened
+
+
+def _is_table(name: str) -> bool:
+    return name.lower().endswith(".csv") and not PurePosixPath(name).name.startswith(".")
+
+
+def preferred_csv(headers: Mapping[str, bytes]) -> str | None:
+    """Choose among CSVs, by their names and first lines; None where none has faces and labels.
+
+    First those with all columns, then those without Usage; among equals fer2013.csv, then the
+    first one.
+    """
+
+    def rank(name: str) -> tuple[bool, bool]:
+        columns = _columns_of(headers[name].strip())
+        return "Usage" not in columns, PurePosixPath(name).name != "fer2013.csv"
+
+    usable = [
+        name
+        for name, header in headers.items()
+        if {"emotion", "pixels"} <= set(_columns_of(header.removeprefix(b"\xef\xbb\xbf").strip()))
+    ]
+    return min(usable, key=rank, default=None)
+
+
+def _log_choice(path: Path, name: str, headers: Mapping[str, bytes]) -> None:
+    others = [other for other in headers if other != name]
+    if others:
+        logger.info("%s: reading %s; not read: %s", path, name, ", ".join(others))
+
+
+def _no_csv_in(path: Path, names: list[str], headers: Mapping[str, bytes]) -> UserError:
+    tables = [
+        f"{name} with {', '.join(_columns_of(h.strip()))[:80]}" for name, h in headers.items()
+    ]
+    found = "; ".join(tables) or ", ".join(names[:5]) or "nothing"
+    return UserError(
+        f"{path.absolute()}: no CSV with the columns emotion and pixels inside (found {found}); "
+        "expected fer2013.csv; give another archive, or use `source: folder` for images"
+    )
+
+
+class _ZstdFile(io.RawIOBase):
+    """A .zst file, decompressed while it is read.
+
+    For a truncated file it raises EOFError; the reader of zstandard accepts it as complete.
+    """
+
+    def __init__(self, packed: io.BufferedReader):
+        self._packed = packed
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._plain = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._plain:
+            if self._frame.eof:
+                packed = self._frame.unused_data or self._packed.read(CHUNK)
+                if not packed:
+                    return 0
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+            elif not (packed := self._packed.read(CHUNK)):
+                raise EOFError("the file ends inside a zstd frame")
+            self._plain = memoryview(self._frame.decompress(packed))
+        count = min(len(buffer), len(self._plain))
+        buffer[:count] = self._plain[:count]
+        self._plain = self._plain[count:]
+        return count
+
+
+# ---------------------------------------------------------------- columns, labels, splits
+
+
+def _in_fer_form(lines: Iterator[bytes], source: FileSource, path: Path) -> Iterator[bytes]:
+    """Yield lines in the form of raw.csv; lines with another number of fields stay as they are."""
+    header = next(lines, None)
+    if header is None:
+        raise UserError(f"{path.absolute()}: empty; expected a CSV with the header {HEADER}")
+    header = header.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
+    columns = _columns_of(header)
+    if "pixels" in columns and "emotion" not in columns:
+        raise UserError(
+            f"{path.absolute()}: no column 'emotion', found {', '.join(columns)}; the "
+            "competition's test.csv has no labels: expected fer2013.csv, icml_face_data.csv or "
+            "train.csv"
+        )
+    rows = (line.rstrip(b"\r\n") for line in lines)
+    if {"emotion", "pixels"} <= set(columns) <= {"emotion", "pixels", "person"}:
+        yield from _with_drawn_splits(rows, columns, source, path)
+        return
+    expected = HEADER.split(",")
+    if sorted(columns) != sorted(expected):
+        yield header
+        yield from rows
+        return
+    yield HEADER.encode()
+    order = [columns.index(name) for name in expected]
+    reordered = order != sorted(order)
+    known = _KnownLabels(source, path)
+    for line in rows:
+        fields = line.split(b",") if reordered else ()
+        if len(fields) == len(order):
+            line = b",".join(fields[index] for index in order)
+        label, comma, rest = line.partition(b",")
+        name = known[label]
+        if name is not None:
+            yield line if name == label else name + comma + rest
+
+
+def _columns_of(header: bytes) -> list[str]:
+    return [name.strip(' "') for name in header.decode(errors="replace").split(",")]
+
+
+def _with_drawn_splits(
+    rows: Iterator[bytes], columns: list[str], source: FileSource, path: Path
+) -> Iterator[bytes]:
+    """Yield rows without a Usage with a drawn one; they are read into memory first."""
+    known = _KnownLabels(source, path)
+    labels, pixels, persons = [], [], []
+    for number, row in enumerate(rows, 2):
+        if not row.strip():
+            continue
+        fields = row.split(b",")
+        if len(fields) != len(columns):
+            raise UserError(
+                f"{path.absolute()}, line {number}: {len(fields)} fields, expected "
+                f"{len(columns)}: {', '.join(columns)}; correct the line or remove it"
+            )
+        by_name = dict(zip(columns, fields, strict=True))
+        label = known[by_name["emotion"]]
+        if label is not None:
+            labels.append(label.decode(errors="replace"))
+            pixels.append(by_name["pixels"].decode(errors="replace"))
+            persons.append(by_name.get("person", b"").decode(errors="replace"))
+    splits = draw_missing(
+        ["Training"] * len(labels), labels, persons if "person" in columns else None, source.draw
+    )
+    yield f"{HEADER},{DRAWN}".encode()
+    for label, levels, split in zip(labels, pixels, splits, strict=True):
+        yield f"{format_row(label, levels, split)},{int(split != 'Training')}".encode()
+
+
+class _KnownLabels(dict[bytes, bytes | None]):
+    """The label to write for each label of a CSV; None for one that `labels` leaves out.
+
+    A number stays one, and so does what stands for no emotion where none are declared: validate
+    rejects it.
+    """
+
+    def __init__(self, source: FileSource, path: Path):
+        self._source, self._path = source, path
+        self._spellings = Spellings(source, declared_emotions(source))
+
+    def __missing__(self, label: bytes) -> bytes | None:
+        text = label.strip(b' "').decode(errors="replace")
+        spelled = text in self._source.labels
+        is_known = text.lower() in STANDARD or self._source.emotions is not None
+        if not spelled and (text.isdecimal() or not is_known):
+            self[label] = label
+        else:
+            name = self._spellings.emotion(text, self._path.absolute())
+            self[label] = None if name is None else name.encode()
+        return self[label]

@@ -1,0 +1,262 @@
+"""Images in folders that name their emotion, and their split if they have one."""
+
+import difflib
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from recognizer.detectors.registry import build_detector
+from recognizer.errors import ImageError
+from recognizer.face_cropper import FaceCropper
+from recognizer.image import decode
+from stages.dataset.faces import SPLITS
+from stages.dataset.fer_csv import DRAWN, HEADER, NO_FACE, UNREADABLE, format_row
+from stages.dataset.labels import FEWEST, MOST, Spellings, in_order
+from stages.dataset.splits import draw_missing
+from stages.errors import UserError
+from stages.parameters import FolderSource
+
+logger = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif")
+
+SPLIT_OF_FOLDER = {
+    "training": "Training",
+    "train": "Training",
+    "publictest": "PublicTest",
+    "val": "PublicTest",
+    "valid": "PublicTest",
+    "validation": "PublicTest",
+    "privatetest": "PrivateTest",
+    "test": "PrivateTest",
+    "testing": "PrivateTest",
+}
+"""`Usage` by the name of a split folder in lower case."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An image file."""
+
+    path: Path
+    split: str
+    """Training where the folders name no split."""
+    emotion: str
+
+
+def folder(source: FolderSource, root: Path) -> Iterator[bytes]:
+    """Read images `SPLIT/EMOTION/NAME`, or `EMOTION/NAME`, in sorted order.
+
+    A file name that starts with Training_, PublicTest_ or PrivateTest_ determines the split, as in
+    Kaggle's msambare/fer2013, whose test folder contains both test splits. Otherwise the folder
+    does: see SPLIT_OF_FOLDER. Splits without an image are drawn from Training. Images become grey
+    squares of 48×48 pixels, as the recognizer makes them: cropped to the largest face where
+    `faces` is `detect`, otherwise padded to a square.
+
+    An image that cannot be read, or has no face, becomes a row with its path and the reason in
+    place of pixels, which validate quarantines.
+
+    Raises
+    ------
+    UserError
+        The folder is missing or has no image, or a subfolder has a name that is no split or
+        emotion.
+    """
+    if not root.is_dir():
+        raise UserError(
+            f"{root.absolute()}: no such folder; expected SPLIT/EMOTION/*.jpg or EMOTION/*.jpg "
+            "below it; a relative path starts at the repository's root"
+        )
+    photos = _find(source, root)
+    found = [photo.split for photo in photos]
+    splits = draw_missing(
+        found,
+        [photo.emotion for photo in photos],
+        _persons(photos, root, source.draw.person) if source.draw.person else None,
+        source.draw,
+    )
+    is_drawn = splits is not found
+    photos = [replace(photo, split=split) for photo, split in zip(photos, splits, strict=True)]
+    photos.sort(key=lambda photo: (SPLITS.index(photo.split), photo.path))
+    drawn = set(splits) - set(found)
+    logger.info("reading %d images below %s", len(photos), root.absolute())
+    yield (f"{HEADER},{DRAWN}" if is_drawn else HEADER).encode()
+    for photo, pixels in _read_all(photos, root, source.faces):
+        row = format_row(photo.emotion, pixels, photo.split)
+        yield (f"{row},{int(photo.split in drawn)}" if is_drawn else row).encode()
+
+
+# ---------------------------------------------------------------- which images, which labels
+
+
+def _find(source: FolderSource, root: Path) -> list[Photo]:
+    """The images with their emotions and splits."""
+    folders = _visible_folders(root)
+    # An archive often has one folder around all others.
+    if len(folders) == 1 and not _is_split(folders[0]) and _visible_folders(folders[0]):
+        return _find(source, folders[0])
+    spellings = Spellings(source, tuple(source.emotions) if source.emotions else None)
+    photos, left_out = [], Counter[str]()
+    for split, emotion_folder in _emotion_folders(root, folders):
+        images = [path for path in emotion_folder.rglob("[!.]*") if _is_image(path)]
+        emotion = spellings.emotion(emotion_folder.name, emotion_folder.absolute())
+        if emotion is None:
+            left_out[emotion_folder.name] += len(images)
+            continue
+        for path in images:
+            prefix = path.name.partition("_")[0]
+            photos.append(Photo(path, prefix if prefix in SPLITS else split, emotion))
+    if not photos:
+        raise UserError(
+            f"{root.absolute()}: no image; expected {', '.join(IMAGE_SUFFIXES)} files in "
+            "SPLIT/EMOTION folders such as train/happy, or in EMOTION folders"
+        )
+    if left_out:
+        spelled = ", ".join(f"{count} of {name}" for name, count in sorted(left_out.items()))
+        logger.info("left out by `labels`: %s", spelled)
+    others = sum(path.is_file() for path in root.rglob("[!.]*")) - len(photos) - left_out.total()
+    if others:
+        logger.warning("%s: ignored %d files that are not SPLIT/EMOTION images", root, others)
+    if source.emotions is None:
+        _check_names(photos, source)
+    return sorted(photos, key=lambda photo: (SPLITS.index(photo.split), photo.path))
+
+
+def _emotion_folders(root: Path, folders: list[Path]) -> list[tuple[str, Path]]:
+    """Folders named by an emotion, with their splits; Training where the folders name none."""
+    if folders and not any(map(_is_split, folders)):
+        has_images = [any(map(_is_image, one.iterdir())) for one in folders]
+        if any(has_images):
+            return [("Training", one) for one in folders]
+    return [
+        (_split(one), emotion_folder) for one in folders for emotion_folder in _visible_folders(one)
+    ]
+
+
+def _visible_folders(path: Path) -> list[Path]:
+    hidden = (".", "__")  # .git, __MACOSX
+    return sorted(
+        child for child in path.iterdir() if child.is_dir() and not child.name.startswith(hidden)
+    )
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _is_split(path: Path) -> bool:
+    return path.name.lower() in SPLIT_OF_FOLDER
+
+
+def _split(path: Path) -> str:
+    if _is_split(path):
+        return SPLIT_OF_FOLDER[path.name.lower()]
+    near = difflib.get_close_matches(path.name.lower(), SPLIT_OF_FOLDER, n=1, cutoff=0.4)
+    hint = f" (nearest: '{near[0]}')" if near else ""
+    raise UserError(
+        f"{path.absolute()}: unknown split '{path.name}'{hint}; "
+        f"expected one of {', '.join(SPLIT_OF_FOLDER)}, or EMOTION folders without splits; "
+        "rename or move the folder"
+    )
+
+
+def _check_names(photos: list[Photo], source: FolderSource) -> None:
+    """Check the emotions that the folders name.
+
+    Raises
+    ------
+    UserError
+        There are too few or too many, one is no name, or one is missing in a split.
+    """
+    names = in_order(photo.emotion for photo in photos)
+    shown = ", ".join(names[: MOST + 1])
+    if not FEWEST <= len(names) <= MOST:
+        raise UserError(
+            f"{source.path}: {len(names)} emotions, {shown}; expected {FEWEST} … {MOST}; "
+            "check the folders' names, or join some with `labels`"
+        )
+    for name in names:
+        if not re.fullmatch(r"[^\W\d_][\w -]{0,29}", name):
+            raise UserError(
+                f"{source.path}: the folder '{name}' is no name of an emotion: expected a letter, "
+                "then letters, digits, spaces or hyphens; rename it, or add a line to "
+                f"fetch.folder: `labels: {{{name}: NAME}}`"
+            )
+    for split in SPLITS:
+        here = {photo.emotion for photo in photos if photo.split == split}
+        missing = [name for name in names if name not in here]
+        if here and missing:
+            near = difflib.get_close_matches(missing[0], here, n=1, cutoff=0.6)
+            hint = f" (it has '{near[0]}': add `labels: {{{near[0]}: {missing[0]}}}`)"
+            raise UserError(
+                f"{source.path}: {split} has no image of {', '.join(missing)}"
+                f"{hint if near else ''}; every split needs each emotion: add images, or leave an "
+                f"emotion out with `labels: {{{missing[0]}: null}}` in fetch.folder"
+            )
+
+
+def _persons(photos: list[Photo], root: Path, pattern: str) -> list[str]:
+    """The person in each image, as the path tells; a path that tells none is a person alone."""
+    persons, unknown = [], 0
+    for photo in photos:
+        path = photo.path.relative_to(root).as_posix()
+        match = re.search(pattern, path)
+        unknown += match is None
+        # A path is no person's name, so it cannot be that of another.
+        persons.append(match[1 if match.lastindex else 0] if match else f"/{path}")
+    if unknown:
+        example = next(p for p in persons if p.startswith("/"))
+        message = f"draw.person: '{pattern}' finds nobody in {unknown} of {len(photos)} paths, "
+        if unknown == len(photos):
+            raise UserError(f"fetch.folder.{message}such as {example[1:]}; correct it")
+        logger.warning("%ssuch as %s", message, example[1:])
+    return persons
+
+
+# ---------------------------------------------------------------- pixels
+
+
+def _read_all(photos: list[Photo], root: Path, faces: str) -> Iterator[tuple[Photo, str]]:
+    """Yield each photo with its pixels field, or what stands in its place."""
+    cropper = FaceCropper(build_detector("yunet" if faces == "detect" else "whole"))
+
+    def read(photo: Photo) -> np.ndarray | str:
+        return _read_face(photo.path, cropper)
+
+    reasons: Counter[str] = Counter()
+    with ThreadPoolExecutor() as pool:
+        crops = tqdm(
+            pool.map(read, photos), total=len(photos), unit="image", desc=root.name, disable=None
+        )
+        for photo, face in zip(photos, crops, strict=True):
+            if isinstance(face, np.ndarray):
+                yield photo, " ".join(map(str, face.ravel().tolist()))
+                continue
+            reasons[face] += 1
+            if face == UNREADABLE:
+                logger.warning("%s: not readable as an image", photo.path)
+            name = photo.path.relative_to(root).as_posix()
+            yield (
+                photo,
+                face
+                + "".join("_" if char in ',"' or not char.isprintable() else char for char in name),
+            )
+    for reason, count in reasons.items():
+        logger.warning("%d images %s…: validate will quarantine their rows", count, reason)
+
+
+def _read_face(path: Path, cropper: FaceCropper) -> np.ndarray | str:
+    """The grey face, uint8 [48, 48], or UNREADABLE or NO_FACE."""
+    try:
+        image = decode(path.read_bytes())
+    except (OSError, ImageError):  # no permission, a folder; empty, damaged, too large
+        return UNREADABLE
+    faces = cropper.detect(image)
+    return cropper.crop(image, cropper.square(faces[0])) if faces else NO_FACE
