@@ -540,6 +540,8 @@ class Train(Section):
     schedule: Annotated[Schedule, Choice("name", Schedule)]
     loss: Annotated[Loss, Choice("name", Loss)]
     class_weight: Literal["none", "balanced", "square_root", "effective_number"]
+    corrected_weight: Annotated[float, Field(gt=0)] = 1.0
+    """Weight in the loss of a face whose emotion a person has corrected; the others have 1."""
     augmentation: TrainAugmentation
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     """Decay of the exponential moving average of the weights, per step; 0 disables it."""

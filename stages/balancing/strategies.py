@@ -36,6 +36,7 @@ def balance(faces: Faces, how: Balance) -> TrainingSet:
         np.zeros(len(faces.labels), dtype=bool),
         emotions=faces.emotions,
         votes=faces.votes,
+        corrected=faces.corrected,
     )
     return STRATEGIES[how.strategy](originals, how)
 

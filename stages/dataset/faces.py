@@ -30,6 +30,8 @@ class _Arrays:
     """Names of the labels 0 … C - 1."""
     votes: np.ndarray | None = field(default=None, kw_only=True)
     """uint8 [N, C], how many people chose each emotion; None where nobody voted."""
+    corrected: np.ndarray | None = field(default=None, kw_only=True)
+    """bool [N], whether a person has corrected a predicted emotion; None where nobody has."""
 
     @classmethod
     def read(cls, path: Path) -> Self:

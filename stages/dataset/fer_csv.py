@@ -1,7 +1,8 @@
 """The CSV format of FER-2013, `emotion,pixels,Usage`: its reader and the writer of a row.
 
-`emotion` is the number of a label or its name. Two columns may follow: `votes`, how many people
-chose each emotion, numbers between spaces; `drawn`, 1 where the split was drawn, otherwise 0.
+`emotion` is the number of a label or its name. More columns may follow: `votes`, how many people
+chose each emotion, numbers between spaces; `drawn`, 1 where the split was drawn, otherwise 0;
+`corrected`, 1 where a person has corrected a predicted emotion, otherwise 0.
 """
 
 import csv
@@ -26,7 +27,8 @@ HEADER = "emotion,pixels,Usage"
 
 VOTES = "votes"
 DRAWN = "drawn"
-OPTIONAL = (VOTES, DRAWN)
+CORRECTED = "corrected"
+OPTIONAL = (VOTES, DRAWN, CORRECTED)
 """Names of columns that may follow."""
 
 UNREADABLE = "unreadable "
@@ -58,7 +60,7 @@ def read_faces(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
         row : int32, the line on which the row begins; the header is line 1.
         line_problem : why the line does not have a field for each column, or null.
         emotion, Usage : text of the fields, null if there is a line problem.
-        votes, drawn : text of the fields, only where the file has the columns.
+        votes, drawn, corrected : text of the fields, only where the file has the columns.
         pixel_count : float, number of values in the pixels field, NaN if there is a line problem.
         minimum, maximum : float, of those values that are whole numbers, NaN if none is.
         wrong_pixel : first value that is not a whole number 0 … 255, and its position from 1, or

@@ -16,8 +16,10 @@ from recognizer.detectors.registry import build_detector
 from recognizer.errors import ImageError
 from recognizer.face_cropper import FaceCropper
 from recognizer.image import decode
+from stages.dataset import corrections
+from stages.dataset.corrections import Crop
 from stages.dataset.faces import SPLITS
-from stages.dataset.fer_csv import DRAWN, HEADER, NO_FACE, UNREADABLE, format_row
+from stages.dataset.fer_csv import CORRECTED, DRAWN, HEADER, NO_FACE, UNREADABLE, format_row
 from stages.dataset.labels import FEWEST, MOST, Spellings, in_order
 from stages.dataset.splits import draw_missing
 from stages.errors import UserError
@@ -49,6 +51,8 @@ class Photo:
     split: str
     """Training where the folders name no split."""
     emotion: str
+    crop: Crop | None = None
+    """Its row in a table of crops, if it has one."""
 
 
 def folder(source: FolderSource, root: Path) -> Iterator[bytes]:
@@ -58,7 +62,9 @@ def folder(source: FolderSource, root: Path) -> Iterator[bytes]:
     Kaggle's msambare/fer2013, whose test folder contains both test splits. Otherwise the folder
     does: see SPLIT_OF_FOLDER. Splits without an image are drawn from Training. Images become grey
     squares of 48×48 pixels, as the recognizer makes them: cropped to the largest face where
-    `faces` is `detect`, otherwise padded to a square.
+    `faces` is `detect`, otherwise padded to a square. A crop of the recognizer's command line has
+    the pixels that the network saw, stays in the split of the other faces of its photo, and is
+    marked where a person has corrected its emotion: see corrections.py.
 
     An image that cannot be read, or has no face, becomes a row with its path and the reason in
     place of pixels, which validate quarantines.
@@ -66,8 +72,8 @@ def folder(source: FolderSource, root: Path) -> Iterator[bytes]:
     Raises
     ------
     UserError
-        The folder is missing or has no image, or a subfolder has a name that is no split or
-        emotion.
+        The folder is missing or has no image, a subfolder has a name that is no split or emotion,
+        or a crop is in two folders or its photo in two splits.
     """
     if not root.is_dir():
         raise UserError(
@@ -76,10 +82,12 @@ def folder(source: FolderSource, root: Path) -> Iterator[bytes]:
         )
     photos = _find(source, root)
     found = [photo.split for photo in photos]
+    of_photo = [photo.crop.photo if photo.crop else None for photo in photos]
+    corrections.check_splits(of_photo, found)
     splits = draw_missing(
         found,
         [photo.emotion for photo in photos],
-        _persons(photos, root, source.draw.person) if source.draw.person else None,
+        _groups(photos, root, source.draw.person),
         source.draw,
     )
     is_drawn = splits is not found
@@ -87,10 +95,15 @@ def folder(source: FolderSource, root: Path) -> Iterator[bytes]:
     photos.sort(key=lambda photo: (SPLITS.index(photo.split), photo.path))
     drawn = set(splits) - set(found)
     logger.info("reading %d images below %s", len(photos), root.absolute())
-    yield (f"{HEADER},{DRAWN}" if is_drawn else HEADER).encode()
+    has_corrected = any(photo.crop and photo.crop.corrected for photo in photos)
+    yield f"{HEADER}{f',{DRAWN}' * is_drawn}{f',{CORRECTED}' * has_corrected}".encode()
     for photo, pixels in _read_all(photos, root, source.faces):
         row = format_row(photo.emotion, pixels, photo.split)
-        yield (f"{row},{int(photo.split in drawn)}" if is_drawn else row).encode()
+        if is_drawn:
+            row += f",{int(photo.split in drawn)}"
+        if has_corrected:
+            row += f",{int(photo.crop is not None and photo.crop.corrected)}"
+        yield row.encode()
 
 
 # ---------------------------------------------------------------- which images, which labels
@@ -103,6 +116,7 @@ def _find(source: FolderSource, root: Path) -> list[Photo]:
     if len(folders) == 1 and not _is_split(folders[0]) and _visible_folders(folders[0]):
         return _find(source, folders[0])
     spellings = Spellings(source, tuple(source.emotions) if source.emotions else None)
+    tables = corrections.CropTables()
     photos, left_out = [], Counter[str]()
     for split, emotion_folder in _emotion_folders(root, folders):
         images = [path for path in emotion_folder.rglob("[!.]*") if _is_image(path)]
@@ -112,7 +126,8 @@ def _find(source: FolderSource, root: Path) -> list[Photo]:
             continue
         for path in images:
             prefix = path.name.partition("_")[0]
-            photos.append(Photo(path, prefix if prefix in SPLITS else split, emotion))
+            crop = tables.find(path, emotion_folder)
+            photos.append(Photo(path, prefix if prefix in SPLITS else split, emotion, crop))
     if not photos:
         raise UserError(
             f"{root.absolute()}: no image; expected {', '.join(IMAGE_SUFFIXES)} files in "
@@ -121,7 +136,11 @@ def _find(source: FolderSource, root: Path) -> list[Photo]:
     if left_out:
         spelled = ", ".join(f"{count} of {name}" for name, count in sorted(left_out.items()))
         logger.info("left out by `labels`: %s", spelled)
-    others = sum(path.is_file() for path in root.rglob("[!.]*")) - len(photos) - left_out.total()
+    corrections.check_copies([photo.path for photo in photos], [photo.crop for photo in photos])
+    corrections.report_unsure([root, *folders])
+    files = [path for path in root.rglob("[!.]*") if path.is_file()]
+    read = len(photos) + left_out.total()
+    others = len([path for path in files if not corrections.is_part_of_tree(path)]) - read
     if others:
         logger.warning("%s: ignored %d files that are not SPLIT/EMOTION images", root, others)
     if source.emotions is None:
@@ -141,7 +160,7 @@ def _emotion_folders(root: Path, folders: list[Path]) -> list[tuple[str, Path]]:
 
 
 def _visible_folders(path: Path) -> list[Path]:
-    hidden = (".", "__")  # .git, __MACOSX
+    hidden = (".", "_")  # .git, __MACOSX, and the folders of crop_tree.py
     return sorted(
         child for child in path.iterdir() if child.is_dir() and not child.name.startswith(hidden)
     )
@@ -202,6 +221,16 @@ def _check_names(photos: list[Photo], source: FolderSource) -> None:
             )
 
 
+def _groups(photos: list[Photo], root: Path, person: str | None) -> list[str] | None:
+    """What each image must share its split with: the images of its person, or of its photo."""
+    if person:
+        return _persons(photos, root, person)
+    if not any(photo.crop for photo in photos):
+        return None
+    # A path is no digest, so it cannot be that of another.
+    return [photo.crop.photo if photo.crop else str(photo.path) for photo in photos]
+
+
 def _persons(photos: list[Photo], root: Path, pattern: str) -> list[str]:
     """The person in each image, as the path tells; a path that tells none is a person alone."""
     persons, unknown = [], 0
@@ -227,8 +256,13 @@ def _read_all(photos: list[Photo], root: Path, faces: str) -> Iterator[tuple[Pho
     """Yield each photo with its pixels field, or what stands in its place."""
     cropper = FaceCropper(build_detector("yunet" if faces == "detect" else "whole"))
 
+    as_given = FaceCropper(build_detector("whole"))
+
     def read(photo: Photo) -> np.ndarray | str:
-        return _read_face(photo.path, cropper)
+        if photo.crop is None:
+            return _read_face(photo.path, cropper)
+        seen = photo.crop.pixels
+        return _read_face(seen if seen.is_file() else photo.path, as_given)
 
     reasons: Counter[str] = Counter()
     with ThreadPoolExecutor() as pool:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from stages.dataset.faces import SPLITS, Faces
-from stages.dataset.fer_csv import PIXELS, VOTES, shortened
+from stages.dataset.fer_csv import CORRECTED, PIXELS, VOTES, shortened
 
 TRAINING, *TESTS = SPLITS
 
@@ -113,6 +113,7 @@ def kept_faces(rows: pd.DataFrame, images: np.ndarray, emotions: tuple[str, ...]
         votes=np.array([text.split(" ") for text in faces[VOTES]], dtype=np.uint8)
         if VOTES in faces
         else None,
+        corrected=faces[CORRECTED].eq("1").to_numpy(bool) if CORRECTED in faces else None,
     )
 
 
@@ -137,7 +138,14 @@ def count_rows(rows: pd.DataFrame, emotions: tuple[str, ...]) -> dict[str, Any]:
             if check != VOTES or VOTES in rows
         },
         "duplicates": _count_duplicates(rows),
+        **({"corrected": _count_corrected(kept)} if CORRECTED in rows else {}),
     }
+
+
+def _count_corrected(kept: pd.DataFrame) -> dict[str, int]:
+    """Count the rows whose emotion a person has corrected, by split."""
+    corrected = kept.loc[kept[CORRECTED].eq("1"), "Usage"]
+    return {split: int((corrected == split).sum()) for split in SPLITS}
 
 
 def _count_duplicates(rows: pd.DataFrame) -> dict[str, Any]:

@@ -149,7 +149,18 @@ def _data(parameters: Parameters, metrics: Metrics) -> str:
             if pretrained
             else "No other images and no pretrained weights were used."
         )
+        + _corrections(parameters, validation)
         + f"\n\n{table}"
+    )
+
+
+def _corrections(parameters: Parameters, validation: dict[str, Any]) -> str:
+    if "corrected" not in validation:
+        return ""
+    return (
+        f" A person has corrected the predicted emotion of {validation['corrected']['Training']:,} "
+        "faces of Training; each has the weight "
+        f"{parameters.train.corrected_weight:g} in the loss, the others 1."
     )
 
 

@@ -21,6 +21,7 @@ def batches(
     size: int,
     batch_size: int,
     seed: tuple[int, ...],
+    sample_weights: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield one epoch of shuffled, augmented batches.
 
@@ -38,6 +39,8 @@ def batches(
         The batches are as even as possible and close to this.
     seed : tuple of int
         Seed of this epoch's random numbers, for instance (seed, epoch).
+    sample_weights : float32 [N] or None
+        Factors of the samples' weights; None: all are 1.
 
     Yields
     ------
@@ -47,9 +50,13 @@ def batches(
     for rows in np.array_split(rng.permutation(len(images)), batch_count(len(images), batch_size)):
         faces = augment(images[rows], augmentation, size, rng)
         labels = targets[rows]
+        factors = None if sample_weights is None else sample_weights[rows]
         if augmentation.mixup:
-            faces, labels = _mix(faces, labels, augmentation.mixup, rng)
-        yield faces[..., None], labels, labels @ class_weights
+            share = np.float32(rng.beta(augmentation.mixup, augmentation.mixup))
+            faces, labels = _mix(faces, share), _mix(labels, share)
+            factors = None if factors is None else _mix(factors, share)
+        weights = labels @ class_weights
+        yield faces[..., None], labels, weights if factors is None else weights * factors
 
 
 def batch_count(images: int, batch_size: int) -> int:
@@ -156,12 +163,6 @@ def _erase(face: np.ndarray, rng: np.random.Generator) -> None:
     face[top : top + height, left : left + width] = face.mean()
 
 
-def _mix(
-    images: np.ndarray, targets: np.ndarray, alpha: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mixup (Zhang et al. 2017): each batch is blended with its reverse, by one share."""
-    share = np.float32(rng.beta(alpha, alpha))
-    return (
-        share * images + (1 - share) * images[::-1],
-        share * targets + (1 - share) * targets[::-1],
-    )
+def _mix(batch: np.ndarray, share: np.float32) -> np.ndarray:
+    """Mixup (Zhang et al. 2017): a batch is blended with its reverse."""
+    return share * batch + (1 - share) * batch[::-1]

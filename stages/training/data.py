@@ -18,7 +18,7 @@ class TrainingData:
     `images`, `validation_images` uint8 [N, 48, 48]; `labels`, `validation_labels` uint8 [N],
     0 … C - 1, every class in both; `soft_labels` float32 [N, C], the teachers' probabilities of
     `images`, or None where the settings use no teachers; `votes` uint8 [N, C], people's votes on
-    `images`, or None.
+    `images`, or None; `corrected` bool [N], whether a person has corrected the label, or None.
     """
 
     images: np.ndarray
@@ -27,6 +27,7 @@ class TrainingData:
     validation_labels: np.ndarray
     soft_labels: np.ndarray | None = None
     votes: np.ndarray | None = None
+    corrected: np.ndarray | None = None
 
     @property
     def classes(self) -> int:
@@ -72,4 +73,5 @@ def read_training_data(files: Artifacts, settings: Train) -> TrainingData:
         public.labels,
         predict_soft_labels(settings.distillation, training.images),
         training.votes,
+        training.corrected,
     )

@@ -48,6 +48,26 @@ class LogitAdjusted(keras.losses.CategoricalCrossentropy):
         return super().call(y_true, y_pred + self.shift)
 
 
+def sample_weights(corrected: np.ndarray | None, corrected_weight: float) -> np.ndarray | None:
+    """Weight of each image in the loss; they average to 1.
+
+    Parameters
+    ----------
+    corrected : bool [N] or None
+        Whether a person has corrected the label.
+    corrected_weight : float
+        Weight of these images over that of the others.
+
+    Returns
+    -------
+    float32 [N], or None where all are 1.
+    """
+    if corrected is None or corrected_weight == 1:
+        return None
+    weights = np.where(corrected, corrected_weight, 1.0)
+    return (weights / weights.mean()).astype(np.float32)
+
+
 def class_weights(name: str, counts: np.ndarray) -> np.ndarray:
     """Weight of each class in the loss; the weights of all images average to 1.
 

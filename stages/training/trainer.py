@@ -82,6 +82,7 @@ def train(
         ema.weights = state.average
     targets = data.targets
     class_weights = losses.class_weights(settings.class_weight, data.one_hot.sum(axis=0))
+    sample_weights = losses.sample_weights(data.corrected, settings.corrected_weight)
 
     while len(state.history) < settings.epochs and not _stopped(state.history, settings):
         epoch = len(state.history)
@@ -96,6 +97,7 @@ def train(
             sizes[epoch],
             settings.batch_size,
             seed=(settings.seed, epoch),
+            sample_weights=sample_weights,
         )
         loss, accuracy = _train_epoch(
             network, ema, tqdm(batches, f"epoch {epoch + 1}", steps, leave=False, disable=None)
