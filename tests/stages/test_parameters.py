@@ -400,3 +400,13 @@ def test_whatever_stands_there_is_read_or_answered(tmp_path_factory, place, valu
     except UserError as error:
         assert "\n" not in str(error)
         assert re.match(rf"{re.escape(str(path))}:\d+: \w", str(error))
+
+
+def test_a_weight_of_1_changes_no_digest(tmp_path):
+    given = load_parameters("sample", ROOT / "params").train
+    (tmp_path / "sample.yaml").write_text(yaml.safe_dump(changed("train.corrected_weight", 1)))
+    assert load_parameters("sample", tmp_path).train.model_dump_json() == given.model_dump_json()
+    (tmp_path / "sample.yaml").write_text(yaml.safe_dump(changed("train.corrected_weight", 3)))
+    assert load_parameters("sample", tmp_path).train.model_dump_json() != given.model_dump_json()
+    problem = message(tmp_path, changed("train.corrected_weight", 0))
+    assert "train.corrected_weight: input should be greater than 0, found 0" in problem

@@ -125,6 +125,20 @@ def test_it_learns_what_is_easy():
     assert accuracy_score(labels, predicted) == pytest.approx(best["val_accuracy"])
 
 
+def test_corrected_faces_count_as_much_as_their_weight_says():
+    """Each face is there twice: with a wrong label, and with the one that a person chose."""
+    images, labels = np.concatenate([IMAGES, IMAGES]), np.concatenate([(LABELS + 1) % 7, LABELS])
+    corrected = np.arange(len(images)) >= len(IMAGES)
+    data = TrainingData(images, labels, *VALIDATION, corrected=corrected)
+    changes = {"epochs": 8, "ema_decay": 0, "batch_size": 8, "distillation": None, **STILL}
+    agreement = {}
+    for weight in (0.05, 20):
+        network, _ = trainer.train(data, settings(corrected_weight=weight, **changes))
+        logits = network.predict(augmentation.resize(IMAGES, 32)[..., None], verbose=0)
+        agreement[weight] = accuracy_score(LABELS, logits.argmax(axis=1))
+    assert agreement[20] > agreement[0.05] + 0.4
+
+
 def test_the_lowest_val_loss_can_be_the_best():
     selection = {"monitor": "val_loss", "patience": None}
     optimizer = {"name": "adam", "learning_rate": 0.02, "weight_decay": 0}

@@ -299,3 +299,18 @@ def test_mixup_blends_images_and_targets_alike(alpha, seed):
         assert levels.max() <= 59 + 1e-4
         # Each image and its partner share what they are blended of.
         assert levels + levels[::-1] == pytest.approx(np.round(levels + levels[::-1]), abs=1e-3)
+
+
+@pytest.mark.parametrize("mixup", [0, 0.4])
+def test_the_factor_of_an_image_stays_with_it(mixup):
+    count = 60
+    images = np.repeat(np.arange(count, dtype=np.uint8), 48 * 48).reshape(count, 48, 48)
+    targets = np.eye(7, dtype=np.float32)[np.arange(count) % 7]
+    settings = NOTHING.model_copy(update={"mixup": mixup})
+    factors = np.arange(1, count + 1, dtype=np.float32)
+    arguments = (images, targets, np.ones(7, np.float32), settings, 48, 8, (0,))
+    for faces, _, weights in batches(*arguments, sample_weights=factors):
+        assert weights == pytest.approx(faces[:, 0, 0, 0] + 1, abs=1e-3)
+    with_ones = batches(*arguments, sample_weights=np.ones(count, np.float32))
+    for one, other in zip(batches(*arguments), with_ones, strict=True):
+        assert all(np.allclose(*pair) for pair in zip(one, other, strict=True))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from stages.parameters import CrossEntropy, Focal, LogitAdjusted
-from stages.training.losses import build_loss, class_weights
+from stages.training.losses import build_loss, class_weights, sample_weights
 
 FER2013 = np.array([3995, 436, 4097, 7215, 4830, 3171, 4965])
 RNG = np.random.default_rng(0)
@@ -136,3 +136,25 @@ def test_disgust_over_happy_in_fer2013(name, ratio):
 def test_balanced_gives_every_class_the_same_sum():
     sums = class_weights("balanced", FER2013) * FER2013
     assert sums == pytest.approx(np.full(7, FER2013.sum() / 7), rel=1e-5)
+
+
+# ---------------------------------------------------------------- weights of corrected faces
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=200), st.floats(0.01, 100))
+def test_a_corrected_image_weighs_that_much_more_and_the_mean_is_1(corrected, weight):
+    weights = sample_weights(np.array(corrected), weight)
+    if weight == 1:
+        assert weights is None
+        return
+    assert weights.mean() == pytest.approx(1, rel=1e-4)
+    if len(set(corrected)) == 2:
+        of_corrected, others = (weights[np.array(corrected) == flag] for flag in (True, False))
+        assert of_corrected / others[0] == pytest.approx(
+            np.full(len(of_corrected), weight), rel=1e-4
+        )
+
+
+def test_without_corrections_no_image_has_a_weight_of_its_own():
+    assert sample_weights(None, 5) is None
+    assert sample_weights(np.array([True, False]), 1) is None
