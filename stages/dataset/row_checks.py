@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from stages.dataset.faces import SPLITS, Faces
-from stages.dataset.fer_csv import PIXELS, VOTES, shortened
+from stages.dataset.fer_csv import DRAWN, PIXELS, VOTES, shortened
 
 TRAINING, *TESTS = SPLITS
 
@@ -137,7 +137,16 @@ def count_rows(rows: pd.DataFrame, emotions: tuple[str, ...]) -> dict[str, Any]:
             if check != VOTES or VOTES in rows
         },
         "duplicates": _count_duplicates(rows),
+        **_count_drawn(kept),
     }
+
+
+def _count_drawn(kept: pd.DataFrame) -> dict[str, Any]:
+    """Number of faces that were drawn into each split, where the source has not all splits."""
+    if DRAWN not in kept:
+        return {}
+    drawn = kept.loc[kept[DRAWN] == "1", "Usage"].value_counts()
+    return {"drawn": {split: int(drawn.get(split, 0)) for split in TESTS}}
 
 
 def _count_duplicates(rows: pd.DataFrame) -> dict[str, Any]:
