@@ -272,10 +272,11 @@ class Validate(Section):
     """An image whose standard deviation (grey levels) is below this is flat."""
     max_rejected: Share
     """Largest share of all rows that may end in quarantine."""
-    min_class_share: Share
-    max_class_share: Share
-    """Bounds on each emotion's share of each split's rows."""
-    min_split_rows: Annotated[int, Field(ge=1)]
+    min_class_share: Share | None
+    max_class_share: Share | None
+    """Bounds on each emotion's share of each split's rows. A null lower bound stands for a number
+    of faces that small datasets have too: `MIN_FACES` in stages.dataset.expectations."""
+    min_split_rows: Annotated[int, Field(ge=1)] | None
 
 
 class BalanceAugmentation(Section):

@@ -71,7 +71,8 @@ def main(dataset: str, parameters: Parameters) -> None:
         faces.unlink(missing_ok=True)
         # A split without rows has no class shares; another expectation reports it.
         found = ", ".join(
-            f"{outcome.check} ({outcome.observed:.4g}{' rows' * (outcome.level == 'row')})"
+            f"{outcome.check} ({outcome.observed:.4g}{' rows' * (outcome.level == 'row')}"
+            f"{needed(outcome.check)})"
             for outcome in failed
             if outcome.observed is not None
         )
@@ -82,6 +83,14 @@ def main(dataset: str, parameters: Parameters) -> None:
         )
     kept_faces(rows, images, emotions).write(faces)
     logger.info("%s: %d faces", faces, len(rows) - len(rejected))
+
+
+def needed(check: str) -> str:
+    """How many faces an emotion needs, for the error of a check that counts them."""
+    from stages.dataset.expectations import MIN_FACES
+
+    kind, _, place = check.partition(".")
+    return f" of at least {MIN_FACES[place.partition('.')[0]]}" if kind == "class_faces" else ""
 
 
 if __name__ == "__main__":

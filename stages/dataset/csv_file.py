@@ -123,11 +123,8 @@ def _zip_member(packed: io.BufferedReader, path: Path) -> io.BufferedIOBase:
         for name in names:
             with archive.open(name) as member:
                 headers[name] = member.readline()
-        name = preferred_csv(headers)
-        if name is None:
-            raise _no_csv_in(path, archive.namelist(), headers)
-        _log_choice(path, name, headers)
-        return cast(zipfile.ZipExtFile, archive.open(name))
+        chosen = _chosen(path, archive.namelist(), headers)
+        return cast(zipfile.ZipExtFile, archive.open(chosen))
     except (
         RuntimeError
     ) as error:  # encrypted, or compressed by a method that Python does not support
@@ -149,11 +146,7 @@ def _tar_member(stream: io.BufferedReader, path: Path) -> IO[bytes]:
         # Listing the rest would decompress the whole archive once before it is read.
         if PurePosixPath(member.name).name == "fer2013.csv":
             break
-    name = preferred_csv(headers)
-    if name is None:
-        raise _no_csv_in(path, list(members), headers)
-    _log_choice(path, name, headers)
-    return _opened(archive, members[name])
+    return _opened(archive, members[_chosen(path, list(members), headers)])
 
 
 def _opened(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -185,21 +178,26 @@ def preferred_csv(headers: Mapping[str, bytes]) -> str | None:
     return min(usable, key=rank, default=None)
 
 
-def _log_choice(path: Path, name: str, headers: Mapping[str, bytes]) -> None:
-    others = [other for other in headers if other != name]
+def _chosen(path: Path, names: list[str], headers: Mapping[str, bytes]) -> str:
+    """Choose a member of an archive; validate reports what is wrong with an only one."""
+    chosen = preferred_csv(headers) or (next(iter(headers)) if len(headers) == 1 else None)
+    if chosen is None:
+        problem = f"no .csv inside (found {', '.join(names[:5]) or 'nothing'})"
+        if headers:
+            tables = [
+                f"{name}: {headers[name].decode(errors='replace').strip()[:60]}" for name in headers
+            ]
+            problem = (
+                f"no CSV inside has the columns emotion and pixels (found {'; '.join(tables)})"
+            )
+        raise UserError(
+            f"{path.absolute()}: {problem}; expected fer2013.csv; give another archive, or use "
+            "`source: folder` for images"
+        )
+    others = [name for name in headers if name != chosen]
     if others:
-        logger.info("%s: reading %s; not read: %s", path, name, ", ".join(others))
-
-
-def _no_csv_in(path: Path, names: list[str], headers: Mapping[str, bytes]) -> UserError:
-    tables = [
-        f"{name} with {', '.join(_columns_of(h.strip()))[:80]}" for name, h in headers.items()
-    ]
-    found = "; ".join(tables) or ", ".join(names[:5]) or "nothing"
-    return UserError(
-        f"{path.absolute()}: no CSV with the columns emotion and pixels inside (found {found}); "
-        "expected fer2013.csv; give another archive, or use `source: folder` for images"
-    )
+        logger.info("%s: reading %s; not read: %s", path, chosen, ", ".join(others))
+    return chosen
 
 
 class _ZstdFile(io.RawIOBase):
@@ -242,10 +240,10 @@ def _in_fer_form(lines: Iterator[bytes], source: FileSource, path: Path) -> Iter
         raise UserError(f"{path.absolute()}: empty; expected a CSV with the header {HEADER}")
     header = header.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
     columns = _columns_of(header)
-    if "pixels" in columns and "emotion" not in columns:
+    if columns == ["pixels"]:
         raise UserError(
-            f"{path.absolute()}: no column 'emotion', found {', '.join(columns)}; the "
-            "competition's test.csv has no labels: expected fer2013.csv, icml_face_data.csv or "
+            f"{path.absolute()}: no column 'emotion'; the competition's test.csv has no "
+            "labels: expected fer2013.csv, icml_face_data.csv or "
             "train.csv"
         )
     rows = (line.rstrip(b"\r\n") for line in lines)
@@ -280,7 +278,9 @@ def _with_drawn_splits(
 ) -> Iterator[bytes]:
     """Yield rows without a Usage with a drawn one; they are read into memory first."""
     known = _KnownLabels(source, path)
-    labels, pixels, persons = [], [], []
+    labels: list[str] = []
+    pixels: list[str] = []
+    persons: list[str] = []
     for number, row in enumerate(rows, 2):
         if not row.strip():
             continue
@@ -291,9 +291,9 @@ def _with_drawn_splits(
                 f"{len(columns)}: {', '.join(columns)}; correct the line or remove it"
             )
         by_name = dict(zip(columns, fields, strict=True))
-        label = known[by_name["emotion"]]
-        if label is not None:
-            labels.append(label.decode(errors="replace"))
+        known_label = known[by_name["emotion"]]
+        if known_label is not None:
+            labels.append(known_label.decode(errors="replace"))
             pixels.append(by_name["pixels"].decode(errors="replace"))
             persons.append(by_name.get("person", b"").decode(errors="replace"))
     splits = draw_missing(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import great_expectations as gx
 import great_expectations.expectations as gxe
+import numpy as np
 import pandas as pd
 from great_expectations.core import (
     ExpectationSuiteValidationResult,
@@ -19,7 +20,7 @@ from great_expectations.data_context.types.base import (
 )
 from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
-from great_expectations.expectations.row_conditions import Column
+from great_expectations.expectations.row_conditions import AndCondition, Column
 
 from stages.dataset import fer2013
 from stages.dataset.faces import SPLITS
@@ -29,6 +30,9 @@ from stages.parameters import Rows, Validate
 
 TRAINING = SPLITS[0]
 KEPT = Column("check").is_null()
+
+MIN_FACES = {"Training": 10, "PublicTest": 2, "PrivateTest": 2}
+"""Least number of faces of each emotion where `min_class_share` is null."""
 
 
 @dataclass(frozen=True)
@@ -169,21 +173,40 @@ def dataset_expectations(
                 row_condition=in_split,
                 description=f"before quarantine {split} has the declared {rows} rows",
             )
-        expectations[f"split_rows.{split}"] = gxe.ExpectTableRowCountToBeBetween(
-            min_value=limits.min_split_rows,
-            row_condition=in_split & KEPT,
-            description=f"after quarantine {split} has at least {limits.min_split_rows} rows",
-        )
-        for emotion in emotions:
-            # The mean of a column of zeros and ones is the share of ones.
-            expectations[f"class_share.{split}.{emotion}"] = gxe.ExpectColumnMeanToBeBetween(
-                column=_class_column(emotion),
-                min_value=limits.min_class_share,
-                max_value=limits.max_class_share,
+        if limits.min_split_rows is not None:
+            expectations[f"split_rows.{split}"] = gxe.ExpectTableRowCountToBeBetween(
+                min_value=limits.min_split_rows,
                 row_condition=in_split & KEPT,
-                description=f"{limits.min_class_share} … {limits.max_class_share} "
-                f"of {split}'s rows after quarantine are {emotion}",
+                description=f"after quarantine {split} has at least {limits.min_split_rows} rows",
             )
+        for emotion in emotions:
+            expectations |= _class_expectations(split, emotion, in_split & KEPT, limits)
+    return expectations
+
+
+def _class_expectations(
+    split: str, emotion: str, kept: AndCondition, limits: Validate
+) -> dict[str, Expectation]:
+    expectations: dict[str, Expectation] = {}
+    column, low, high = _class_column(emotion), limits.min_class_share, limits.max_class_share
+    if low is None:
+        expectations[f"class_faces.{split}.{emotion}"] = gxe.ExpectColumnSumToBeBetween(
+            column=column,
+            min_value=MIN_FACES[split],
+            row_condition=kept,
+            description=f"after quarantine {split} has at least {MIN_FACES[split]} faces of "
+            f"{emotion}",
+        )
+    if low is not None or high is not None:
+        # The mean of a column of zeros and ones is the share of ones.
+        expectations[f"class_share.{split}.{emotion}"] = gxe.ExpectColumnMeanToBeBetween(
+            column=column,
+            min_value=low,
+            max_value=high,
+            row_condition=kept,
+            description=f"{0 if low is None else low} … {1 if high is None else high} "
+            f"of {split}'s rows after quarantine are {emotion}",
+        )
     return expectations
 
 
@@ -261,6 +284,8 @@ def _outcome(item: ExpectationValidationResult) -> Outcome:
     if crashes:
         raise RuntimeError(crashes[0]["exception_traceback"])
     observed = item.result.get("observed_value", item.result.get("unexpected_count"))
+    if isinstance(observed, np.integer):
+        observed = int(observed)
     expectation = item.expectation_config
     assert expectation is not None
     assert expectation.description is not None

@@ -20,7 +20,7 @@ from stages.dataset import corrections
 from stages.dataset.corrections import Crop
 from stages.dataset.faces import SPLITS
 from stages.dataset.fer_csv import CORRECTED, DRAWN, HEADER, NO_FACE, UNREADABLE, format_row
-from stages.dataset.labels import FEWEST, MOST, Spellings, in_order
+from stages.dataset.labels import FEWEST, MOST, Spellings
 from stages.dataset.splits import draw_missing
 from stages.errors import UserError
 from stages.parameters import FolderSource
@@ -194,7 +194,7 @@ def _check_names(photos: list[Photo], source: FolderSource) -> None:
     UserError
         There are too few or too many, one is no name, or one is missing in a split.
     """
-    names = in_order(photo.emotion for photo in photos)
+    names = sorted({photo.emotion for photo in photos})
     shown = ", ".join(names[: MOST + 1])
     if not FEWEST <= len(names) <= MOST:
         raise UserError(
@@ -212,12 +212,14 @@ def _check_names(photos: list[Photo], source: FolderSource) -> None:
         here = {photo.emotion for photo in photos if photo.split == split}
         missing = [name for name in names if name not in here]
         if here and missing:
-            near = difflib.get_close_matches(missing[0], here, n=1, cutoff=0.6)
-            hint = f" (it has '{near[0]}': add `labels: {{{near[0]}: {missing[0]}}}`)"
+            others = [name for name in here if name not in missing]
+            near = difflib.get_close_matches(missing[0], others, n=1, cutoff=0.6)
+            line = f"`labels: {{{near[0]}: {missing[0]}}}`" if near else ""
             raise UserError(
                 f"{source.path}: {split} has no image of {', '.join(missing)}"
-                f"{hint if near else ''}; every split needs each emotion: add images, or leave an "
-                f"emotion out with `labels: {{{missing[0]}: null}}` in fetch.folder"
+                f"{f', but of {near[0]}; are they the same? Then add {line}' if near else ''}; every "
+                f"split needs each emotion: add images, or leave an emotion out with "
+                f"`labels: {{{missing[0]}: null}}` in fetch.folder"
             )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from stages.dataset.faces import SPLITS, Faces
-from stages.dataset.fer_csv import CORRECTED, PIXELS, VOTES, shortened
+from stages.dataset.fer_csv import CORRECTED, DRAWN, PIXELS, VOTES, shortened
 
 TRAINING, *TESTS = SPLITS
 
@@ -138,14 +138,25 @@ def count_rows(rows: pd.DataFrame, emotions: tuple[str, ...]) -> dict[str, Any]:
             if check != VOTES or VOTES in rows
         },
         "duplicates": _count_duplicates(rows),
-        **({"corrected": _count_corrected(kept)} if CORRECTED in rows else {}),
+        **_count_drawn(kept),
+        **_count_corrected(kept),
     }
 
 
-def _count_corrected(kept: pd.DataFrame) -> dict[str, int]:
-    """Count the rows whose emotion a person has corrected, by split."""
-    corrected = kept.loc[kept[CORRECTED].eq("1"), "Usage"]
-    return {split: int((corrected == split).sum()) for split in SPLITS}
+def _count_drawn(kept: pd.DataFrame) -> dict[str, Any]:
+    """Number of faces that were drawn into each split, where the source has not all splits."""
+    if DRAWN not in kept:
+        return {}
+    drawn = kept.loc[kept[DRAWN] == "1", "Usage"].value_counts()
+    return {"drawn": {split: int(drawn.get(split, 0)) for split in TESTS}}
+
+
+def _count_corrected(kept: pd.DataFrame) -> dict[str, Any]:
+    """Number of faces of each split whose emotion a person has corrected, where there are any."""
+    if CORRECTED not in kept:
+        return {}
+    corrected = kept.loc[kept[CORRECTED] == "1", "Usage"].value_counts()
+    return {"corrected": {split: int(corrected.get(split, 0)) for split in SPLITS}}
 
 
 def _count_duplicates(rows: pd.DataFrame) -> dict[str, Any]:

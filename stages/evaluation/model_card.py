@@ -19,6 +19,7 @@ from stages.parameters import (
     Fetch,
     FolderSource,
     KaggleSource,
+    NamedLabels,
     Parameters,
     SampleSource,
     SelfDistillation,
@@ -144,6 +145,7 @@ def _data(parameters: Parameters, metrics: Metrics) -> str:
         f"rejected{f' ({reasons})' if reasons else ''}. Train–test duplicates: "
         f"{duplicates['PublicTest']:,} images of PublicTest and {duplicates['PrivateTest']:,} of "
         "PrivateTest were in Training too, and were removed from Training. "
+        f"{_drawn(parameters.fetch, validation)}"
         + (
             f"Training started from weights pretrained on {pretrained}."
             if pretrained
@@ -186,6 +188,22 @@ def _origin(fetch: Fetch) -> str:
             return f"Images in the folder `{path}`."
         case _:
             return f"The file `{fetch.path}`."
+
+
+def _drawn(fetch: Fetch, validation: dict[str, Any]) -> str:
+    """Which splits the source did not have."""
+    if not any(validation.get("drawn", {}).values()) or not isinstance(fetch, NamedLabels):
+        return ""
+    drawn = " and ".join(
+        f"{validation['drawn'][split]:,} of {split}"
+        for split in SPLITS
+        if validation["drawn"].get(split)
+    )
+    person = " and grouped by person" if fetch.draw.person else ""
+    return (
+        f"The source has not all splits: {drawn} were drawn from its other images, stratified by "
+        f"emotion{person}, with seed {fetch.draw.seed}. "
+    )
 
 
 def _recipe(dataset: str, parameters: Parameters, metrics: Metrics) -> str:

@@ -129,10 +129,11 @@ def test_folder_source_with_declared_rows(repository):
         cv2.imwrite(str(path), np.full((60, 50), 99, np.uint8))
     (repository / "faces/train/happy/d.png").write_bytes(b"no image")
     rows = Rows(Training=2, PublicTest=1, PrivateTest=1)
-    images = FolderSource(source="folder", path="faces", rows=rows)
+    emotions = ["happy", "sad", "fear"]
+    images = FolderSource(source="folder", path="faces", rows=rows, emotions=emotions)
     fetch.fetch(images, repository / "raw.csv")
     lines = (repository / "raw.csv").read_text().splitlines()
-    assert lines[2] == "3,unreadable train/happy/d.png,Training"
+    assert lines[2] == "happy,unreadable train/happy/d.png,Training"
     assert len(lines) == 5
 
 

@@ -249,7 +249,7 @@ def test_a_missing_key_is_named(tmp_path, place):
         (
             "fetch.source",
             "kagle",
-            "expected one of 'sample', 'kaggle', 'file', 'folder', found 'kagle',"
+            "expected one of 'sample', 'kaggle', 'file', 'folder', 'ferplus', found 'kagle',"
             " did you mean 'kaggle'?",
         ),
         (
@@ -351,7 +351,7 @@ def test_an_unknown_dataset():
         load_parameters("sampel", ROOT / "params")
     assert str(caught.value).endswith(
         "sampel.yaml: not found, did you mean 'sample'?; datasets with a file:"
-        " fer2013, fer2013-fast, fer2013-small, sample"
+        " fer2013, fer2013-fast, fer2013-small, ferplus, own, sample"
     )
 
 

@@ -1,11 +1,17 @@
 """Reading and writing faces.npz and train.npz."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from stages.dataset.faces import SPLITS, Faces, TrainingSet
+from stages.dataset.fer2013 import EMOTIONS
 from stages.errors import UserError
 from tests.faces_fixture import random_faces, write_training_set
+
+OPTIONAL = ("emotions", "votes")
+"""Fields that a file has where they are not the default."""
 
 
 @pytest.fixture
@@ -19,9 +25,23 @@ def test_what_is_written_is_read_back(faces, tmp_path):
     path = tmp_path / "new" / "faces.npz"
     faces.write(path)
     read = Faces.read(path)
-    for name, array in vars(faces).items():
+    arrays = {name: array for name, array in vars(faces).items() if name not in OPTIONAL}
+    for name, array in arrays.items():
         assert np.array_equal(vars(read)[name], array), name
         assert vars(read)[name].dtype == array.dtype, name
+    assert (read.emotions, read.votes) == (EMOTIONS, None)
+    with np.load(path) as stored:
+        assert set(stored) == set(arrays)
+
+
+def test_names_and_votes_are_stored_where_they_are_not_those_of_fer2013(faces, tmp_path):
+    votes = np.arange(15, dtype=np.uint8).reshape(5, 3)
+    own = dataclasses.replace(faces, emotions=("calm", "tense", "très gai"), votes=votes)
+    own.write(tmp_path / "faces.npz")
+    read = Faces.read(tmp_path / "faces.npz")
+    assert read.emotions == ("calm", "tense", "très gai")
+    assert read.of_split("PrivateTest").votes.tolist() == [[3, 4, 5], [12, 13, 14]]
+    assert read.of_split("PrivateTest").emotions == read.emotions
 
 
 def test_a_split_has_its_faces_in_order(faces):

@@ -156,7 +156,7 @@ def test_counts(tmp_path):
         "PrivateTest": {**nothing, "happy": 2, "total": 2},
     }
     assert counts["rejected"] == {
-        **dict.fromkeys(CHECKS, 0),
+        **{check: 0 for check in CHECKS if check != "votes"},
         "flat": 2,
         "label": 1,
         "copy_of_test_image": 2,
@@ -181,7 +181,7 @@ def test_the_real_dataset_has_its_known_counts(tmp_path):
     counts = count_rows(rows, EMOTIONS)
     assert counts["rows"] == {"read": 35_887, "kept": 35_182, "rejected": 705}
     assert counts["rejected"] == {
-        **dict.fromkeys(CHECKS, 0),
+        **{check: 0 for check in CHECKS if check != "votes"},
         "flat": 13,
         "copy_of_test_image": 692,
     }

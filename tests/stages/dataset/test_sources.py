@@ -244,10 +244,20 @@ def test_a_header_with_other_names_is_left_to_validate():
 # ---------------------------------------------------------------- folder
 
 
-def read_folder(path: Path) -> list[list[str]]:
-    lines = list(sources.folder(FolderSource(source="folder", path=path, rows=None)))
+FILLER = "filler"
+
+
+def read_folder(path: Path, **settings) -> list[list[str]]:
+    """The rows of images `SPLIT/EMOTION/NAME`, of which no split is missing."""
+    for split in ("train", "val", "test"):
+        save(path / split / FILLER / "filler.png", grey(1))
+    source = FolderSource(
+        source="folder", path=path, emotions=[*EMOTIONS, FILLER], rows=None, **settings
+    )
+    lines = list(sources.folder(source))
     assert lines[0] == HEADER.encode()
-    return [line.decode().split(",") for line in lines[1:]]
+    rows = [line.decode().split(",") for line in lines[1:]]
+    return [row for row in rows if row[0] != FILLER]
 
 
 def save(path: Path, image: np.ndarray) -> None:
@@ -267,7 +277,7 @@ def test_folder_keeps_the_pixels_of_48x48_pngs(tmp_path):
     face = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
     save(tmp_path / "Training/happy/a.png", face)
     ((label, _, split),) = rows = read_folder(tmp_path)
-    assert (label, split) == ("3", "Training")
+    assert (label, split) == ("happy", "Training")
     np.testing.assert_array_equal(pixels_of(rows[0]), face)
 
 
@@ -286,7 +296,7 @@ def test_folder_keeps_the_pixels_of_48x48_pngs(tmp_path):
 )
 def test_split_folders(tmp_path, folder, split):
     save(tmp_path / folder / "Neutral" / "x.png", grey(9))
-    assert [(row[0], row[2]) for row in read_folder(tmp_path)] == [("6", split)]
+    assert [(row[0], row[2]) for row in read_folder(tmp_path)] == [("neutral", split)]
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "a.jpeg", "a.png", "a.PNG"])
@@ -315,7 +325,7 @@ def test_shrinking_averages_over_the_area(tmp_path):
 def test_rows_are_in_the_order_of_splits_and_names(tmp_path):
     for place in ("test/sad/b", "test/sad/a", "train/happy/z", "train/angry/z", "val/fear/m"):
         save(tmp_path / f"{place}.png", grey(len(place)))
-    found = [(row[2], EMOTIONS[int(row[0])]) for row in read_folder(tmp_path)]
+    found = [(row[2], row[0]) for row in read_folder(tmp_path)]
     assert found == [
         ("Training", "angry"),
         ("Training", "happy"),
@@ -340,7 +350,7 @@ def test_an_unreadable_image_becomes_a_row_with_its_path(tmp_path, caplog, kind)
         content = {"empty": b"", "text": b"no image"}.get(kind, encoded[: len(encoded) // 2])
         bad.write_bytes(content)
     rows = read_folder(tmp_path)
-    assert rows[1] == ["3", "unreadable train/happy/b.jpg", "Training"]
+    assert rows[1] == ["happy", "unreadable train/happy/b.jpg", "Training"]
     assert "b.jpg: not readable as an image" in caplog.text
 
 
@@ -348,14 +358,17 @@ def test_no_name_of_an_unreadable_image_breaks_the_row(tmp_path):
     save(tmp_path / "train/happy/a.png", grey(3))
     (tmp_path / 'train/happy/b,"c"\n\udcff.png').write_bytes(b"")
     rows = read_folder(tmp_path)
-    assert rows[1] == ["3", "unreadable train/happy/b__c___.png", "Training"]
+    assert rows[1] == ["happy", "unreadable train/happy/b__c___.png", "Training"]
 
 
-@pytest.mark.parametrize(("name", "near"), [("anger", "angry"), ("suprise", "surprise")])
+@pytest.mark.parametrize(("name", "near"), [("angr", "angry"), ("suprise", "surprise")])
 def test_an_unknown_emotion_names_the_nearest(tmp_path, name, near):
     save(tmp_path / "train" / name / "a.png", grey(3))
-    with pytest.raises(UserError, match=rf"unknown emotion '{name}' \(nearest: '{near}'\)"):
+    with pytest.raises(
+        UserError, match=rf"unknown emotion '{name}' \(nearest: '{near}'\)"
+    ) as raised:
         read_folder(tmp_path)
+    assert f"`labels: {{{name}: {near}}}`" in str(raised.value)
 
 
 def test_an_unknown_split_names_the_nearest(tmp_path):
@@ -375,26 +388,30 @@ def test_other_files_are_counted_in_the_log_and_hidden_ones_are_not(tmp_path, ca
 
 def test_missing_or_empty_folder(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
-        read_folder(tmp_path / "absent")
+        list(sources.folder(FolderSource(source="folder", path=tmp_path / "absent")))
     (tmp_path / "train/happy").mkdir(parents=True)
     with pytest.raises(UserError, match="no image"):
-        read_folder(tmp_path)
+        list(sources.folder(FolderSource(source="folder", path=tmp_path)))
 
 
 # ---------------------------------------------------------------- kaggle
 
 
+def downloaded(folder: Path) -> list[bytes]:
+    return list(sources.folder(FolderSource(source="folder", path=folder, emotions=list(EMOTIONS))))
+
+
 def test_kaggle_layout_with_a_csv(tmp_path):
     # deadskull7/fer2013
     (tmp_path / "fer2013.csv").write_bytes(CSV)
-    assert list(sources.downloaded_lines(tmp_path)) == LINES
+    assert downloaded(tmp_path) == LINES
 
 
 def test_kaggle_layout_prefers_fer2013_csv_at_any_depth(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"something else\n")
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep/fer2013.csv").write_bytes(CSV)
-    assert list(sources.downloaded_lines(tmp_path)) == LINES
+    assert downloaded(tmp_path) == LINES
 
 
 @pytest.mark.parametrize("above", ["", "fer2013"])
@@ -409,12 +426,12 @@ def test_kaggle_layout_with_folders_has_the_split_in_the_prefix(tmp_path, above)
         save(tmp_path / above / place, grey(int(place[-6:-4])))
     # macOS leaves such files; they are no tables.
     (tmp_path / above / "._fer2013.csv").write_bytes(b"resource fork")
-    lines = [line.decode().split(",") for line in sources.downloaded_lines(tmp_path)][1:]
+    lines = [line.decode().split(",") for line in downloaded(tmp_path)][1:]
     assert [(row[2], row[0], row[1].split()[0]) for row in lines] == [
-        ("Training", "3", "10"),
-        ("PublicTest", "3", "20"),
-        ("PrivateTest", "1", "40"),
-        ("PrivateTest", "3", "30"),
+        ("Training", "happy", "10"),
+        ("PublicTest", "happy", "20"),
+        ("PrivateTest", "disgust", "40"),
+        ("PrivateTest", "happy", "30"),
     ]
 
 

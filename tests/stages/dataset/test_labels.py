@@ -1,0 +1,90 @@
+"""Which emotion a spelling stands for, and the errors for those that stand for none."""
+
+import pytest
+
+from stages.dataset import fer2013, ferplus
+from stages.dataset.labels import SPELLINGS, STANDARD, Spellings, declared_emotions, in_order
+from stages.errors import UserError
+from stages.parameters import FileSource, FolderSource
+
+PUBLIC = {
+    "AffectNet": "Neutral Happy Sad Surprise Fear Disgust Anger Contempt",
+    "CK+": "anger contempt disgust fear happy sadness surprise",
+    "RAF-DB": "Surprise Fear Disgust Happiness Sadness Anger Neutral",
+    "KDEF": "afraid angry disgusted happy neutral sad surprised AF AN DI HA NE SA SU",
+    "JAFFE": "AN DI FE HA NE SA SU",
+    "FER+": "neutral happiness surprise sadness anger disgust fear contempt",
+}
+
+
+def folder(**settings) -> FolderSource:
+    return FolderSource(source="folder", path="faces", **settings)
+
+
+@pytest.mark.parametrize("dataset", PUBLIC)
+def test_the_names_of_public_datasets_are_known(dataset):
+    spellings = Spellings(folder(), ferplus.EMOTIONS)
+    found = {spellings.emotion(name, "a folder") for name in PUBLIC[dataset].split()}
+    without = {"CK+": {"neutral"}}.get(dataset, set())
+    assert found | {"contempt"} == set(ferplus.EMOTIONS) - without
+
+
+def test_no_spelling_stands_for_two_emotions():
+    assert len(STANDARD) == len(SPELLINGS) + sum(map(len, SPELLINGS.values()))
+    assert set(fer2013.EMOTIONS) < set(SPELLINGS)
+
+
+def test_declared_names_come_before_the_standard_ones():
+    spellings = Spellings(folder(), ("Joy", "Anger"))
+    assert [spellings.emotion(name, "") for name in ("happy", "JOY", "angry")] == [
+        *("Joy", "Joy", "Anger")
+    ]
+
+
+def test_two_declared_names_of_one_emotion_are_not_guessed():
+    with pytest.raises(UserError, match="unknown emotion 'happiness'"):
+        Spellings(folder(), ("joy", "happy")).emotion("happiness", "a folder")
+
+
+def test_without_declared_names_the_spellings_become_names():
+    spellings = Spellings(folder(), None)
+    assert [spellings.emotion(name, "") for name in ("Sadness", "Bored", "bored")] == [
+        *("sad", "bored", "bored")
+    ]
+
+
+def test_labels_rename_join_and_leave_out():
+    labels = {"Fear": "negative", "anger": "negative", "happy": "positive", 7: None}
+    spellings = Spellings(folder(labels=labels), ("negative", "positive"))
+    names = ("fear", "ANGER", "happy", "7")
+    assert [spellings.emotion(name, "") for name in names] == [
+        *("negative", "negative", "positive", None)
+    ]
+
+
+def test_an_unknown_name_is_an_error_with_the_nearest_one_and_the_line_to_add():
+    with pytest.raises(UserError) as raised:
+        Spellings(folder(), fer2013.EMOTIONS).emotion("Suprised!", "faces/train/Suprised!")
+    message = str(raised.value)
+    assert message.startswith("faces/train/Suprised!: unknown emotion 'Suprised!'")
+    assert "(nearest: 'surprise')" in message
+    assert "fetch.folder in the parameter file: `labels: {Suprised!: surprise}`" in message
+    assert "null" in message
+
+
+def test_a_label_that_maps_to_no_emotion_is_an_error():
+    with pytest.raises(UserError, match=r"labels: 'hapy' is none .*nearest: 'happy'"):
+        Spellings(folder(labels={"joy": "hapy"}), fer2013.EMOTIONS)
+
+
+def test_declared_emotions_of_each_kind_of_source():
+    a_file = FileSource(source="file", path="a.csv", sha256=None, rows=None)
+    assert declared_emotions(a_file) == fer2013.EMOTIONS
+    assert declared_emotions(a_file.model_copy(update={"emotions": ["a", "b"]})) == ("a", "b")
+    assert declared_emotions(folder()) is None
+
+
+def test_names_without_a_declared_order():
+    assert in_order(reversed(fer2013.EMOTIONS)) == fer2013.EMOTIONS
+    assert in_order(["0", "6", "0"]) == fer2013.EMOTIONS
+    assert in_order(["sad", "calm", "sad"]) == ("calm", "sad")
