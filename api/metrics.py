@@ -4,6 +4,7 @@ Each process has its own metrics: with several workers, a scrape reads those of 
 """
 
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 
 from prometheus_client import (
     CollectorRegistry,
@@ -134,14 +135,14 @@ class Metrics:
         )
 
     def observe(self, recognition: Recognition, version: str) -> None:
-        """Count one image and its faces."""
+        """Count one image and its faces, those with a null emotion by the most probable one."""
         for step, seconds in recognition.seconds.items():
             self.steps.labels(step).observe(seconds)
         self.images.labels(recognition.detector).inc()
         self.faces.observe(len(recognition.faces))
         faces = recognition.faces
         self.count_predictions(
-            ((face.emotion, face.probabilities[face.emotion]) for face in faces), version
+            (max(face.probabilities.items(), key=itemgetter(1)) for face in faces), version
         )
 
     def count_predictions(self, predictions: Iterable[tuple[str, float]], version: str) -> None:

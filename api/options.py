@@ -22,6 +22,14 @@ Align = Annotated[bool, Field(description="Rotate each face upright before it is
 MinConfidence = Annotated[
     float, Field(ge=0, le=1, description="Leave out faces with a lower detection confidence.")
 ]
+MinProbability = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="The emotion of a face is null where its highest probability is below this.",
+    ),
+]
 
 
 class KnownNames(BaseModel):
@@ -80,7 +88,13 @@ class FaceOptions(KnownNames):
     min_confidence: MinConfidence = 0
 
 
-class Options(FaceOptions, VersionOption):
+class EmotionOptions(FaceOptions):
+    """How faces are detected, and what is predicted of them."""
+
+    min_probability: MinProbability = 0
+
+
+class Options(EmotionOptions, VersionOption):
     """The options of a prediction."""
 
 

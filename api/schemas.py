@@ -62,7 +62,11 @@ class Face(Schema):
 
     box: Box
     confidence: Probability = Field(description="Confidence of the detection.", examples=[0.97])
-    emotion: str = Field(description="The most probable emotion.", examples=["happy"])
+    emotion: str | None = Field(
+        description="The most probable emotion; null where its probability is below the option"
+        " `min_probability`.",
+        examples=["happy"],
+    )
     probabilities: dict[str, Probability] = Field(
         description="Calibrated probability of each emotion; they sum to 1.",
         examples=[{"happy": 0.921, "neutral": 0.053, "surprise": 0.026}],

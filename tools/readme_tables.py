@@ -6,6 +6,8 @@ A table stands between a mark and `<!-- end -->`. The marks:
 
 - `<!-- metrics DATASET -->`: all metrics of one model, from metrics/DATASET/evaluation.json
 - `<!-- models DATASET DATASET … -->`: one row per model, from the same files
+- `<!-- unsure DATASET DATASET … -->`: predictions above a probability, from
+  metrics/DATASET/predictions.csv
 - `<!-- comparison -->`: our models and the package `fer`, from benchmarks/comparison.csv
 - `<!-- detection -->`: accuracy after detection, from benchmarks/detection.csv
 - `<!-- balancing -->`, `<!-- duplicates -->`: runs of experiments/, from experiments/comparison.csv
@@ -32,6 +34,8 @@ COMPARISON = Path("benchmarks/comparison.csv")
 DETECTION = Path("benchmarks/detection.csv")
 EXPERIMENTS = Path("experiments/comparison.csv")
 END = "<!-- end -->"
+MINIMA = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Probabilities in the table of unsure predictions."""
 METRICS = {
     "images": "images",
     "accuracy": "accuracy",
@@ -88,6 +92,32 @@ def models_table(datasets: list[str]) -> str:
         )
     headers = ["on PrivateTest", "accuracy", "macro-F1", "lowest recall", "ECE"]
     return markdown_table([*headers, "parameters", "file"], rows)
+
+
+def unsure_table(datasets: list[str]) -> str:
+    """Format the share and the accuracy of the predictions on PrivateTest above a probability.
+
+    Raises
+    ------
+    UserError
+        A dataset has not been evaluated.
+    """
+    columns = {}
+    for dataset in datasets:
+        path = Artifacts(dataset).metrics / "predictions.csv"
+        if not path.exists():
+            raise UserError(f"{path}: not found; run dvc repro with {dataset} in datasets first")
+        columns[dataset] = pd.read_csv(path).query("split == 'PrivateTest'")
+    rows = []
+    for minimum in MINIMA:
+        cells = []
+        for private in columns.values():
+            kept = private[private["confidence"] >= minimum]
+            correct = (kept["label"] == kept["predicted"]).mean()
+            cells += [f"{len(kept) / len(private):.1%}", f"{correct:.3f}"]
+        rows.append([f"{minimum:.1f}", *cells])
+    headers = [f"{dataset}: {what}" for dataset in datasets for what in ("predicted", "accuracy")]
+    return markdown_table(["min_probability", *headers], rows)
 
 
 def comparison_table() -> str:
@@ -166,6 +196,7 @@ def duplicates_table() -> str:
 TABLES: dict[str, Callable[[list[str]], str]] = {
     "metrics": lambda datasets: metrics_table(*datasets),
     "models": models_table,
+    "unsure": unsure_table,
     "comparison": lambda _: comparison_table(),
     "detection": lambda _: detection_table(),
     "balancing": lambda _: balancing_table(),

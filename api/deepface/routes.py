@@ -19,7 +19,7 @@ from api.errors import status_of
 from api.models.served_model import Recognition, ServedModel
 from api.models.served_models import ready_model
 from api.openapi import OVERLOAD, error_responses, form_schema, json_schema, request_body
-from api.options import FaceOptions, merged, refuse_repeated
+from api.options import EmotionOptions, merged, refuse_repeated
 from api.request_body import content_type_of, form_of, json_of
 from api.schemas import Face, Point, ProtocolProblem
 from api.state import Server
@@ -96,15 +96,17 @@ async def analyze(
 
 
 def _recognize(model: ServedModel, data: bytes, options: AnalyzeOptions) -> Recognition:
-    face_options = FaceOptions(
+    face_options = EmotionOptions(
         faces=BACKENDS[options.detector_backend],
         align=options.align,
         min_confidence=options.min_confidence,
+        min_probability=options.min_probability,
     )
     result = model.recognize(data, face_options)
     if result.faces or options.enforce_detection:
         return result
-    return model.recognize(data, FaceOptions(faces="whole"))
+    whole = EmotionOptions(faces="whole", min_probability=options.min_probability)
+    return model.recognize(data, whole)
 
 
 def _analysis(face: Face, detector: str) -> Analysis:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from api.base64_file import DESCRIPTION
 from api.openapi import EXAMPLE_IMAGE
-from api.options import Align, DetectorName, MinConfidence, VersionOption
+from api.options import Align, DetectorName, MinConfidence, MinProbability, VersionOption
 from api.request_body import Base64File, FileOrBase64
 from api.schemas import Pixels, Probability, Schema
 
@@ -54,6 +54,7 @@ class AnalyzeOptions(VersionOption):
         " one face.",
     )
     min_confidence: MinConfidence = 0
+    min_probability: MinProbability = 0
     anti_spoofing: Annotated[bool, AfterValidator(_refuse_true)] = Field(
         False, description="Not supported: only false.", json_schema_extra={"const": False}
     )
@@ -95,7 +96,10 @@ class Analysis(Schema):
         description="Probability of each emotion in percent; the sum is 100.",
         examples=[{"happy": 92.1, "neutral": 5.3, "surprise": 2.6}],
     )
-    dominant_emotion: str = Field(examples=["happy"])
+    dominant_emotion: str | None = Field(
+        description="Null where its probability is below the option `min_probability`.",
+        examples=["happy"],
+    )
     region: Region
     face_confidence: Probability = Field(
         description="Confidence of the detection; 0 if the whole image is taken as one face."

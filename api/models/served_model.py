@@ -11,7 +11,7 @@ import numpy as np
 
 from api.models.evaluation import read_confidence, read_evaluation
 from api.models.model_source import FileSource, RevisionSource
-from api.options import FaceOptions
+from api.options import EmotionOptions, FaceOptions
 from api.schemas import ConfidenceBin, Face, ImageSize, ModelIdentity
 from recognizer.classifier import SIZE, Classifier
 from recognizer.detectors.base import Detector
@@ -130,6 +130,7 @@ class ServedModel:
         data : bytes
             The image file.
         options : FaceOptions
+            Without EmotionOptions, each face gets its most probable emotion.
         max_faces : int, optional
             Most faces that are classified and returned; the limit of the settings by default.
 
@@ -138,7 +139,9 @@ class ServedModel:
         ImageError
             The file cannot be decoded.
         """
-        recognizer = Recognizer(self.classifier, self.detectors[options.faces], options.align)
+        least = options.min_probability if isinstance(options, EmotionOptions) else 0
+        detector = self.detectors[options.faces]
+        recognizer = Recognizer(self.classifier, detector, options.align, least)
         times = [perf_counter()]
         image = decode(data, self.max_pixels)
         times.append(perf_counter())

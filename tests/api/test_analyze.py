@@ -106,6 +106,9 @@ def test_no_face_is_an_error_unless_detection_is_not_enforced(server):
         (face,) = answer.json()["results"]
         assert (face["region"]["w"], face["region"]["h"]) == (160, 120)
         assert face["face_confidence"] == 0
+    options = {"enforce_detection": "false", "min_probability": "1"}
+    (face,) = server.post("/analyze", files=file, data=options).json()["results"]
+    assert face["dominant_emotion"] is None
 
 
 @pytest.mark.parametrize(

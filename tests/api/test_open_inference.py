@@ -177,6 +177,13 @@ def test_detection_options(client, photo):
     assert "faces[0]: no face was detected" in refusal.value.message()
 
 
+def test_there_is_no_option_without_an_effect(client, photo):
+    """The outputs are probabilities and have no emotion that could be left open."""
+    with pytest.raises(triton.InferenceServerException) as refusal:
+        client.infer("emotion", [photos(photo)], parameters={"min_probability": 0.5})
+    assert "min_probability: unknown" in refusal.value.message()
+
+
 def test_the_error_names_the_photo_without_a_face(client, photo):
     blank = cv2.imencode(".png", np.full((100, 100), 128, np.uint8))[1].tobytes()
     with pytest.raises(triton.InferenceServerException) as refusal:

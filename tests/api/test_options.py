@@ -76,6 +76,36 @@ def test_an_option_has_the_same_effect_in_each_place(post, path, way):
     assert faces_in(post(path, way, whole(path), {"min_confidence": 1})) == [512]
 
 
+def emotions_in(answer):
+    """The emotion of each face, and its highest probability, in the response of any route."""
+    assert answer.status_code == 200, answer.text
+    content = answer.json()
+    if "faces" in content:
+        faces = content["faces"]
+    else:
+        faces = content["results"]
+        if "faces" in faces[0]:
+            faces = faces[0]["faces"]
+    return [
+        (face["emotion"], max(face["probabilities"].values()))
+        if "probabilities" in face
+        else (face["dominant_emotion"], max(face["emotion"].values()) / 100)
+        for face in faces
+    ]
+
+
+@pytest.mark.parametrize(("path", "way"), WAYS)
+@pytest.mark.parametrize("place", ["query", "body"])
+def test_below_the_minimum_probability_the_emotion_is_null(post, path, way, place):
+    ((emotion, probability),) = emotions_in(post(path, way))
+    assert emotion
+    below, above = probability - 1e-5, (1 + probability) / 2
+    answer = post(path, way, **{place: {"min_probability": below}})
+    assert emotions_in(answer) == [(emotion, probability)]
+    answer = post(path, way, **{place: {"min_probability": above}})
+    assert emotions_in(answer) == [(None, probability)]
+
+
 @pytest.mark.parametrize(("path", "way"), WAYS[:3])
 def test_the_minimum_confidence_in_a_body(post, path, way):
     assert faces_in(post(path, way, body={"min_confidence": "0.5"})) != []

@@ -60,7 +60,13 @@ def test_the_schema_documents_all_bodies_and_errors(server):
     problems = {"400", "404", "408", "413", "415", "422", "429", "503", "504"}
     assert set(predict["responses"]) == {"200", *problems}
     by_name = {parameter["name"]: parameter for parameter in predict["parameters"]}
-    assert list(by_name) == ["version", "faces", "align", "min_confidence"]
+    assert list(by_name) == [
+        "version",
+        "faces",
+        "align",
+        "min_confidence",
+        "min_probability",
+    ]
     faces, min_confidence = by_name["faces"], by_name["min_confidence"]
     assert faces["schema"]["enum"] == list(DETECTORS) and faces["schema"]["default"] == "yunet"
     assert (min_confidence["schema"]["minimum"], min_confidence["schema"]["maximum"]) == (0, 1)

@@ -64,6 +64,13 @@ def test_options_and_version_come_in_the_query(server, photo, model_path):
         assert answer["faces"] == [] and answer["model"]["version"] == version
 
 
+def test_below_the_minimum_probability_the_emotion_is_null(server, photo):
+    with open_stream(server, "?min_probability=1") as stream:
+        (face,) = answer_to(stream, photo)["faces"]
+        assert face["emotion"] is None
+        assert max(face["probabilities"].values()) < 1
+
+
 def test_after_an_invalid_frame_the_stream_continues(server, photo):
     large = cv2.imencode(".png", np.zeros((1001, 1000), np.uint8))[1].tobytes()
     with open_stream(server) as stream:
