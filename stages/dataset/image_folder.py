@@ -214,11 +214,13 @@ def _check_names(photos: list[Photo], source: FolderSource) -> None:
         if here and missing:
             others = [name for name in here if name not in missing]
             near = difflib.get_close_matches(missing[0], others, n=1, cutoff=0.6)
-            line = f"`labels: {{{near[0]}: {missing[0]}}}`" if near else ""
+            hint = ""
+            if near:
+                line = f"`labels: {{{near[0]}: {missing[0]}}}`"
+                hint = f", but of {near[0]}: if they are the same, add {line}"
             raise UserError(
-                f"{source.path}: {split} has no image of {', '.join(missing)}"
-                f"{f', but of {near[0]}; are they the same? Then add {line}' if near else ''}; every "
-                f"split needs each emotion: add images, or leave an emotion out with "
+                f"{source.path}: {split} has no image of {', '.join(missing)}{hint}; every split "
+                "needs each emotion: add images, or leave an emotion out with "
                 f"`labels: {{{missing[0]}: null}}` in fetch.folder"
             )
 

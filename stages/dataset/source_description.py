@@ -5,7 +5,7 @@ from typing import Any
 
 from stages.dataset.source_path import located
 from stages.errors import UserError
-from stages.parameters import Fetch, FileSource, FolderSource
+from stages.parameters import FerPlusSource, Fetch, FileSource, FolderSource
 
 
 def describe(source: Fetch) -> dict[str, Any]:
@@ -23,28 +23,37 @@ def describe(source: Fetch) -> dict[str, Any]:
     UserError
         The file or folder is missing.
     """
-    if not isinstance(source, FileSource | FolderSource):
+    match source:
+        case FileSource(path=path) | FolderSource(path=path):
+            paths = [path]
+        case FerPlusSource(pixels=pixels, votes=votes):
+            paths = [path for path in (pixels, votes) if path is not None]
+        case _:
+            paths = []
+    if not paths:
         return {"source": source.source}
-    path = located(source.path)
-    if not path.exists():
-        raise UserError(
-            f"{path.absolute()}: no such {source.source}, from which the dataset is read; a"
-            " relative path starts at the repository's root"
-        )
-    files = [path]
-    if path.is_dir():
-        files = sorted(child for child in path.rglob("[!.]*") if child.is_file())
     state = hashlib.sha256()
-    size = 0
-    for file in files:
-        status = file.stat()
-        size += status.st_size
-        name = file.relative_to(path).as_posix()
-        state.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    count, size = 0, 0
+    for path in paths:
+        root = located(path)
+        if not root.exists():
+            kind = "file" if isinstance(source, FerPlusSource) else source.source
+            raise UserError(
+                f"{root.absolute()}: no such {kind}, from which the dataset is read; a relative"
+                " path starts at the repository's root"
+            )
+        files = [root]
+        if root.is_dir():
+            files = sorted(child for child in root.rglob("[!.]*") if child.is_file())
+        for file in files:
+            status = file.stat()
+            count, size = count + 1, size + status.st_size
+            name = file.relative_to(root).as_posix()
+            state.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return {
         "source": source.source,
-        "path": str(source.path),
-        "files": len(files),
+        "path": ", ".join(map(str, paths)),
+        "files": count,
         "bytes": size,
         "state": state.hexdigest(),
     }

@@ -82,7 +82,7 @@ def clone(built, tmp_path) -> Repository:
     (repository.home / "fer2013.csv").write_text(first_rows(sample, FER2013_ROWS))
     write_faces(sample, tmp_path / "faces")
 
-    for dataset in ("fer2013", "fer2013-small", "fer2013-fast"):
+    for dataset in ("fer2013", "fer2013-small", "fer2013-fast", "own"):
         path = folder / f"params/{dataset}.yaml"
         parameters = tiny(yaml.safe_load(path.read_text()))
         path.write_text(yaml.safe_dump(parameters, sort_keys=False))
@@ -92,8 +92,10 @@ def clone(built, tmp_path) -> Repository:
 
 def tiny(dataset: dict) -> dict:
     """Parameters of a dataset for few rows and for one epoch of a tiny network."""
-    dataset["fetch"]["kaggle"]["rows"] = FER2013_ROWS
-    dataset["validate"] |= {"min_split_rows": 100, "max_class_share": 0.5, "min_class_share": 0.0}
+    if "kaggle" in dataset["fetch"]:
+        dataset["fetch"]["kaggle"]["rows"] = FER2013_ROWS
+        limits = {"min_split_rows": 100, "max_class_share": 0.5, "min_class_share": 0.0}
+        dataset["validate"] |= limits
     dataset["train"]["epochs"] = 1
     dataset["train"]["distillation"]["name"] = "none"
     network = dataset["train"]["network"]

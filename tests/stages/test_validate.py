@@ -32,9 +32,17 @@ def dataset(tmp_path, monkeypatch):
     (tmp_path / "data/toy").mkdir(parents=True)
     base = load_parameters("sample", ROOT / "params")
 
-    def run(*lines: str, rows: Rows | None = None, **limits):
-        Path("data/toy/raw.csv").write_text("\n".join([HEADER, *lines]))
-        fetch = FileSource(source="file", path=Path("toy.csv"), sha256=None, rows=rows)
+    def run(
+        *lines: str,
+        rows: Rows | None = None,
+        header: str = HEADER,
+        emotions: list[str] | None = None,
+        **limits,
+    ):
+        Path("data/toy/raw.csv").write_text("\n".join([header, *lines]))
+        fetch = FileSource(
+            source="file", path=Path("toy.csv"), sha256=None, rows=rows, emotions=emotions
+        )
         limits = LIMITS.model_copy(update=limits)
         validate.main("toy", base.model_copy(update={"fetch": fetch, "validate_": limits}))
         return json.loads(Path("metrics/toy/validation.json").read_text())
@@ -124,6 +132,60 @@ def test_a_second_process_writes_the_same_bytes_and_a_quiet_log(tmp_path, monkey
         "data/sample/quarantine.csv: 2 rows (1 label, 1 flat)",
         "data/sample/faces.npz: 210 faces",
     ]
+
+
+SCALED = {"min_class_share": None, "max_class_share": None, "min_split_rows": None}
+
+
+def faces_of(emotions: tuple[str, ...], training: int, test: int) -> list[str]:
+    """Rows with this number of faces of each emotion."""
+    numbers = {"Training": training, "PublicTest": test, "PrivateTest": test}
+    return [
+        format_row(emotion, pixels(), split)
+        for split, number in numbers.items()
+        for emotion in emotions
+        for _ in range(number)
+    ]
+
+
+def test_limits_of_null_fit_small_datasets_with_their_own_emotions(dataset):
+    emotions = ("calm", "tense")
+    metrics = dataset(*faces_of(emotions, 10, 2), emotions=list(emotions), **SCALED)
+    assert metrics["kept"]["Training"] == {"calm": 10, "tense": 10, "total": 20}
+    checks = metrics["expectations"]["dataset"]
+    assert checks["class_faces.PrivateTest.tense"] == {"success": True, "observed": 2}
+    assert not any(name.startswith(("class_share", "split_rows")) for name in checks)
+    with np.load("data/toy/faces.npz") as arrays:
+        assert arrays["emotions"].tolist() == list(emotions)
+        assert arrays["labels"].tolist() == [0] * 10 + [1] * 10 + [0, 0, 1, 1] * 2
+    page = Path("data/toy/validation.html").read_text()
+    assert "emotion is a whole number 0 … 1, or one of calm, tense" in page
+
+
+def test_too_few_faces_of_an_emotion_say_how_many_are_needed(dataset):
+    emotions = ("calm", "tense")
+    with pytest.raises(UserError) as raised:
+        dataset(*faces_of(emotions, 9, 1), emotions=list(emotions), **SCALED)
+    assert "class_faces.Training.calm (9 of at least 10)" in str(raised.value)
+    assert "class_faces.PublicTest.tense (1 of at least 2)" in str(raised.value)
+    with pytest.raises(UserError, match=r"class_faces\.PublicTest\.calm \(0 of at least 2\)"):
+        dataset(*faces_of(emotions, 10, 0), emotions=list(emotions), **SCALED)
+
+
+def test_votes_and_drawn_splits_are_checked_and_kept(dataset):
+    rows = faces_of(("calm", "tense"), 11, 2)
+    extended = [f"{row},{5 * (row[0] == 'c')} 6,{int('Public' in row)}" for row in rows]
+    extended[0] = f"{rows[0]},1,0"
+    metrics = dataset(
+        *extended, header=f"{HEADER},votes,drawn", emotions=["calm", "tense"], **SCALED
+    )
+    assert metrics["rejected"]["votes"] == 1
+    assert quarantine()[1] == ["2", "votes", "1"]
+    assert metrics["drawn"] == {"PublicTest": 4, "PrivateTest": 0}
+    with np.load("data/toy/faces.npz") as arrays:
+        assert arrays["votes"].tolist() == [
+            [5 * (label == 0), 6] for label in arrays["labels"].tolist()
+        ]
 
 
 @pytest.mark.parametrize(

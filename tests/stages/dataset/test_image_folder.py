@@ -156,7 +156,7 @@ def test_labels_join_and_leave_out(tmp_path, caplog):
     [
         (
             ["train/a", "train/hapy", "test/a", "test/happy"],
-            r"no image of happy, but of hapy; .*`labels: \{hapy: happy\}`",
+            r"no image of happy, but of hapy: .*`labels: \{hapy: happy\}`",
         ),
         (["trian/a", "trian/b", "test/a"], r"unknown split 'trian' \(nearest: 'train'\)"),
         (["a"], "1 emotions, a; expected 2 … 20"),

@@ -8,7 +8,14 @@ import pytest
 from stages.dataset.source_description import describe
 from stages.dataset.sources import source_of
 from stages.errors import UserError
-from stages.parameters import FileSource, FolderSource, KaggleSource, Rows, SampleSource
+from stages.parameters import (
+    FerPlusSource,
+    FileSource,
+    FolderSource,
+    KaggleSource,
+    Rows,
+    SampleSource,
+)
 
 FOLDER = FolderSource(source="folder", path="faces", rows=None)
 FILE = FileSource(source="file", path="faces.csv", sha256=None, rows=None)
@@ -75,3 +82,17 @@ def test_fer2013_csv_is_described_in_place_of_the_download():
 def test_rendered_faces_depend_on_the_parameters_alone():
     rows = Rows(Training=1, PublicTest=1, PrivateTest=1)
     assert describe(SampleSource(source="sample", rows=rows, seed=0)) == {"source": "sample"}
+
+
+def test_local_files_of_ferplus_change_it(tmp_path):
+    source = FerPlusSource(source="ferplus", handle="a/b", targets="votes", rows=None)
+    assert describe(source) == {"source": "ferplus"}
+    (tmp_path / "votes.csv").write_text("Usage\n")
+    named = source_of("ferplus", source, {"FERPLUS_CSV": "votes.csv", "FER2013_CSV": "faces.csv"})
+    before = describe(named)
+    assert (before["files"], before["path"]) == (2, "faces.csv, votes.csv")
+    (tmp_path / "votes.csv").write_text("Usage,\n")
+    assert describe(named)["state"] != before["state"]
+    (tmp_path / "votes.csv").unlink()
+    with pytest.raises(UserError, match=r"votes\.csv: no such file"):
+        describe(named)
