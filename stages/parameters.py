@@ -1,7 +1,7 @@
 """params/DATASET.yaml as types: complete, checked, with the place of what is wrong.
 
-The sections of a file are the stages. Few keys have a default in code, all of them in `fetch`:
-the file says what a run used.
+The sections of a file are the stages. Few keys have a default in code, which changes
+nothing: the file says what a run used.
 
 Where a section is a choice, as `optimizer`, the file has the settings of each choice under its own
 name, so that another one is chosen by one value:

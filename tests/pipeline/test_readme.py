@@ -4,6 +4,7 @@ A comment before a block, which a reader does not see, says what to do with it:
 `<!-- not run: REASON -->` or `<!-- append to FILE -->`.
 """
 
+import csv
 import dataclasses
 import importlib.util
 import json
@@ -32,6 +33,8 @@ from tests.pipeline.conftest import ROOT, Repository, ran
 from tools.readme_tables import with_fresh_tables
 
 FER2013_ROWS = {"Training": 280, "PublicTest": 140, "PrivateTest": 140}
+PHOTOS = 2
+"""Photos of each emotion."""
 FOLDER_FACES = {"train": 12, "val": 5, "test": 5}
 """Faces of each emotion."""
 
@@ -58,7 +61,10 @@ def blocks(page: Path) -> list[Block]:
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-OTHERS = [page for page in PAGES[1:] if any(block.is_run for block in blocks(page))]
+TUTORIAL = ROOT / "docs/own-data.md"
+OTHERS = [
+    page for page in PAGES[1:] if page != TUTORIAL and any(block.is_run for block in blocks(page))
+]
 
 
 def name_of(page: Path) -> str:
@@ -127,6 +133,36 @@ def write_faces(raw: Path, folder: Path) -> None:
             for number in range(count):
                 face = np.array(next(pixels).split(), dtype=np.uint8).reshape(48, 48)
                 cv2.imwrite(str(folder / split / emotion / f"{number}.png"), face)
+
+
+def write_photos(raw: Path, folder: Path) -> None:
+    """Write photos with a face each, `EMOTION-NUMBER.jpg`, from PublicTest of a CSV file."""
+    folder.mkdir()
+    lines = [line.split(",") for line in raw.read_text().splitlines()[1:]]
+    for label, emotion in enumerate(EMOTIONS):
+        pixels = (p for number, p, usage in lines if (number, usage) == (str(label), "PublicTest"))
+        for number in range(PHOTOS):
+            face = np.array(next(pixels).split(), dtype=np.uint8).reshape(48, 48)
+            photo = np.full((480, 640), 128, np.uint8)
+            photo[120:360, 200:440] = cv2.resize(face, (240, 240), interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(str(folder / f"{emotion}-{number}.jpg"), photo)
+
+
+def sort_faces(tree: Path) -> int:
+    """Move each face of these photos into the folder of its emotion, as a person does.
+
+    Returns the number of faces that were in another one.
+    """
+    moved = 0
+    with (tree / "faces.csv").open(newline="") as table:
+        for row in csv.DictReader(table):
+            right = Path(row["photo"]).name.partition("-")[0]
+            (place,) = [
+                path for path in tree.glob(f"*/{row['file']}") if path.parent.name != "_48x48"
+            ]
+            moved += place.parent.name != right
+            place.rename(tree / right / row["file"])
+    return moved
 
 
 # ---------------------------------------------------------------- the reader
@@ -239,6 +275,34 @@ def test_every_command_of_the_readme(reader):
     assert "metrics/mine/plots/" in shown.partition("{")[2]
     validation = json.loads((clone.folder / "metrics/mine/validation.json").read_text())
     assert validation["rows"]["read"] == sum(FOLDER_FACES.values()) * len(EMOTIONS)
+
+
+def test_corrections_come_back(reader):
+    """The tutorial; between two of its blocks, a person sorts the faces into the right folders."""
+    clone = reader.repository
+    metrics, training = clone.folder / "metrics/mine", clone.folder.parent / "faces/train"
+    write_photos(clone.folder / "data/sample/raw.csv", clone.folder.parent / "photos")
+    moved, before = 0, {}
+    for text, printed in reader.follow(TUTORIAL):
+        if "--crops" in text:
+            before = json.loads((metrics / "validation.json").read_text())
+            moved = sort_faces(training)
+            assert moved > 0
+            again = clone.run(text)
+            assert sort_faces(training) == 0, again
+        if "dvc metrics diff" in text:
+            assert ran(printed) == {"fetch", "validate", "balance", "train", "export", "evaluate"}
+            assert re.search(r"^metrics/mine/headline.json +\w+ +[\d.]+ ", printed, re.MULTILINE)
+    after = json.loads((metrics / "validation.json").read_text())
+    assert after["corrected"] == {"Training": moved, "PublicTest": 0, "PrivateTest": 0}
+    assert after["rows"]["read"] == before["rows"]["read"] + PHOTOS * len(EMOTIONS)
+    for split in ("PublicTest", "PrivateTest"):
+        assert after["kept"][split] == before["kept"][split]
+    card = (clone.folder / "models/mine/README.md").read_text()
+    assert (
+        f"corrected the predicted emotion of {moved} faces of Training; each has the weight 3"
+        in card
+    )
 
 
 @pytest.mark.parametrize("page", OTHERS, ids=name_of)
