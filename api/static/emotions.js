@@ -1,5 +1,7 @@
 // The emotions of the model: their order, colours and icons, and the format of a probability.
 
+import { emotionOf, UNSURE } from "./unsure.js";
+
 const OTHER = "other"; // the icon of emotions without one of their own
 const GOLDEN_ANGLE = 137.5; // degrees between the hues of neighbouring emotions
 
@@ -23,11 +25,17 @@ export function percent(probability) {
   return `${Math.round(100 * probability)}\u00a0%`;
 }
 
-// Sets the CSS variable --emotion of an element to the emotion's colour.
+// The emotion of a face and its probability, as "happy 96 %".
+export function caption(face) {
+  const emotion = emotionOf(face);
+  return emotion ? `${emotion} ${percent(face.probabilities[emotion])}` : UNSURE;
+}
+
+// Sets the CSS variable --emotion of an element to the emotion's colour; UNSURE has that of the text.
 export function paint(element, emotion) {
   if (element.dataset.emotion === emotion) return;
   element.dataset.emotion = emotion;
-  if (KNOWN.has(emotion)) {
+  if (KNOWN.has(emotion) || emotion === UNSURE) {
     element.style.removeProperty("--emotion");
     return;
   }

@@ -2,6 +2,7 @@
 
 import { analysedUntil, persons } from "./summary.js";
 import { TIME_CONSTANT } from "./tracking.js";
+import { emotionOf, minProbability } from "./unsure.js";
 
 // The result has the name of the video, its duration in seconds, whether all of it is analysed
 // (`complete`), the detector and the samples.
@@ -15,6 +16,7 @@ export function toJson({ name, duration, complete, detector, samples }) {
     detector,
     model: samples[0].model,
     time_constant: TIME_CONSTANT,
+    min_probability: minProbability(),
     cuts: samples.filter(({ cut }) => cut).map(({ seconds }) => seconds),
     persons: persons(samples, end).map((person) => ({
       person: person.id,
@@ -31,13 +33,13 @@ export function toJson({ name, duration, complete, detector, samples }) {
     samples: samples.map(({ seconds, truncated, faces }) => ({
       seconds,
       truncated,
-      faces: faces.map(({ id, box, confidence, emotion, probabilities }) => ({
-        person: id,
-        box,
-        confidence,
-        emotion,
+      faces: faces.map((face) => ({
+        person: face.id,
+        box: face.box,
+        confidence: face.confidence,
+        emotion: emotionOf(face),
         probabilities: Object.fromEntries(
-          Object.entries(probabilities).map(([key, probability]) => [key, round(probability, 4)]),
+          Object.entries(face.probabilities).map(([key, probability]) => [key, round(probability, 4)]),
         ),
       })),
     })),
@@ -59,10 +61,14 @@ export function personsToCsv({ duration, complete, samples }) {
 export function samplesToCsv({ samples }) {
   const labels = [...new Set(samples.flatMap(({ faces }) => faces.flatMap((face) => Object.keys(face.probabilities))))];
   const rows = samples.flatMap(({ seconds, faces }) =>
-    faces.map(({ id, box: { x, y, width, height }, confidence, emotion, probabilities }) => [
-      ...[seconds, id, x, y, width, height, confidence, emotion],
-      ...labels.map((label) => round(probabilities[label], 4)),
-    ]),
+    faces.map((face) => {
+      const { id, confidence, probabilities } = face;
+      const { x, y, width, height } = face.box;
+      return [
+        ...[seconds, id, x, y, width, height, confidence, emotionOf(face) ?? ""],
+        ...labels.map((label) => round(probabilities[label], 4)),
+      ];
+    }),
   );
   return csv(["seconds", "person", "x", "y", "width", "height", "confidence", "emotion", ...labels], rows);
 }

@@ -1,8 +1,9 @@
 // The faces of the shown picture: a row per face, and the probabilities of the selected one.
 
 import { detector } from "./detector.js";
-import { emotions, icon, paint, percent } from "./emotions.js";
+import { caption, emotions, icon, paint, percent } from "./emotions.js";
 import { expandedFace, onSelection, point, pointedFace, select, selectedFace, setExpandedFace } from "./selection.js";
+import { emotionOf, nameOf, onUnsureChange } from "./unsure.js";
 import { highlightBoxes } from "./viewer.js";
 
 const workspace = document.getElementById("workspace");
@@ -31,9 +32,7 @@ export function describeLive(faces) {
 }
 
 function predictions(faces, limit) {
-  const first = faces
-    .slice(0, limit)
-    .map(({ emotion, probabilities }) => `${emotion} ${percent(probabilities[emotion])}`);
+  const first = faces.slice(0, limit).map(caption);
   if (faces.length > limit) first.push(`and ${faces.length - limit} more in the list`);
   return first.join(", ");
 }
@@ -108,7 +107,8 @@ function newRow(id) {
 }
 
 function fillRow(row, face, isExpanded) {
-  paint(row, face.emotion);
+  const emotion = emotionOf(face);
+  paint(row, nameOf(face));
   const button = row.querySelector("button");
   button.setAttribute("aria-expanded", isExpanded);
   button.tabIndex = isExpanded ? 0 : -1;
@@ -116,18 +116,18 @@ function fillRow(row, face, isExpanded) {
   row.classList.toggle("is-pointed", face.id === pointedFace());
   row.querySelector(".row-noun").textContent = `${shown.noun} `;
   row.querySelector(".row-crop").hidden = !shown.source;
-  row.querySelector(".row-emotion").textContent = face.emotion;
-  row.querySelector(".row-value").textContent = percent(face.probabilities[face.emotion]);
+  row.querySelector(".row-emotion").textContent = nameOf(face);
+  row.querySelector(".row-value").textContent = emotion ? percent(face.probabilities[emotion]) : "";
 }
 
 function fillDetail(face) {
-  detail.querySelector(".face-emotion").textContent = face.emotion;
+  detail.querySelector(".face-emotion").textContent = nameOf(face);
   detail.querySelector(".face-place").textContent =
     detector() === "whole" ? "The whole picture" : `Detected with confidence ${percent(face.confidence)}`;
   const words = shown.about(face);
   note.textContent = words;
   note.hidden = !words;
-  fillBars(face.probabilities, face.emotion);
+  fillBars(face.probabilities, emotionOf(face));
 }
 
 // `probabilities` by emotion, or null if there are none.
@@ -211,6 +211,8 @@ list.addEventListener("keydown", (event) => {
   next.querySelector("button").focus({ preventScroll: true });
   select(Number(next.dataset.id), { show: true });
 });
+
+onUnsureChange(() => shown.faces.length && render());
 
 onSelection((show) => {
   if (!shown.faces.length) return;

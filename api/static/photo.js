@@ -6,6 +6,7 @@ import { showLatency } from "./rates.js";
 import { recognize, Refusal } from "./recognition.js";
 import { drawBoxes, showFrame, showMedium } from "./viewer.js";
 import { say } from "./status.js";
+import { onUnsureChange } from "./unsure.js";
 
 const LONGEST = 2560; // pixels; larger photos are scaled down
 const SENT_UNCHANGED = ["image/jpeg", "image/png", "image/webp", "image/bmp"];
@@ -29,11 +30,14 @@ export async function openPhoto(file, signal) {
     const faces = found.map((face, index) => ({ ...face, id: index + 1 }));
     drawBoxes(faces, image);
     showFaces(faces, image, shown ? photo : null);
-    say(
-      describe(faces) +
-        (truncated ? " There are more faces, but the server returns no more than these." : "") +
-        (shown ? "" : " This browser cannot show this kind of image."),
-    );
+    const report = () =>
+      say(
+        describe(faces) +
+          (truncated ? " There are more faces, but the server returns no more than these." : "") +
+          (shown ? "" : " This browser cannot show this kind of image."),
+      );
+    report();
+    onUnsureChange(report, { signal });
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof Refusal)) throw error;

@@ -1,16 +1,20 @@
 // Summary of a video's samples: when each person was in view, and the share of each emotion.
 
+import { nameOf } from "./unsure.js";
+
 const MAX_GAP = 1.0; // seconds out of view that end a person's stretch
 
 // The persons of a video, by number. Each sample represents the time up to halfway to its
 // neighbours, the last one the time until `end`. Each person has the `first` and the `last` second
 // in view, the total `seconds`, the `shares` of that time by emotion (largest first), and the
-// `stretches` of one emotion each.
+// `stretches` of one emotion each; UNSURE counts as one.
 export function persons(samples, end) {
   const found = new Map();
   samples.forEach(({ faces }, index) => {
     const [from, to] = interval(samples, index, end);
-    for (const { id, emotion } of faces) {
+    for (const face of faces) {
+      const { id } = face;
+      const emotion = nameOf(face);
       if (!found.has(id)) found.set(id, { id, seconds: 0, time: {}, stretches: [] });
       const person = found.get(id);
       person.seconds += to - from;

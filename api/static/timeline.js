@@ -3,6 +3,7 @@
 import { paint } from "./emotions.js";
 import { expandedFace, onSelection, point, pointedFace, select } from "./selection.js";
 import { clock, percentOfTime } from "./summary.js";
+import { minProbability } from "./unsure.js";
 
 const workspace = document.getElementById("workspace");
 const section = document.getElementById("timeline");
@@ -65,7 +66,7 @@ export function showPersons(persons) {
     const row = rows.querySelector(`[data-id="${person.id}"]`) ?? rows.appendChild(newRow(person.id));
     const [[emotion, share]] = Object.entries(person.shares);
     row.querySelector(".person-most").textContent = `${emotion} ${percentOfTime(share)}`;
-    const state = `${person.stretches.length} ${person.last}`;
+    const state = `${person.stretches.length} ${person.last} ${minProbability()}`;
     if (row.dataset.state === state) continue;
     row.dataset.state = state;
     row.querySelector(".band").replaceChildren(...person.stretches.map(segment));

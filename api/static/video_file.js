@@ -12,6 +12,7 @@ import { drawBoxes, showFrame, showMedium } from "./viewer.js";
 import { say, sayOften } from "./status.js";
 import { analysedUntil, clock, percentOfTime, persons } from "./summary.js";
 import * as timeline from "./timeline.js";
+import { onUnsureChange } from "./unsure.js";
 
 const LONGEST = 1280; // pixels of the frames that are shown
 const PAUSE = 250; // milliseconds between two updates of the timeline
@@ -60,6 +61,7 @@ class Analysis {
       save: (format) => this.#save(format),
     });
     this.#watchPlayer();
+    onUnsureChange(() => this.#redraw(), { signal: this.#signal });
     try {
       await this.#analyse();
     } finally {
@@ -126,6 +128,12 @@ class Analysis {
   #summarize() {
     this.#persons = persons(this.#samples, this.#analysedUntil());
     timeline.showPersons(this.#persons);
+  }
+
+  #redraw() {
+    if (!this.#samples.length) return;
+    this.#summarize();
+    if (!this.#following) this.#present(video.currentTime);
   }
 
   #analysedUntil() {

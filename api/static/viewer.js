@@ -1,7 +1,8 @@
 // The picture, and the boxes over it.
 
-import { paint, percent } from "./emotions.js";
+import { caption, paint } from "./emotions.js";
 import { expandedFace, onSelection, point, pointedFace, select } from "./selection.js";
+import { nameOf, onUnsureChange } from "./unsure.js";
 
 const MAX_LABELS = 4; // with more faces, boxes have numbers only
 const GAP = 3; // pixels between a box and its label
@@ -18,7 +19,10 @@ const blank = document.getElementById("blank");
 const boxes = document.getElementById("boxes");
 const media = { photo, video, blank };
 
+let drawn = null; // the arguments of `drawBoxes` whose boxes are shown
+
 export function clearViewer() {
+  drawn = null;
   boxes.replaceChildren();
   video.pause();
   for (const medium of [photo, video]) {
@@ -61,6 +65,7 @@ export function mirror(on) {
 // Draws the boxes of `faces`, in pixels of `image`: with labels, or with numbers if labels would
 // cover faces.
 export function drawBoxes(faces, { width, height }) {
+  drawn = [faces, { width, height }];
   const mirrored = picture.classList.contains("is-mirrored");
   boxes.replaceChildren(
     ...faces.map((face) => {
@@ -68,7 +73,7 @@ export function drawBoxes(faces, { width, height }) {
       const box = document.createElement("div");
       box.className = "box";
       box.dataset.id = face.id;
-      paint(box, face.emotion);
+      paint(box, nameOf(face));
       box.style.left = share(left, width);
       box.style.top = share(face.box.y, height);
       box.style.width = share(face.box.width, width);
@@ -86,7 +91,7 @@ function label(face, count) {
   words.className = "box-label";
   const what = document.createElement("span");
   what.className = "box-emotion";
-  what.textContent = `${face.emotion} ${percent(face.probabilities[face.emotion])}`;
+  what.textContent = caption(face);
   if (count > 1) {
     const number = document.createElement("span");
     number.className = "box-number";
@@ -227,6 +232,7 @@ boxes.addEventListener("click", (event) => {
 });
 
 onSelection(highlightBoxes);
+onUnsureChange(() => drawn && drawBoxes(...drawn));
 new ResizeObserver(() => {
   placeLabels();
   highlightBoxes();

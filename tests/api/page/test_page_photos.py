@@ -39,6 +39,43 @@ def test_a_photo_shows_the_emotion_seven_bars_and_a_box(page, site, files):
     assert page.texts(".box") == [] and page.find("#expressions").is_displayed()
 
 
+def choose_minimum(page, value):
+    """Choose in "Unsure below"; a value that the page does not offer is added."""
+    page.run(
+        """
+        const select = document.getElementById("unsure");
+        if (![...select.options].some(({ value }) => value === arguments[0])) {
+            select.add(new Option(arguments[0]));
+        }
+        select.value = arguments[0];
+        select.dispatchEvent(new Event("change"));
+        """,
+        value,
+    )
+
+
+def test_below_the_visitors_minimum_a_face_is_unsure(page, files):
+    page.choose(files["pair.png"])
+    page.until(lambda: len(page.texts(".faces:not(.is-placeholder) .row-emotion")) == 2)
+    assert set(page.texts(".row-emotion")) == {"happy", "surprise"}
+    sure = page.text("#status"), page.texts(".box-label"), page.texts(".bar-value")
+    choose_minimum(page, "1.01")
+    assert page.texts(".faces .row-emotion") == ["unsure", "unsure"]
+    assert page.text("#status") == "2 faces: unsure, unsure."
+    assert page.texts(".box-label") == ["1 unsure", "2 unsure"]
+    assert page.texts(".row-value") == ["", ""]
+    assert page.text(".face-emotion") == "unsure"
+    assert page.texts(".bar.is-first") == []
+    assert page.texts(".bar-value") == sure[2]
+    colours = (
+        "return [...document.querySelectorAll('.box')].map(e => getComputedStyle(e).borderColor)"
+    )
+    assert len(set(page.run(colours))) == 1
+    choose_minimum(page, "0")
+    assert (page.text("#status"), page.texts(".box-label"), page.texts(".bar-value")) == sure
+    assert len(set(page.run(colours))) == 2
+
+
 def test_a_file_can_be_dropped_and_pasted(page, files):
     deliver = """
         const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));

@@ -92,6 +92,28 @@ def test_the_result_can_be_saved(analysed, downloads):
     assert list(rows[0])[-7:] == LABELS
 
 
+def test_unsure_faces_of_a_video_are_unsure_everywhere(analysed, downloads):
+    page = analysed
+    page.run("document.getElementById('unsure').add(new Option('1.01'))")
+    choose = """const select = document.getElementById("unsure");
+        select.value = arguments[0];
+        select.dispatchEvent(new Event("change"));"""
+    page.run(choose, "1.01")
+    assert page.texts(".person-most") == ["unsure 100 %", "unsure 100 %"]
+    assert set(page.texts(".segment-name")) == {"unsure"}
+    page.until_shows("unsure")
+    assert "share of that time: unsure 100 %" in page.text("#detail-note")
+    page.find("#save [value=json]").click()
+    result = json.loads(downloads("cut.json"))
+    assert result["min_probability"] == 1.01
+    assert {face["emotion"] for s in result["samples"] for face in s["faces"]} == {None}
+    page.find("#save [value=samples]").click()
+    rows = csv.DictReader(io.StringIO(downloads("cut-samples.csv")))
+    assert {row["emotion"] for row in rows} == {""}
+    page.run(choose, "0")
+    assert page.texts(".person-most") == ["happy 100 %", "angry 100 %"]
+
+
 def test_the_timeline_moves_the_video(analysed):
     page = analysed
     band = page.find(".person[data-id='2'] .band")
