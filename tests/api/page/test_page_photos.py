@@ -115,6 +115,7 @@ def test_the_first_frame_of_an_animation_is_classified_and_shown(page, files):
 
 
 def test_the_visitor_selects_the_detector(page, site, files):
+    page.until(lambda: page.find("#detector").is_displayed())
     offered = page.run("return [...document.getElementById('detector').options].map(e => e.value)")
     assert offered == site.get("/models").json()["detectors"]
     page.choose(files["blank.png"])
