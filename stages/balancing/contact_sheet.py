@@ -68,7 +68,7 @@ def contact_sheet(faces: TrainingSet) -> Figure:
         _write(figure, MARGIN, top + HEADING / 2, faces.emotions[label], weight="bold")
         _write(
             figure,
-            MARGIN + 90,
+            MARGIN + max(90, 11 * len(faces.emotions[label])),
             top + HEADING / 2,
             f"{kept:,} originals, {added:,} added" if added else f"{kept:,} originals, none added",
             color=GREY,

@@ -29,7 +29,10 @@ def balance_chart(metrics: dict[str, Any]) -> Figure:
     ]:
         bars = axes.bar(place + offset, list(counts.values()), 0.38, label=name, color=colour)
         axes.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=2)
-    axes.set_xticks(place, list(metrics["before"]))
+    names = list(metrics["before"])
+    # Many names, or long ones, do not fit beside each other.
+    rotation = 90 if len(names) * max(map(len, names)) > 80 else 0
+    axes.set_xticks(place, names, rotation=rotation)
     axes.set_ylabel("faces in Training")
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_title(

@@ -139,6 +139,8 @@ def mistakes_picture(
     figure.suptitle(
         f"The {len(shown)} most confident of {len(wrong)} mistakes in {len(labels)} images"
     )
+    # The caption of a name with eight letters is as wide as a face.
+    size = 8 * min(1, 23 / (15 + max(map(len, names))))
     panels = figure.subplots(rows, columns, squeeze=False).flat
     for i, panel in itertools.zip_longest(shown, panels):
         panel.axis("off")
@@ -146,7 +148,7 @@ def mistakes_picture(
             continue
         panel.imshow(images[i], cmap="gray", vmin=0, vmax=255)
         prediction, label = names[predicted[i]], names[labels[i]]
-        panel.set_title(f"predicted {prediction} {confidence[i]:.2f}\nlabel {label}", fontsize=8)
+        panel.set_title(f"predicted {prediction} {confidence[i]:.2f}\nlabel {label}", fontsize=size)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, 0].copy()
