@@ -226,13 +226,16 @@ def _check_names(photos: list[Photo], source: FolderSource) -> None:
 
 
 def _groups(photos: list[Photo], root: Path, person: str | None) -> list[str] | None:
-    """What each image must share its split with: the images of its person, or of its photo."""
-    if person:
-        return _persons(photos, root, person)
-    if not any(photo.crop for photo in photos):
+    """What each image shares its split with: the images of its person, else those of its photo."""
+    if not person and not any(photo.crop for photo in photos):
         return None
-    # A path is no digest, so it cannot be that of another.
-    return [photo.crop.photo if photo.crop else str(photo.path) for photo in photos]
+    # A path is neither a person's name nor a digest.
+    alone = [f"/{photo.path.relative_to(root).as_posix()}" for photo in photos]
+    groups = _persons(photos, root, person) if person else alone
+    return [
+        photo.crop.photo if photo.crop and group == path else group
+        for photo, group, path in zip(photos, groups, alone, strict=True)
+    ]
 
 
 def _persons(photos: list[Photo], root: Path, pattern: str) -> list[str]:

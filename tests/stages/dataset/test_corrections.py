@@ -143,7 +143,8 @@ def test_another_spelling_of_the_same_emotion_is_no_correction(tree, tmp_path):
     assert row["emotion"] in faces.emotions
 
 
-def test_the_faces_of_a_photo_share_a_split(written, tmp_path):
+@pytest.mark.parametrize("person", [None, r"/(0)-\w"])
+def test_the_faces_of_a_photo_share_a_split(written, tmp_path, person):
     """Two emotions, so that each split can be drawn from six photos."""
     tree = shutil.copytree(written, tmp_path / "out")
     rows = rows_of(tree)
@@ -152,7 +153,7 @@ def test_the_faces_of_a_photo_share_a_split(written, tmp_path):
     for folder in tree.glob("[!_]*/"):
         if folder.name not in ("happy", "sad") and folder.is_dir():
             folder.rmdir()
-    draw = Draw(validation=0.3, test=0.3)
+    draw = Draw(validation=0.3, test=0.3, person=person)
     faces, _ = faces_of(source_of(tree, draw=draw), tmp_path / "raw.csv")
     photo_of = {
         cv2.imread(str(tree / "_48x48" / row["file"]), 0).tobytes(): row["photo_sha256"]
