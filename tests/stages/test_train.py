@@ -16,7 +16,7 @@ import yaml
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from stages import parameters, train
-from stages.dataset.faces import TrainingSet
+from stages.dataset.faces import Faces, TrainingSet
 from stages.errors import UserError
 from stages.parameters import load_parameters
 from stages.training import augmentation, checkpoint, networks, trainer
@@ -537,6 +537,19 @@ def test_an_emotion_without_faces_is_named_before_the_training(tmp_path, monkeyp
     without.write(tmp_path / "data/tiny/train.npz")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="Training has no face of neutral; every emotion needs"):
+        train.main("tiny", load_parameters("tiny"))
+
+
+def test_teachers_of_another_number_of_emotions_are_an_error(tmp_path, monkeypatch):
+    teachers = {"name": "teachers", "share": 0.5, "teachers": {"residual_narrow": "46829a5205f6"}}
+    write_files(tmp_path, distillation=teachers)
+    for name, kind in (("train.npz", TrainingSet), ("faces.npz", Faces)):
+        faces = kind.read(tmp_path / "data/tiny" / name)
+        few = dataclasses.replace(faces, labels=faces.labels % 3, emotions=("a", "b", "c"))
+        few.write(tmp_path / "data/tiny" / name)
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="they predict 7 emotions, the dataset has 3"):
         train.main("tiny", load_parameters("tiny"))
 
 
