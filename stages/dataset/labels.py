@@ -61,7 +61,8 @@ class Spellings:
             if emotions is not None and name is not None and name not in emotions:
                 raise UserError(
                     f"{self._section}.labels: '{name}' is none of the dataset's emotions "
-                    f"{', '.join(emotions)}{_nearest(name, emotions)}; correct one of them"
+                    f"{', '.join(emotions)}{_nearest(name, emotions)}; correct it, or name all in "
+                    f"{self._section}.emotions"
                 )
 
     def emotion(self, spelling: str, place: object) -> str | None:

@@ -23,7 +23,7 @@ from stages.dataset import sources
 from stages.dataset.fer2013 import EMOTIONS
 from stages.dataset.fer_csv import HEADER
 from stages.errors import UserError
-from stages.parameters import FileSource, FolderSource, Rows, SampleSource
+from stages.parameters import FileSource, FolderSource, KaggleSource, Rows, SampleSource
 
 ROOT = Path(__file__).parents[3]
 
@@ -273,6 +273,22 @@ def test_labels_of_a_csv_are_renamed_joined_and_left_out(tmp_path):
     path.write_text("emotion,pixels,Usage\ngoood,1 2,Training\n")
     with pytest.raises(UserError, match=r"unknown emotion 'goood' .*labels: \{goood: good\}"):
         list(sources.file(source))
+
+
+def test_numbers_of_fer2013_are_joined_by_the_names_of_its_emotions(tmp_path):
+    (tmp_path / "fer2013.csv").write_text(
+        "\n".join(["emotion,pixels,Usage", *(f"{label},1 2,Training" for label in range(7))])
+    )
+    valence = ["negative", "neutral", "positive"]
+    labels = dict.fromkeys(("angry", "disgust", "fear", "sad"), "negative")
+    labels |= {"happy": "positive", "surprise": None}
+    kaggle = KaggleSource(source="kaggle", handle="a/b", rows=None, emotions=valence, labels=labels)
+    for path in (tmp_path, tmp_path / "fer2013.csv"):
+        replaced = sources.source_of("fer2013", kaggle, {"FER2013_CSV": str(path)})
+        lines = list(sources.SOURCES[replaced.source](replaced))
+        assert [line.partition(b",")[0].decode() for line in lines[1:]] == [
+            *("negative", "negative", "negative", "positive", "negative", "neutral")
+        ]
 
 
 def test_of_a_csv_with_persons_nobody_is_in_two_splits(tmp_path):
