@@ -253,7 +253,8 @@ def _read_all(photos: list[Photo], root: Path, faces: str) -> Iterator[tuple[Pho
                 + "".join("_" if char in ',"' or not char.isprintable() else char for char in name),
             )
     for reason, count in reasons.items():
-        logger.warning("%d images %s…: validate will quarantine their rows", count, reason)
+        kind = "without a face" if reason == NO_FACE else "unreadable"
+        logger.warning("%s: %d images: validate will quarantine their rows", kind, count)
 
 
 def _read_face(path: Path, cropper: FaceCropper) -> np.ndarray | str:
