@@ -73,6 +73,12 @@ def main(dataset: str, settings: Parameters) -> None:
             )
             for teacher in settings.export.ensemble
         ]
+        classes = {_classes(model) for model in (converted, *others)}
+        if len(classes) > 1:
+            raise UserError(
+                f"export.ensemble: its networks and this one predict {sorted(classes)} emotions;"
+                " leave those of another number out"
+            )
         networks = {name: ensemble([own, *others]) for name, own in networks.items()}
     validation = public.images, public.labels, settings.export.recall_floor
     models = {name: _calibrated_on(*validation, own, description) for name, own in networks.items()}
@@ -80,6 +86,10 @@ def main(dataset: str, settings: Parameters) -> None:
         with written_atomically(files.models / name) as temporary:
             onnx.save(model, temporary)
             Classifier(temporary)  # raises where the contract is broken
+
+
+def _classes(model: onnx.ModelProto) -> int:
+    return int(model.graph.output[0].type.tensor_type.shape.dim[1].dim_value)
 
 
 def _compare(

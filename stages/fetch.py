@@ -1,8 +1,8 @@
 """Fetch a dataset from its source: `python -m stages.fetch DATASET`.
 
 Writes data/D/raw.csv with the columns `emotion,pixels,Usage`. The environment variable FER2013_CSV
-names a local file, plain or compressed, that replaces the source of fer2013 and of the datasets
-named after it, such as fer2013-small.
+names a local FER-2013 in any public form; it replaces the source of fer2013 and of the datasets
+named after it, such as fer2013-small, and the faces of FER+. FERPLUS_CSV names FER+'s votes.
 """
 
 from stages.command_line import check_parameters, run

@@ -2,7 +2,7 @@
 
 Writes data/D/source.json: names, sizes and times of the files, not their content. DVC runs this
 stage in every `dvc repro`. `fetch` depends on the description, so it runs again where files, or the
-environment variable FER2013_CSV, have changed.
+environment variables FER2013_CSV and FERPLUS_CSV, have changed.
 """
 
 import os

@@ -19,6 +19,7 @@ from typing import IO, Any, cast
 import zstandard
 from tqdm import tqdm
 
+from stages.dataset import fer2013
 from stages.dataset.fer_csv import DRAWN, HEADER, format_row
 from stages.dataset.labels import STANDARD, Spellings, declared_emotions
 from stages.dataset.source_path import located
@@ -307,19 +308,23 @@ def _with_drawn_splits(
 class _KnownLabels(dict[bytes, bytes | None]):
     """The label to write for each label of a CSV; None for one that `labels` leaves out.
 
-    A number stays one, and so does what stands for no emotion where none are declared: validate
-    rejects it.
+    A number stays one. Where `labels` has names, it stands for the name in FER-2013. A name that
+    is none of FER-2013's stays where no emotions are declared: validate rejects it.
     """
 
     def __init__(self, source: FileSource, path: Path):
         self._source, self._path = source, path
         self._spellings = Spellings(source, declared_emotions(source))
+        self._has_names = any(not spelling.isdecimal() for spelling in source.labels)
 
     def __missing__(self, label: bytes) -> bytes | None:
         text = label.strip(b' "').decode(errors="replace")
-        spelled = text in self._source.labels
-        is_known = text.lower() in STANDARD or self._source.emotions is not None
-        if not spelled and (text.isdecimal() or not is_known):
+        is_number = text.isdecimal() and text not in self._source.labels
+        if is_number and self._has_names and int(text) < len(fer2013.EMOTIONS):
+            text, is_number = fer2013.EMOTIONS[int(text)], False
+        spelled = {spelling.lower() for spelling in self._source.labels} | STANDARD.keys()
+        is_known = text.lower() in spelled or self._source.emotions is not None
+        if is_number or not is_known:
             self[label] = label
         else:
             name = self._spellings.emotion(text, self._path.absolute())

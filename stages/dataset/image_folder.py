@@ -95,7 +95,10 @@ def folder(source: FolderSource, root: Path) -> Iterator[bytes]:
     photos.sort(key=lambda photo: (SPLITS.index(photo.split), photo.path))
     drawn = set(splits) - set(found)
     logger.info("reading %d images below %s", len(photos), root.absolute())
-    has_corrected = any(photo.crop and photo.crop.corrected for photo in photos)
+    corrected = sum(photo.crop is not None and photo.crop.corrected for photo in photos)
+    has_corrected = corrected > 0
+    if has_corrected:
+        logger.info("%d of them have a predicted emotion that was corrected", corrected)
     yield f"{HEADER}{f',{DRAWN}' * is_drawn}{f',{CORRECTED}' * has_corrected}".encode()
     for photo, pixels in _read_all(photos, root, source.faces):
         row = format_row(photo.emotion, pixels, photo.split)
@@ -290,7 +293,8 @@ def _read_all(photos: list[Photo], root: Path, faces: str) -> Iterator[tuple[Pho
                 + "".join("_" if char in ',"' or not char.isprintable() else char for char in name),
             )
     for reason, count in reasons.items():
-        logger.warning("%d images %s…: validate will quarantine their rows", count, reason)
+        kind = "without a face" if reason == NO_FACE else "unreadable"
+        logger.warning("%s: %d images: validate will quarantine their rows", kind, count)
 
 
 def _read_face(path: Path, cropper: FaceCropper) -> np.ndarray | str:

@@ -1,6 +1,7 @@
 """The names of a dataset's labels: their order, and the spellings that stand for them."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 from stages.dataset import fer2013, ferplus
@@ -61,7 +62,8 @@ class Spellings:
             if emotions is not None and name is not None and name not in emotions:
                 raise UserError(
                     f"{self._section}.labels: '{name}' is none of the dataset's emotions "
-                    f"{', '.join(emotions)}{_nearest(name, emotions)}; correct one of them"
+                    f"{', '.join(emotions)}{_nearest(name, emotions)}; correct it, or name all in "
+                    f"{self._section}.emotions"
                 )
 
     def emotion(self, spelling: str, place: object) -> str | None:
@@ -91,10 +93,11 @@ class Spellings:
             return same[0]
         near = difflib.get_close_matches(key, self._names, n=1, cutoff=0.4)
         name = self._names[near[0]] if near else self._emotions[0]
+        written = spelling if re.fullmatch(r"[\w -]+", spelling) else f"'{spelling}'"
         raise UserError(
             f"{place}: unknown emotion '{spelling}'{_nearest(key, self._names)}; the dataset has "
             f"{', '.join(self._emotions)}; add a line to {self._section} in the parameter file: "
-            f"`labels: {{{spelling}: {name}}}`, or with null in place of {name} to leave these "
+            f"`labels: {{{written}: {name}}}`, or with null in place of {name} to leave these "
             "images out"
         )
 

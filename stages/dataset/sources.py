@@ -27,6 +27,7 @@ from stages.parameters import (
     FileSource,
     FolderSource,
     KaggleSource,
+    NamedLabels,
     SampleSource,
 )
 
@@ -47,11 +48,14 @@ def source_of(dataset: str, declared: Fetch, environment: Mapping[str, str]) -> 
     if dataset.partition("-")[0] != "fer2013" or not local:
         return declared
     logger.info("FER2013_CSV replaces the source '%s'", declared.source)
-    if Path(local).is_dir():
-        return FolderSource(
-            source="folder", path=Path(local), rows=declared.rows, emotions=list(fer2013.EMOTIONS)
-        )
-    return FileSource(source="file", path=Path(local), sha256=None, rows=declared.rows)
+    path = Path(local)
+    replacing = FileSource(source="file", path=path, sha256=None, rows=declared.rows)
+    if isinstance(declared, NamedLabels):
+        kept = ("emotions", "labels", "draw")
+        replacing = replacing.model_copy(update={key: getattr(declared, key) for key in kept})
+    if located(path).is_dir():
+        return _as_folder(replacing, path).model_copy(update={"rows": declared.rows})
+    return replacing
 
 
 def sample(source: SampleSource) -> Iterator[bytes]:

@@ -66,12 +66,18 @@ def read_training_data(files: Artifacts, settings: Train) -> TrainingData:
                 f"{files.data / 'faces.npz'}: {split} has no face of {', '.join(sorted(missing))}; "
                 "every emotion needs faces in every split: add some, or leave the emotion out"
             )
+    soft_labels = predict_soft_labels(settings.distillation, training.images)
+    if soft_labels is not None and soft_labels.shape[1] != len(training.emotions):
+        raise UserError(
+            f"train.distillation.teachers: they predict {soft_labels.shape[1]} emotions, the"
+            f" dataset has {len(training.emotions)}; set train.distillation.name to none or self"
+        )
     return TrainingData(
         training.images,
         training.labels,
         public.images,
         public.labels,
-        predict_soft_labels(settings.distillation, training.images),
+        soft_labels,
         training.votes,
         training.corrected,
     )

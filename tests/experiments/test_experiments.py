@@ -121,8 +121,9 @@ def test_duplicates_can_be_kept_in_training(tmp_path):
         copy_in_training=np.array([False, True]),
     )
     found = with_duplicates(faces, files)
-    assert [array.dtype for array in vars(found).values()] == [
-        array.dtype for array in vars(faces).values()
+    names = ("images", "labels", "split", "row", "copy_in_training")
+    assert [getattr(found, name).dtype for name in names] == [
+        getattr(faces, name).dtype for name in names
     ]
     np.testing.assert_array_equal(found.images, images[[2, 1, 1]])
     assert found.labels.tolist() == [2, 4, 6]

@@ -1,5 +1,7 @@
 """params/: every file loads; a mistake is answered in one line with its place and line."""
 
+import hashlib
+import json
 import os
 import re
 import subprocess
@@ -7,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+import onnx
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
@@ -21,9 +24,11 @@ from stages.parameters import (
     Loss,
     Network,
     Optimizer,
+    Parameters,
     Residual,
     SampleSource,
     Schedule,
+    checked,
     load_parameters,
 )
 
@@ -89,6 +94,54 @@ def test_the_others_of_the_same_faces_differ_from_training_on(name):
     own = {"train", "export", "evaluate"}
     assert other.model_dump(exclude=own) == release.model_dump(exclude=own)
     assert other.train != release.train
+
+
+def test_optional_keys_change_a_digest_only_where_they_differ_from_their_default():
+    text = (ROOT / "params/own.yaml").read_text()
+    folder = checked(Parameters, yaml.safe_load(text)).fetch
+    assert folder.model_dump_json() == '{"source":"folder","path":"~/faces"}'
+    changed = yaml.safe_load(text)
+    changed["fetch"]["folder"] |= {
+        "labels": {1: "happy", "other": None},
+        "emotions": ["sad", "happy"],
+        "draw": {"seed": 3},
+    }
+    folder = checked(Parameters, changed).fetch
+    assert json.loads(folder.model_dump_json()) == {
+        "source": "folder",
+        "path": "~/faces",
+        "labels": {"1": "happy", "other": None},
+        "emotions": ["sad", "happy"],
+        "draw": {"seed": 3},
+    }
+    assert folder.draw.test == 0.15
+
+
+@pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small"])
+def test_the_committed_models_have_the_digest_of_their_parameters(dataset):
+    model = onnx.load(ROOT / f"models/{dataset}/model.onnx")
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    parameters = load_parameters(dataset, ROOT / "params")
+    shaping = parameters.model_dump_json(exclude={"evaluate"})
+    assert metadata["parameters_digest"] == hashlib.sha256(shaping.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("emotions", ["happy"], "list should have at least 2 items"),
+        ("emotions", ["happy", "sad", "happy"], "'happy' stands there twice"),
+        ("emotions", ["happy", "a,b"], "string should match pattern"),
+        ("labels", {"joy": "1"}, "string should match pattern"),
+        ("draw", {"test": 0.6}, "input should be less than 0.5"),
+        ("draw", {"person": "("}, "no regular expression"),
+        ("faces", "found", "input should be 'cropped' or 'detect'"),
+    ],
+)
+def test_a_wrong_setting_of_a_folder(tmp_path, key, value, problem):
+    document = yaml.safe_load((ROOT / "params/own.yaml").read_text())
+    document["fetch"]["folder"][key] = value
+    assert problem in message(tmp_path, document)
 
 
 def test_what_was_read_cannot_be_changed():

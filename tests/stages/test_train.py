@@ -1,5 +1,6 @@
 """The train stage: it learns, repeats itself, goes on after a kill, and stops where it should."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import yaml
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from stages import parameters, train
+from stages.dataset.faces import Faces, TrainingSet
 from stages.errors import UserError
 from stages.parameters import load_parameters
 from stages.training import augmentation, checkpoint, networks, trainer
@@ -515,6 +517,54 @@ def test_without_a_network_imagenet_weights_are_asked_for_in_vain(tmp_path):
     assert last.endswith("set train.network.weights to null to start from scratch")
     assert "Traceback" not in log
     assert not (tmp_path / "models").exists()
+
+
+def test_the_targets_are_the_shares_of_the_votes_where_people_voted():
+    labels = np.array([0, 1, 2], np.uint8)
+    data = TrainingData(IMAGES[:3], labels, *VALIDATION)
+    assert data.targets.tolist() == np.eye(3).tolist()
+    votes = np.array([[8, 2, 0], [0, 3, 0], [1, 1, 2]], np.uint8)
+    data = dataclasses.replace(data, votes=votes)
+    assert data.targets == pytest.approx(np.array([[0.8, 0.2, 0], [0, 1, 0], [0.25, 0.25, 0.5]]))
+    assert data.targets.dtype == np.float32
+
+
+def test_a_network_learns_the_votes_and_not_only_the_majority(tmp_path):
+    votes = np.zeros((len(LABELS), 7), np.uint8)
+    votes[np.arange(len(LABELS)), LABELS] = 6
+    votes[:, 0] += 4
+    data = TrainingData(IMAGES, LABELS, *VALIDATION)
+    first = []
+    for voted in (None, votes):
+        network, _ = trainer.train(
+            dataclasses.replace(data, votes=voted), settings(epochs=6, ema_decay=0)
+        )
+        probabilities = trainer.predict_probabilities(network, IMAGES, 32)
+        first.append(probabilities[LABELS != 0, 0].mean())
+    assert first[1] > first[0] + 0.1
+
+
+def test_an_emotion_without_faces_is_named_before_the_training(tmp_path, monkeypatch):
+    write_files(tmp_path)
+    training = TrainingSet.read(tmp_path / "data/tiny/train.npz")
+    without = training.take(training.labels != 6)
+    without.write(tmp_path / "data/tiny/train.npz")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="Training has no face of neutral; every emotion needs"):
+        train.main("tiny", load_parameters("tiny"))
+
+
+def test_teachers_of_another_number_of_emotions_are_an_error(tmp_path, monkeypatch):
+    teachers = {"name": "teachers", "share": 0.5, "teachers": {"residual_narrow": "46829a5205f6"}}
+    write_files(tmp_path, distillation=teachers)
+    for name, kind in (("train.npz", TrainingSet), ("faces.npz", Faces)):
+        faces = kind.read(tmp_path / "data/tiny" / name)
+        few = dataclasses.replace(faces, labels=faces.labels % 3, emotions=("a", "b", "c"))
+        few.write(tmp_path / "data/tiny" / name)
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="they predict 7 emotions, the dataset has 3"):
+        train.main("tiny", load_parameters("tiny"))
 
 
 @pytest.mark.parametrize("name", ["train.npz", "faces.npz"])

@@ -59,7 +59,7 @@ def test_the_expressions_are_the_labels_of_the_model(browser, serve, files, tmp_
         page.open()
         assert page.texts("#expressions li") == names
         icons = [icon.get_attribute("href") for icon in page.all("#expressions use")]
-        assert icons == ["#angry", "#other", "#fear", "#happy", "#sad", "#surprise", "#other"]
+        assert icons == ["#angry", "#contempt", "#fear", "#happy", "#sad", "#surprise", "#other"]
         page.choose(files["happy.jpg"])
         page.until_says("One face: ")
         assert page.texts(".bar-name") == names

@@ -201,9 +201,10 @@ def test_unsure_faces_are_left_out_until_they_are_sorted(tree, tmp_path, caplog)
         text = text.replace(line, line.replace(f",{row['emotion']},", ",,"))
     (tree / "faces.csv").write_text(text)
     move(tree, rows[1], rows[2]["emotion"], "_unsure")
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         root = split_into(tree, tmp_path / "data")
         faces, counts = faces_of(source_of(root), tmp_path / "raw.csv")
+    assert "1 of them have a predicted emotion that was corrected" in caplog.text
     assert "left out 1 faces that are not sorted" in caplog.text
     assert "ignored" not in caplog.text
     assert len(faces.of_split("Training").labels) == len(rows) - 1

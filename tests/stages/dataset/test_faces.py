@@ -10,7 +10,7 @@ from stages.dataset.fer2013 import EMOTIONS
 from stages.errors import UserError
 from tests.faces_fixture import random_faces, write_training_set
 
-OPTIONAL = ("emotions", "votes")
+OPTIONAL = ("emotions", "votes", "corrected")
 """Fields that a file has where they are not the default."""
 
 
@@ -29,18 +29,21 @@ def test_what_is_written_is_read_back(faces, tmp_path):
     for name, array in arrays.items():
         assert np.array_equal(vars(read)[name], array), name
         assert vars(read)[name].dtype == array.dtype, name
-    assert (read.emotions, read.votes) == (EMOTIONS, None)
+    assert (read.emotions, read.votes, read.corrected) == (EMOTIONS, None, None)
     with np.load(path) as stored:
         assert set(stored) == set(arrays)
 
 
 def test_names_and_votes_are_stored_where_they_are_not_those_of_fer2013(faces, tmp_path):
     votes = np.arange(15, dtype=np.uint8).reshape(5, 3)
-    own = dataclasses.replace(faces, emotions=("calm", "tense", "très gai"), votes=votes)
+    own = dataclasses.replace(
+        faces, emotions=("calm", "tense", "très gai"), votes=votes, corrected=faces.copy_in_training
+    )
     own.write(tmp_path / "faces.npz")
     read = Faces.read(tmp_path / "faces.npz")
     assert read.emotions == ("calm", "tense", "très gai")
     assert read.of_split("PrivateTest").votes.tolist() == [[3, 4, 5], [12, 13, 14]]
+    assert read.of_split("PrivateTest").corrected.tolist() == [True, False]
     assert read.of_split("PrivateTest").emotions == read.emotions
 
 

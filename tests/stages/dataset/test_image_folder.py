@@ -218,4 +218,4 @@ def test_a_photo_without_a_face_is_left_to_validate_with_the_reason(tmp_path, ca
     cv2.imwrite(str(tmp_path / "train/a/wall.png"), np.full((300, 300, 3), 90, np.uint8))
     rows = read(tmp_path, faces="detect")
     assert ["a", "no face in train/a/wall.png", "Training"] in rows
-    assert "no face in …: validate will quarantine their rows" in caplog.text
+    assert "without a face: 1 images: validate will quarantine their rows" in caplog.text

@@ -68,7 +68,7 @@ def test_an_unknown_name_is_an_error_with_the_nearest_one_and_the_line_to_add():
     message = str(raised.value)
     assert message.startswith("faces/train/Suprised!: unknown emotion 'Suprised!'")
     assert "(nearest: 'surprise')" in message
-    assert "fetch.folder in the parameter file: `labels: {Suprised!: surprise}`" in message
+    assert "fetch.folder in the parameter file: `labels: {'Suprised!': surprise}`" in message
     assert "null" in message
 
 

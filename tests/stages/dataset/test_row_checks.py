@@ -46,6 +46,7 @@ def spelled(faces: dict):
         (f"3,{pixels(2303)} 256,Training", "pixel_value", "256 at pixel 2304"),
         (f"3,{'1' * 5000} {pixels(2303)},Training", "pixel_value", "1" * 39 + "… at pixel 1"),
         ("3,unreadable sad/x.png,Training", "pixel_value", "unreadable sad/x.png"),
+        ("3,no face in sad/x.png,Training", "pixel_value", "no face in sad/x.png"),
         (f"7,{pixels()},Training", "label", "7"),
         (f"-1,{pixels()},Training", "label", "-1"),
         (f"3.0,{pixels()},Training", "label", "3.0"),

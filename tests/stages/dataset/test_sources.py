@@ -23,7 +23,7 @@ from stages.dataset import sources
 from stages.dataset.fer2013 import EMOTIONS
 from stages.dataset.fer_csv import HEADER
 from stages.errors import UserError
-from stages.parameters import FileSource, FolderSource, Rows, SampleSource
+from stages.parameters import FileSource, FolderSource, KaggleSource, Rows, SampleSource
 
 ROOT = Path(__file__).parents[3]
 
@@ -239,6 +239,68 @@ def test_a_header_with_other_names_is_left_to_validate():
         b"label,pixels,Usage",
         b"0,1 2,Training",
     ]
+
+
+@pytest.mark.parametrize("header", ["emotion,pixels,Usage", '"emotion","pixels","Usage"'])
+def test_labels_of_a_csv_may_be_names(tmp_path, header):
+    path = tmp_path / "a.csv"
+    rows = ["Anger,1 2,Training", '"joy","1 2","Training"', "bored,1 2,Training", "4,1 2,Training"]
+    path.write_text("\n".join([header, *rows]))
+    assert read_file(path)[1:] == [
+        b"angry,1 2,Training",
+        b'happy,"1 2","Training"',
+        # Validate rejects it.
+        b"bored,1 2,Training",
+        b"4,1 2,Training",
+    ]
+
+
+def test_labels_of_a_csv_are_renamed_joined_and_left_out(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [f"{label},1 2,Training" for label in ("0", "sad", "happy", "7")]
+    path.write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    source = FileSource(
+        source="file",
+        path=path,
+        sha256=None,
+        rows=None,
+        emotions=["bad", "good"],
+        labels={0: "bad", "sad": "bad", "happy": "good", 7: None},
+    )
+    assert list(sources.file(source))[1:] == [
+        *(b"bad,1 2,Training", b"bad,1 2,Training", b"good,1 2,Training")
+    ]
+    path.write_text("emotion,pixels,Usage\ngoood,1 2,Training\n")
+    with pytest.raises(UserError, match=r"unknown emotion 'goood' .*labels: \{goood: good\}"):
+        list(sources.file(source))
+
+
+def test_numbers_of_fer2013_are_joined_by_the_names_of_its_emotions(tmp_path):
+    (tmp_path / "fer2013.csv").write_text(
+        "\n".join(["emotion,pixels,Usage", *(f"{label},1 2,Training" for label in range(7))])
+    )
+    valence = ["negative", "neutral", "positive"]
+    labels = dict.fromkeys(("angry", "disgust", "fear", "sad"), "negative")
+    labels |= {"happy": "positive", "surprise": None}
+    kaggle = KaggleSource(source="kaggle", handle="a/b", rows=None, emotions=valence, labels=labels)
+    for path in (tmp_path, tmp_path / "fer2013.csv"):
+        replaced = sources.source_of("fer2013", kaggle, {"FER2013_CSV": str(path)})
+        lines = list(sources.SOURCES[replaced.source](replaced))
+        assert [line.partition(b",")[0].decode() for line in lines[1:]] == [
+            *("negative", "negative", "negative", "positive", "negative", "neutral")
+        ]
+
+
+def test_of_a_csv_with_persons_nobody_is_in_two_splits(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [f"{index % 3 % 2},p{index % 11},{index} 2" for index in range(200)]
+    path.write_text("\n".join(["emotion,person,pixels", *rows]))
+    header, *lines = [line.decode().split(",") for line in read_file(path)]
+    assert header == ["emotion", "pixels", "Usage", "drawn"]
+    sides = {(int(line[1].split()[0]) % 11, line[2]) for line in lines}
+    assert len(sides) == 11
+    assert {split for _, split in sides} == {"Training", "PublicTest", "PrivateTest"}
+    assert all((line[2] != "Training") == (line[3] == "1") for line in lines)
 
 
 # ---------------------------------------------------------------- folder

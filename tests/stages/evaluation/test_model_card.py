@@ -61,6 +61,28 @@ def test_the_card_names_the_origin_of_the_faces(fetch, origin):
     assert "weights pretrained on imagenet" in card
 
 
+def test_the_card_says_which_splits_were_drawn():
+    parameters = load_parameters("sample")
+    metrics = read_metrics("sample", parameters)
+    folder = {"source": "folder", "path": "faces", "draw": {"seed": 4, "person": "x"}}
+    document = parameters.model_dump(by_alias=True) | {"fetch": folder}
+    changed = type(parameters).model_validate(document)
+    assert "drawn" not in model_card("sample", changed, metrics)
+    metrics.validation["drawn"] = {"PrivateTest": 0, "PublicTest": 1234}
+    card = model_card("sample", changed, metrics)
+    assert (
+        "1,234 of PublicTest were drawn from its other images, stratified by emotion and grouped "
+        "by person, with seed 4." in card
+    )
+
+
+def test_the_card_of_ferplus_says_what_the_labels_are():
+    parameters = load_parameters("ferplus")
+    card = model_card("ferplus", parameters, read_metrics("sample", load_parameters("sample")))
+    assert "the labels of FER+ (Barsoum et al. 2016)" in card
+    assert "In Training, the targets are the shares of the votes." in card
+
+
 def test_the_confusion_matrix_counts_every_face():
     parameters = load_parameters("sample")
     metrics = read_metrics("sample", parameters)
