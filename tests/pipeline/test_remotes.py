@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib.util
 import re
 import shutil
 import socket
@@ -115,10 +114,6 @@ def test_a_clone_without_a_remote(origin):
     clone.run("dvc plots diff HEAD")
 
 
-@pytest.mark.skipif(
-    not (importlib.util.find_spec("dvc_s3") and importlib.util.find_spec("moto")),
-    reason="dvc-s3 and moto[server] are optional: pip install dvc-s3 'moto[server]'",
-)
 def test_an_s3_compatible_remote(origin):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
