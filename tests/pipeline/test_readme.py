@@ -219,7 +219,7 @@ def test_every_command_of_the_readme(reader):
         if "strategy: none" in text:
             assert ran(printed).isdisjoint({"fetch", "validate"})
             assert ran(printed) >= {"balance", "train", "export", "evaluate"}
-            assert printed.count("Running stage 'train@") == 1
+            assert ran(clone.run("dvc repro")) == set()
             metrics = json.loads(clone.run("dvc metrics diff --json main unbalanced"))
             assert metrics["metrics/sample/headline.json"]["log_loss"]["diff"]
             balance = json.loads(clone.run("git show unbalanced:metrics/sample/balance.json"))
