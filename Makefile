@@ -1,6 +1,6 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
-.PHONY: help repro test check-release test-avx2 serve lint check-pages lock release
+.PHONY: help repro status test check-release test-avx2 serve lint check-pages lock release
 PYTHON ?= python3.11
 PIP = .venv/bin/python -m pip install --disable-pip-version-check --require-hashes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -10,8 +10,16 @@ help:  ## Show this list
 
 repro: .venv/pipeline  ## Build every dataset listed in params.yaml, from raw data to measured model
 	dvc repro
+	@dvc status $(STAGES)
 	@python -m tools.report
 	@echo "$$NEXT"
+
+status: .venv/pipeline  ## Show which stages have changed data, code or parameters
+	dvc repro source
+	dvc status $(STAGES)
+
+# All but `source`, which DVC calls "always changed".
+STAGES = fetch validate balance train export evaluate
 
 define NEXT
 

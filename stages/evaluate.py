@@ -89,7 +89,10 @@ def main(dataset: str, parameters: Parameters) -> None:
     write_metrics(paths.metrics / "intervals.json", intervals)
     write_metrics(paths.metrics / "evaluation.json", evaluation)
     written = read_metrics(dataset, parameters)
-    write_metrics(paths.metrics / "headline.json", headline(written.evaluation[SPLITS[-1]]))
+    write_metrics(
+        paths.metrics / "headline.json",
+        headline(*(written.evaluation[name] for name in SPLITS[1:])),
+    )
     write_atomically(paths.models / "README.md", model_card(dataset, parameters, written))
     tracker = Tracker(dataset, destination(os.environ))
     tracker.log_evaluation(parameters.model_dump(mode="json", by_alias=True))
