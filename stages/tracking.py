@@ -216,12 +216,11 @@ class Tracker:
         from mlflow.types import Schema, TensorSpec
 
         model = onnx.load(path)
-        signature = ModelSignature(
-            *(
-                Schema([TensorSpec(_dtype(value), _shape(value), value.name) for value in values])
-                for values in (model.graph.input, model.graph.output)
-            )
+        inputs, outputs = (
+            Schema([TensorSpec(_dtype(value), _shape(value), value.name) for value in values])
+            for values in (model.graph.input, model.graph.output)
         )
+        signature = ModelSignature(inputs, outputs)
         packages = [f"{package.__name__}=={package.__version__}" for package in (onnx, onnxruntime)]
         mlflow.set_tracking_uri(self._uri())
         with mlflow.start_run(run_id=self._run):

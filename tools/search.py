@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OVERRIDE = "{dataset}.{key}={value}"
+OVERRIDE = "params/{dataset}.yaml:{key}={value}"
 """A parameter as `dvc exp run --set-param` takes it."""
 
 OPTIMIZER, NETWORK, AUGMENTATION = "train.optimizer", "train.network", "train.augmentation"
@@ -40,16 +40,16 @@ OPTIMIZER, NETWORK, AUGMENTATION = "train.optimizer", "train.network", "train.au
 WIDTH_FACTORS = (0.5, 0.75, 1.0, 1.5)
 """Multiples of the widths in the dataset's parameters."""
 
+DROPOUT = (0.0, 0.5)
 RANGES = {
-    f"{NETWORK}.dropout": (0.0, 0.5),
-    f"{AUGMENTATION}.rotation": (0.0, 20.0),
-    f"{AUGMENTATION}.shift": (0.0, 6.0),
-    f"{AUGMENTATION}.scale": (0.0, 0.3),
-    f"{AUGMENTATION}.contrast": (0.0, 0.4),
-    f"{AUGMENTATION}.erasing": (0.0, 0.5),
+    "rotation": (0.0, 20.0),
+    "shift": (0.0, 6.0),
+    "scale": (0.0, 0.3),
+    "contrast": (0.0, 0.4),
+    "erasing": (0.0, 0.5),
 }
-"""Key of the parameter: least and largest value, uniform. The learning rate is log-uniform, from a
-tenth of the dataset's to three times it."""
+"""Key of the augmentation: least and largest value, uniform, as of the dropout. The learning rate
+is log-uniform, from a tenth of the dataset's to three times it."""
 
 SECONDS_BETWEEN_LOOKS = 1.0
 FAILURES_IN_A_ROW = 3
@@ -166,18 +166,20 @@ def search(study: "optuna.Study", dataset: str, trials: int, fixed: list[str]) -
 def suggest(trial: "optuna.Trial", dataset: str) -> dict[str, Any]:
     """Draw the trial's parameters; those that the dataset's network does not have are left out."""
     now = load_parameters(dataset).train
+    optimizer, network = f"{OPTIMIZER}.{now.optimizer.name}", f"{NETWORK}.{now.network.name}"
     rate = now.optimizer.learning_rate
     values: dict[str, Any] = {
-        f"{OPTIMIZER}.learning_rate": trial.suggest_float(
+        f"{optimizer}.learning_rate": trial.suggest_float(
             "learning_rate", rate / 10, rate * 3, log=True
-        )
+        ),
+        f"{network}.dropout": trial.suggest_float("dropout", *DROPOUT),
     }
     if widths := getattr(now.network, "widths", None):
         factor = trial.suggest_categorical("width_factor", WIDTH_FACTORS)
         # Even, for the mirror-equivariant networks, and at least 4.
-        values[f"{NETWORK}.widths"] = [max(4, round(width * factor / 2) * 2) for width in widths]
+        values[f"{network}.widths"] = [max(4, round(width * factor / 2) * 2) for width in widths]
     for key, (low, high) in RANGES.items():
-        values[key] = trial.suggest_float(key.rpartition(".")[2], low, high)
+        values[f"{AUGMENTATION}.{key}"] = trial.suggest_float(key, low, high)
     return {
         key: float(f"{value:.4g}") if isinstance(value, float) else value
         for key, value in values.items()

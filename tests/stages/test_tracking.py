@@ -99,7 +99,7 @@ def committed_results(folder: Path, dataset: str) -> None:
 
 
 def parameters() -> dict:
-    sample = load_parameters("sample", ROOT / "params.yaml")
+    sample = load_parameters("sample", ROOT / "params")
     return sample.model_dump(mode="json", by_alias=True)
 
 

@@ -18,9 +18,11 @@ def test_the_values_are_in_their_ranges_and_fit_a_symmetric_network(tmp_path, mo
     study = open_study(tmp_path / "study.db", "sample", seed=0)
     for _ in range(10):
         values = suggest(study.ask(), "sample")
-        assert 0.01 <= values["train.optimizer.learning_rate"] <= 0.3
-        assert 0 <= values["train.network.dropout"] <= 0.5
-        assert all(width % 2 == 0 and width >= 4 for width in values["train.network.widths"])
+        assert 0.01 <= values["train.optimizer.sgd.learning_rate"] <= 0.3
+        assert 0 <= values["train.network.residual.dropout"] <= 0.5
+        assert all(
+            width % 2 == 0 and width >= 4 for width in values["train.network.residual.widths"]
+        )
 
 
 def test_a_killed_trial_is_run_again_with_its_values(tmp_path):
