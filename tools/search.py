@@ -4,7 +4,8 @@ Each trial is a DVC experiment named after the study, `dvc exp run --temp` up to
 it trains on Training and is measured on PublicTest. PrivateTest is never read. A trial whose
 macro-F1 after an epoch is below the median of the earlier trials after that epoch is stopped.
 
-The study is an SQLite file. The same command goes on with it; a trial that was killed is repeated.
+The study is an SQLite file. The same command goes on with it: a trial that was killed is stopped,
+where its training still runs, and repeated.
 """
 
 import argparse
@@ -15,13 +16,13 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import psutil
 
 from stages.artifacts import Artifacts
 from stages.errors import UserError
@@ -101,6 +102,7 @@ def open_study(path: Path, dataset: str, seed: int) -> "optuna.Study":
             f"--study {path}: its name begins the experiments' names; use letters, digits, - and _"
         )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path.parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         storage=f"sqlite:///{path.resolve()}",
         study_name=path.stem,
@@ -117,6 +119,9 @@ def open_study(path: Path, dataset: str, seed: int) -> "optuna.Study":
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
         if not _is_alive(trial.user_attrs.get("process", "")):
             log.info("trial %d was killed; its values are run again", trial.number)
+            name = f"{study.study_name}-{trial.number}"
+            for process in running_experiments(name):
+                stop(process, name)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             study.enqueue_trial(trial.params)
     return study
@@ -207,7 +212,7 @@ def train(trial: "optuna.Trial", name: str, dataset: str, overrides: list[str]) 
     log_file.parent.mkdir(exist_ok=True)
     reported = 0
     with log_file.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+        process = psutil.Popen(command, stdout=output, stderr=output, start_new_session=True)
         try:
             while process.poll() is None:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -216,6 +221,7 @@ def train(trial: "optuna.Trial", name: str, dataset: str, overrides: list[str]) 
                     trial.report(scores[epoch], epoch + 1)
                     reported = epoch + 1
                     if trial.should_prune():
+                        log_file.unlink()
                         raise optuna.TrialPruned
         finally:
             stop(process, name)
@@ -255,14 +261,25 @@ def running_folder(name: str) -> Path | None:
     return None
 
 
-def stop(process: "subprocess.Popen[bytes]", name: str) -> None:
+def running_experiments(name: str) -> list[psutil.Process]:
+    """The `dvc exp run` of this repository that run an experiment."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "cwd"])
+        if process.info["cwd"] == str(Path.cwd())
+        and {"exp", "run", name} <= set(process.info["cmdline"] or [])
+    ]
+
+
+def stop(process: psutil.Process, name: str) -> None:
     """Interrupt `dvc exp run` and its training where they still run, and remove their folder."""
-    if process.poll() is None:
+    if process.is_running():
         folder = running_folder(name)
+        # It has a session, and so a process group, of its own.
         os.killpg(process.pid, signal.SIGINT)
         try:
             process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
+        except psutil.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if folder is not None:
