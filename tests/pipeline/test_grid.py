@@ -51,6 +51,11 @@ def table(repository: Repository) -> list[dict[str, str]]:
     return [row for row in rows if row["rev"] not in ("", "workspace", "main")]
 
 
+def start_workers(repository: Repository) -> None:
+    """Start the queue's workers, which would keep a pipe open until they end."""
+    repository.run(f"{START} >/dev/null 2>&1")
+
+
 def workers(repository: Repository) -> list[psutil.Process]:
     """The running workers of a queue."""
     found = []
@@ -113,10 +118,10 @@ def grid(built, tmp_path_factory) -> Grid:
     """The grid of the page in two workers, of which one is killed while it trains."""
     repository = copied(built, tmp_path_factory.mktemp("grid") / "copy")
     repository.run(QUEUE)
-    repository.run(START)
+    start_workers(repository)
     worker = wait_until(lambda: worker_that_trains(repository))
     os.killpg(os.getpgid(worker.pid), signal.SIGKILL)
-    repository.run(START)
+    start_workers(repository)
     left = wait_for_end(repository)
     killed = next(row for row in table(repository) if row["State"] == "Running")
     repository.run(f"dvc queue kill {killed['Experiment']}")
@@ -125,7 +130,7 @@ def grid(built, tmp_path_factory) -> Grid:
         f"dvc exp run --queue --name again --set-param {OPTIMIZER}={killed['train.optimizer.name']}"
         f" --set-param {STRATEGY}={killed['balance.strategy']}"
     )
-    repository.run(START)
+    start_workers(repository)
     wait_for_end(repository)
     return Grid(repository, left, marked)
 
