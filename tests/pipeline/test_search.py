@@ -13,6 +13,9 @@ from tools.search import open_study
 
 optuna = pytest.importorskip("optuna", reason="requirements/tracking.txt is not installed")
 
+# Waits end with this limit.
+pytestmark = pytest.mark.timeout(1800)
+
 SEARCH = "-m tools.search sample --trials 1 --set train.epochs=2 --study"
 
 
