@@ -17,6 +17,9 @@ from tests.pipeline.conftest import ROOT, Repository, ran
 from tests.pipeline.test_readme import blocks
 from tests.pipeline.test_tables import assert_fits, on_a_terminal
 
+# Waits end with this limit.
+pytestmark = pytest.mark.timeout(1800)
+
 OPTIMIZER = "params/sample.yaml:train.optimizer.name"
 STRATEGY = "params/sample.yaml:balance.strategy"
 QUEUE, START, _, SHOW = next(
@@ -69,19 +72,22 @@ def workers(repository: Repository) -> list[psutil.Process]:
     return found
 
 
-def wait_for_end(repository: Repository) -> str:
-    """Wait until the workers have ended, as they do with an empty queue; return its status."""
-    wait_until(lambda: not workers(repository))
-    return repository.run("dvc queue status")
+def wait_for(repository: Repository, experiments: int) -> str:
+    """Wait until so many experiments have succeeded; return the status of the queue."""
+
+    def finished() -> str | None:
+        status = repository.run("dvc queue status")
+        assert "Failed" not in status or "again" in status, status
+        return status if status.count("Success") == experiments else None
+
+    return wait_until(finished, seconds=5)
 
 
-def wait_until(condition) -> object:
-    """Wait for the first true value of a function."""
-    for _ in range(18000):
-        if value := condition():
-            return value
-        time.sleep(0.1)
-    raise TimeoutError
+def wait_until(condition, seconds: float = 0.1):
+    """Wait for the first true value of a function, which is called every so many seconds."""
+    while not (value := condition()):
+        time.sleep(seconds)
+    return value
 
 
 def worker_that_trains(repository: Repository) -> psutil.Process | None:
@@ -124,7 +130,7 @@ def grid(built, tmp_path_factory) -> Grid:
     worker = wait_until(lambda: worker_that_trains(repository))
     os.killpg(os.getpgid(worker.pid), signal.SIGKILL)
     start_workers(repository)
-    left = wait_for_end(repository)
+    left = wait_for(repository, 7)
     killed = next(row for row in table(repository) if row["State"] == "Running")
     repository.run(f"dvc queue kill {killed['Experiment']}")
     marked = repository.run("dvc queue status")
@@ -133,7 +139,7 @@ def grid(built, tmp_path_factory) -> Grid:
         f" --set-param {STRATEGY}={killed['balance.strategy']}"
     )
     start_workers(repository)
-    wait_for_end(repository)
+    wait_for(repository, 8)
     return Grid(repository, left, marked)
 
 

@@ -13,6 +13,9 @@ from tools.search import open_study
 
 optuna = pytest.importorskip("optuna", reason="requirements/tracking.txt is not installed")
 
+# Waits end with this limit.
+pytestmark = pytest.mark.timeout(1800)
+
 SEARCH = "-m tools.search sample --trials 1 --set train.epochs=2 --study"
 
 
@@ -38,7 +41,8 @@ def test_a_killed_search_goes_on_with_the_values_of_the_killed_trial(repository)
         env=repository.environment(),
         stderr=subprocess.DEVNULL,
     )
-    wait_until(lambda: folders(repository))
+    wait_until(lambda: folders(repository) or search.poll() is not None)
+    assert search.poll() is None
     search.send_signal(signal.SIGKILL)
     search.wait()
 
