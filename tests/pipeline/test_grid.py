@@ -50,7 +50,7 @@ class Grid:
 
 def table(repository: Repository) -> list[dict[str, str]]:
     """The rows of `dvc exp show` that are experiments."""
-    rows = csv.DictReader(io.StringIO(repository.run("dvc exp show --csv --sort-by val_macro_f1")))
+    rows = csv.DictReader(io.StringIO(repository.run("dvc exp show --csv --sort-by val_f1")))
     return [row for row in rows if row["rev"] not in ("", "workspace", "main")]
 
 
@@ -156,7 +156,7 @@ def test_the_table_fits_a_terminal_with_the_best_first(grid):
     assert_fits(text)
     rows = [row for row in table(grid.repository) if row["State"] == "Success"]
     names = sorted((row["Experiment"] for row in rows), key=lambda name: text.index(f"[{name}]"))
-    scores = [grid.headline(name)["val_macro_f1"] for name in names]
+    scores = [grid.headline(name)["val_f1"] for name in names]
     assert scores == sorted(scores, reverse=True)
     assert len(set(scores)) > 1
 
@@ -186,12 +186,12 @@ def test_two_parallel_runs_give_the_same_bytes_as_two_serial_ones(grid, built, t
 def test_the_best_is_applied_compared_and_made_a_branch(grid):
     repository = grid.repository
     rows = [row for row in table(repository) if row["State"] == "Success"]
-    best = max(rows, key=lambda row: float(row["val_macro_f1"]))["Experiment"]
+    best = max(rows, key=lambda row: float(row["val_f1"]))["Experiment"]
     repository.run(f"dvc exp apply {best}")
     applied = json.loads((repository.folder / "metrics/sample/headline.json").read_text())
     assert applied == grid.headline(best)
     assert ran(repository.run("dvc repro")) == set()
-    assert "val_macro_f1" in repository.run("dvc metrics diff main")
+    assert "val_f1" in repository.run("dvc metrics diff main")
     repository.run(f"dvc exp branch {best} better")
     branch = repository.run("git show better:metrics/sample/headline.json")
     assert json.loads(branch) == applied
