@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -122,6 +123,7 @@ def open_study(path: Path, dataset: str, seed: int) -> "optuna.Study":
             name = f"{study.study_name}-{trial.number}"
             for process in running_experiments(name):
                 stop(process, name)
+            remove_experiment(name)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             study.enqueue_trial(trial.params)
     return study
@@ -153,6 +155,7 @@ def search(study: "optuna.Study", dataset: str, trials: int, fixed: list[str]) -
         try:
             value = train(trial, name, dataset, overrides)
         except optuna.TrialPruned:
+            remove_experiment(name)
             log.info("%s: stopped after %d epochs", name, len(intermediate_values(study, trial)))
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         except UserError as error:
@@ -284,6 +287,13 @@ def stop(process: psutil.Process, name: str) -> None:
             process.wait()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_experiment(name: str) -> None:
+    """Remove an experiment that ended before it could be stopped."""
+    reference = ["git", "for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}"]
+    if subprocess.run(reference, check=True, stdout=subprocess.PIPE).stdout:
+        subprocess.run(["dvc", "exp", "remove", "--quiet", name], check=True)
 
 
 def intermediate_values(study: "optuna.Study", trial: "optuna.Trial") -> dict[int, float]:

@@ -64,7 +64,8 @@ def test_a_trial_below_the_median_is_stopped_and_leaves_no_experiment(repository
     study = open_study(repository.folder / "tmp/pruned.db", "sample", seed=0)
     for _ in range(4):
         study.add_trial(optuna.trial.create_trial(value=1.0, intermediate_values={1: 1.0, 2: 1.0}))
-    repository.run(f"python {SEARCH} tmp/pruned.db")
+    # Long enough for the search to see it train.
+    repository.run(f"python {SEARCH} tmp/pruned.db --set train.epochs=40")
     stopped = study.trials[-1]
     assert stopped.state.name == "PRUNED"
     assert list(stopped.intermediate_values) == [1]
