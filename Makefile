@@ -1,6 +1,6 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
-.PHONY: help repro test check-release test-avx2 serve lint check-pages lock release
+.PHONY: help repro status test check-release test-avx2 serve lint check-pages lock release
 PYTHON ?= python3.11
 PIP = .venv/bin/python -m pip install --disable-pip-version-check --require-hashes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -10,8 +10,16 @@ help:  ## Show this list
 
 repro: .venv/pipeline  ## Build every dataset listed in params.yaml, from raw data to measured model
 	dvc repro
+	@dvc status $(STAGES)
 	@python -m tools.report
 	@echo "$$NEXT"
+
+status: .venv/pipeline  ## Show which stages have changed data, code or parameters
+	dvc repro source
+	dvc status $(STAGES)
+
+# All but `source`, which DVC calls "always changed".
+STAGES = fetch validate balance train export evaluate
 
 define NEXT
 
@@ -56,7 +64,7 @@ release: .venv/development  ## Tag a release of code and models: make release VE
 lock: .venv/development  ## Resolve requirements/*.in anew into the locked files
 	cd requirements && uv pip compile -q --upgrade --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --strip-extras development.in -o development.txt
-	cd requirements && for room in pipeline serving installer; do \
+	cd requirements && for room in pipeline serving tracking installer; do \
 		uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --strip-extras -c development.txt $$room.in -o $$room.txt; done
 

@@ -3,6 +3,8 @@
 import argparse
 import csv
 import logging
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +30,8 @@ def run(main: Callable[[str, Parameters], None], description: str) -> None:
     """Read the dataset's name and parameters, call `main` with both, and exit.
 
     The first line logged says what the stage does and how long it usually takes.
-    A `UserError` or `OutputError` becomes one line on standard error and exit status 1.
+    A `UserError` or `OutputError` becomes one line on standard error and exit status 1. A stage
+    that fails loses no committed file.
     """
     dataset = _dataset(description)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -40,8 +43,27 @@ def run(main: Callable[[str, Parameters], None], description: str) -> None:
     )
     try:
         main(dataset, load_parameters(dataset))
-    except (UserError, OutputError) as error:
-        sys.exit(f"error: {error}")
+    except BaseException as error:
+        restore_committed(dataset)
+        if isinstance(error, UserError | OutputError):
+            sys.exit(f"error: {error}")
+        raise
+
+
+def restore_committed(dataset: str) -> None:
+    """Bring back the committed files of a dataset that are missing, where git keeps them.
+
+    DVC removes the outputs of a stage before it runs the stage.
+    """
+    if not shutil.which("git"):
+        return
+    folders = [f"metrics/{dataset}", f"models/{dataset}"]
+    command = ["git", "ls-files", "--deleted", "-z", "--", *folders]
+    listed = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    missing = [name for name in listed.stdout.decode().split("\0") if name]
+    if missing:
+        subprocess.run(["git", "restore", "--", *missing], check=True)
+        logging.getLogger(__name__).info("restored as committed: %s", ", ".join(missing))
 
 
 def _dataset(description: str | None) -> str:

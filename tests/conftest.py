@@ -4,6 +4,7 @@ import os
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 # Tiny networks gain nothing from more threads, and each idle thread costs CPU time.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
@@ -17,19 +18,26 @@ GROUPS = {"tests/pipeline/": "pipeline", "tests/api/": "api"}
 """Folders whose tests run in one process, because they share what takes long to start or build."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file, or of a folder in GROUPS, in one process; the longest come first.
+class FilesAndFolders(LoadScopeScheduling):
+    """Keep the tests of a file, or of a folder in GROUPS, in one process.
 
-    Without pytest-xdist's `-n` this only changes the order.
+    pytest-xdist 3.8 has `--dist loadgroup` for it, which does nothing with pytest 9.2.
     """
-    groups = {}
-    for item in items:
-        path = item.nodeid.partition("::")[0]
-        folder = next((name for start, name in GROUPS.items() if path.startswith(start)), None)
-        groups[item] = folder or path
-        item.add_marker(pytest.mark.xdist_group(groups[item]))
-    items.sort(key=lambda item: groups[item] != "pipeline")
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return next((name for start, name in GROUPS.items() if path.startswith(start)), path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> LoadScopeScheduling:
+    """Distribute by FilesAndFolders."""
+    return FilesAndFolders(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests."""
+    items.sort(key=lambda item: item.nodeid.startswith("tests/pipeline/"), reverse=True)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -67,26 +67,28 @@ def classification_metrics(
     }
 
 
-def headline(split: dict[str, Any]) -> dict[str, float]:
-    """The metrics of one split that a table of experiments compares.
+def headline(public: dict[str, Any], split: dict[str, Any]) -> dict[str, float]:
+    """The metrics that a table of experiments compares.
 
     Parameters
     ----------
-    split : dict
-        The metrics of the split in evaluation.json.
+    public, split : dict
+        The metrics of PublicTest and of PrivateTest in evaluation.json.
 
     Returns
     -------
     dict
-        `accuracy`; `margin`, half the width of its 95 % confidence interval; `macro_f1`;
-        `balanced` (balanced accuracy, the mean recall); `min_recall`; `log_loss`; `ece`. The names
+        `val_f1`, macro-F1 on PublicTest, which experiments are selected by. Of PrivateTest:
+        `accuracy`; `margin`, half the width of its 95 % confidence interval; `f1` (macro-F1);
+        `bal_acc` (balanced accuracy, the mean recall); `min_recall`; `log_loss`; `ece`. The names
         are short, because `dvc exp show` makes each a column.
     """
     return {
+        "val_f1": public["macro_f1"],
         "accuracy": split["accuracy"],
         "margin": (split["accuracy_high"] - split["accuracy_low"]) / 2,
-        "macro_f1": split["macro_f1"],
-        "balanced": split["balanced_accuracy"],
+        "f1": split["macro_f1"],
+        "bal_acc": split["balanced_accuracy"],
         "min_recall": split["min_recall"],
         "log_loss": split["log_loss"],
         "ece": split["ece"],

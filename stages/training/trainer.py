@@ -66,7 +66,7 @@ def train(
     Raises
     ------
     UserError
-        The loss is not finite, or the network takes one size only and several are listed.
+        The training diverges, or the network takes one size only and several are listed.
     """
     keras.utils.set_random_seed(settings.seed)
     sizes = _sizes(settings)
@@ -102,10 +102,14 @@ def train(
         loss, accuracy = _train_epoch(
             network, ema, tqdm(batches, f"epoch {epoch + 1}", steps, leave=False, disable=None)
         )
-        if not np.isfinite(loss):
+        ema_model.set_weights(symmetry.ordinary_weights(ema.of(network), ema_model))
+        probabilities = predict_probabilities(ema_model, data.validation_images, sizes[epoch])
+        # The mean loss of an epoch can be finite where its last step has diverged.
+        if not (np.isfinite(loss) and np.isfinite(probabilities).all()):
             raise UserError(
-                f"train: the loss of epoch {epoch + 1} is not finite; lower"
-                " train.optimizer.learning_rate or lengthen train.schedule's warm-up"
+                f"train: the training diverged in epoch {epoch + 1}: the loss or a weight is not"
+                f" finite; lower train.optimizer.{settings.optimizer.name}.learning_rate or"
+                " lengthen train.schedule's warm-up"
             )
         row = {
             "epoch": epoch + 1,
@@ -114,8 +118,7 @@ def train(
             "loss": float(loss),
             "accuracy": float(accuracy),
         }
-        ema_model.set_weights(symmetry.ordinary_weights(ema.of(network), ema_model))
-        row |= _validate(ema_model, data, sizes[epoch])
+        row |= _validation_metrics(data, probabilities)
         state.history.append(row)
         if best_epoch(state.history, settings.selection.monitor) == epoch:
             state.best = ema_model.get_weights()
@@ -283,9 +286,8 @@ def _sizes(settings: parameters.Train) -> list[int]:
     return sizes
 
 
-def _validate(network: keras.Model, data: TrainingData, size: int) -> dict[str, float]:
+def _validation_metrics(data: TrainingData, probabilities: np.ndarray) -> dict[str, float]:
     labels = data.validation_labels
-    probabilities = predict_probabilities(network, data.validation_images, size)
     predicted = probabilities.argmax(axis=1)
     return {
         "val_loss": log_loss(labels, probabilities, labels=range(data.classes)),

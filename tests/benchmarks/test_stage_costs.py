@@ -62,7 +62,7 @@ def test_a_stage_that_the_pipeline_no_longer_has_is_dropped(tmp_path):
     former = found.assign(stage="former")
     pd.concat([found, former]).to_csv(tmp_path / "stage_costs_tiny.csv", index=False)
     assert list(read(tmp_path / "stage_costs_tiny.csv")["stage"]) == ["fetch"]
-    assert PIPELINE[:2] == ("fetch", "validate") and PIPELINE[-1] == "evaluate"
+    assert PIPELINE[:3] == ("source", "fetch", "validate") and PIPELINE[-1] == "evaluate"
 
 
 def test_memory_of_a_short_peak_is_measured():

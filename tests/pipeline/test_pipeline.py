@@ -74,8 +74,8 @@ def test_every_stage_file_is_a_stage_and_depends_on_itself(committed):
 
 
 def test_plots_are_drawn(built):
-    drawn = built.run("dvc plots show --out drawn")
-    page = (built.folder / "drawn/index.html").read_text()
+    drawn = built.run("dvc plots show")
+    page = (built.folder / "dvc_plots/index.html").read_text()
     assert "index.html" in drawn
     for plot in ("confusion on PrivateTest", "reliability on PrivateTest", "ROC", "training"):
         assert f"sample: {plot}" in page

@@ -75,6 +75,6 @@ def changed(committed, tmp_path_factory):
 )
 def test_metrics_fit_a_terminal(changed, command):
     text = on_a_terminal(changed, command)
-    for name in ("accuracy", "margin", "macro_f1", "balanced", "min_recall", "log_loss", "ece"):
+    for name in ("accuracy", "margin", "f1", "bal_acc", "min_recall", "log_loss", "ece"):
         assert name in text
     assert_fits(text)

@@ -143,3 +143,24 @@ with without_notes():
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode < 0
     assert done.stderr == "F0000 00:00:1.0 1 port.cc:153] this processor lacks AVX\n"
+
+
+def test_a_failing_stage_loses_no_committed_file(folder):
+    for name in ("metrics/sample/training.json", "models/sample/history.csv", "metrics/other.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("committed")
+    change(folder, "evaluate", "seed", 1)
+    for arguments in (["init", "-q"], ["add", "--all"], ["commit", "-qm", "all"]):
+        git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+        subprocess.run([*git, *arguments], cwd=folder, check=True)
+    shutil.rmtree(folder / "metrics")
+    shutil.rmtree(folder / "models")
+    (folder / "metrics/sample").mkdir(parents=True)
+    (folder / "metrics/sample/new.json").write_text("new")
+    done = run(folder, "sample")
+    assert "KeyError: 'a bug'" in done.stderr
+    assert (folder / "metrics/sample/training.json").read_text() == "committed"
+    assert (folder / "models/sample/history.csv").read_text() == "committed"
+    assert (folder / "metrics/sample/new.json").read_text() == "new"
+    assert not (folder / "metrics/other.json").exists()
+    assert "restored as committed: metrics/sample/training.json" in done.stderr

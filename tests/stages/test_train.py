@@ -396,11 +396,14 @@ def test_every_file_of_the_wing_changes_the_fingerprint(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- mistakes
 
 
-def test_a_run_that_diverges_says_what_to_change():
+@pytest.mark.parametrize("batch_size", [8, 4096])
+def test_a_run_that_diverges_says_what_to_change(batch_size):
+    """With one batch, the loss is of the weights before they diverge, and finite."""
     wild = SLOW | {"learning_rate": 1e30}
     changes = {"network": {"name": "five_layer", "dropout": 0}, "optimizer": wild}
-    with pytest.raises(UserError, match=r"epoch 1.*learning_rate"):
-        fitted(settings(schedule={"name": "constant"}, **changes))
+    changes |= {"schedule": {"name": "constant"}, "batch_size": batch_size}
+    with pytest.raises(UserError, match=r"epoch 1.*train\.optimizer\.sgd\.learning_rate"):
+        fitted(settings(**changes))
 
 
 # ---------------------------------------------------------------- on the command line

@@ -51,7 +51,7 @@ def test_normalisation_is_one_operation_and_pooling_follows_relu(name, size):
     assert all(kinds[index - 1] == "Relu" for index in pools)
     expected = served_model(built, size).predict(FACES, verbose=0)
     assert np.abs(expected - expected[0]).max() > 0.1
-    assert predict_logits(model, FACES) == pytest.approx(expected, abs=1e-4)
+    assert predict_logits(model, FACES) == pytest.approx(expected, rel=1e-5, abs=1e-4)
 
 
 def test_between_convolutions_all_is_of_eight_bits():
