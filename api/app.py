@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _add_middleware(app: FastAPI, server: ServerState) -> None:
     # The middleware that is added last is the first to handle a request.
     settings = server.settings
-    app.add_middleware(BodyLimit, max_bytes=settings.max_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_bytes, uploads=server.uploads)
     app.add_middleware(Deadline, seconds=settings.deadline_seconds)
     if settings.cors_origins:
         app.add_middleware(

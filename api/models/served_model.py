@@ -13,6 +13,7 @@ from api.models.evaluation import read_confidence, read_evaluation
 from api.models.model_source import FileSource, RevisionSource
 from api.options import FaceOptions
 from api.schemas import ConfidenceBin, Face, ImageSize, ModelIdentity
+from api.slots import Check
 from recognizer.classifier import SIZE, Classifier
 from recognizer.detectors.base import Detector
 from recognizer.errors import ImageError, ModelError
@@ -121,12 +122,14 @@ class ServedModel:
             raise ModelError(f"{self}: the outputs of the warm-up inference are no probabilities")
 
     def recognize(
-        self, data: bytes, options: FaceOptions, max_faces: int | None = None
+        self, check: Check, data: bytes, options: FaceOptions, max_faces: int | None = None
     ) -> Recognition:
         """Decode an image file and recognize its faces; thread-safe.
 
         Parameters
         ----------
+        check : Check
+            Called before each step.
         data : bytes
             The image file.
         options : FaceOptions
@@ -139,8 +142,10 @@ class ServedModel:
             The file cannot be decoded.
         """
         recognizer = Recognizer(self.classifier, self.detectors[options.faces], options.align)
+        check()
         times = [perf_counter()]
         image = decode(data, self.max_pixels)
+        check()
         times.append(perf_counter())
         detected = recognizer.detect(image)
         times.append(perf_counter())
@@ -157,13 +162,13 @@ class ServedModel:
         )
 
     def recognize_each(
-        self, files: Sequence[bytes], options: FaceOptions
+        self, check: Check, files: Sequence[bytes], options: FaceOptions
     ) -> list[Recognition | ImageError]:
         """Recognize several files; for a file that cannot be decoded, the result is its error."""
         results: list[Recognition | ImageError] = []
         for data in files:
             try:
-                results.append(self.recognize(data, options))
+                results.append(self.recognize(check, data, options))
             except ImageError as error:
                 results.append(error)
         return results

@@ -13,7 +13,7 @@ class Image:
     """An object that can have weak references."""
 
 
-def fail(image):
+def fail(check, image):
     raise ValueError("damaged")
 
 
@@ -33,7 +33,7 @@ def test_an_error_frees_its_image_without_the_garbage_collector(no_collector, cr
         image = Image()
         left.append(weakref.ref(image))
         with pytest.raises(ValueError, match="damaged"):
-            await slots.run(fail, image)
+            await slots.run(0, fail, image)
 
     async def infer_together():
         await asyncio.gather(*(infer() for _ in range(crowd)))
