@@ -1,11 +1,13 @@
 """Start the server: `python -m api`, with any option of uvicorn, for example `--port 9000`."""
 
+import os
 import sys
 
 import uvicorn
 from uvicorn.main import main
 
 from api.build import VERSION
+from api.models.snapshot import VARIABLE, take_snapshots
 from api.settings import load_settings
 
 OPTIONS = (
@@ -21,5 +23,6 @@ if __name__ == "__main__":
         sys.exit()
     # uvicorn restarts a worker that exits. Without this check, several workers would fail with the
     # same invalid setting again and again.
-    load_settings()
+    settings = load_settings()
+    os.environ[VARIABLE] = take_snapshots(settings)
     main(["api.app:app", *OPTIONS, *sys.argv[1:]], prog_name="python -m api")

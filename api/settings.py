@@ -105,10 +105,18 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Sites whose pages may send requests to this server; * allows all sites."""
 
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names under which clients address this server, besides localhost and IP addresses.
+
+    `*.x` allows all names below x, and * all names.
+    """
+
     git_commit: str | None = None
     """Commit of this code, for the metrics; by default that of the clone, if the code is in one."""
 
-    @field_validator("cors_origins", "extra_model_paths", "extra_model_revs", mode="before")
+    @field_validator(
+        "allowed_hosts", "cors_origins", "extra_model_paths", "extra_model_revs", mode="before"
+    )
     @classmethod
     def _split(cls, items: object) -> object:
         if isinstance(items, str):

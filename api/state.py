@@ -1,5 +1,6 @@
 """What all requests of an application share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from api.metrics import Metrics
 from api.models.served_models import ServedModels
+from api.models.snapshot import Snapshot
 from api.settings import Settings
 from api.slots import InferenceSlots
 from api.uploads import Uploads
@@ -32,7 +34,7 @@ class ServerState:
     """Threads that parse bodies."""
 
     @classmethod
-    def of(cls, settings: Settings) -> "ServerState":
+    def of(cls, settings: Settings, snapshots: Sequence[Snapshot] = ()) -> "ServerState":
         """Build the shared objects; `models.load` is called at startup."""
         slots = InferenceSlots(
             settings.max_concurrency,
@@ -49,7 +51,7 @@ class ServerState:
         )
         return cls(
             settings,
-            ServedModels(settings),
+            ServedModels(settings, snapshots),
             slots,
             streams,
             metrics,

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from api.models.evaluation import read_confidence, read_evaluation
-from api.models.model_source import FileSource, RevisionSource
+from api.models.model_source import Source
+from api.models.snapshot import Snapshot
 from api.options import FaceOptions
 from api.schemas import ConfidenceBin, Face, ImageSize, ModelIdentity
 from api.slots import Check
@@ -65,12 +66,14 @@ class ServedModel:
 
     def __init__(
         self,
-        source: FileSource | RevisionSource,
+        source: Source,
         detectors: dict[str, Detector],
         max_pixels: int,
         max_faces: int,
+        snapshot: Snapshot | None = None,
     ) -> None:
         self.source = source
+        self.snapshot = snapshot
         self.detectors = detectors
         self.max_pixels = max_pixels
         self.max_faces = max_faces
@@ -92,7 +95,8 @@ class ServedModel:
     def load(self) -> None:
         """Load the file and run the warm-up. An error is logged and becomes `problem`."""
         try:
-            self.classifier = self.source.load()
+            content = self.snapshot.read(self.source) if self.snapshot else self.source.read()
+            self.classifier = Classifier.of(content, str(self.source))
             self.evaluation = read_evaluation(self.source, self.classifier)
             self.confidence = None
             if self.evaluation:

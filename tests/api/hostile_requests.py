@@ -64,7 +64,7 @@ def post(body: bytes, content_type: str = "image/png", path: str = "/predict") -
 
 def head(*headers: str, method: str = "POST", path: str = "/predict") -> bytes:
     """The head of a request with `Connection: close`."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: test", "Connection: close", *headers, "", ""]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", *headers, "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 
@@ -530,7 +530,9 @@ def handshake(*headers: str) -> bytes:
     """The opening handshake of a WebSocket."""
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
     lines = "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", key, *headers
-    return "\r\n".join(("GET /stream HTTP/1.1", "Host: test", *lines, "", "")).encode("latin-1")
+    return "\r\n".join(("GET /stream HTTP/1.1", "Host: localhost", *lines, "", "")).encode(
+        "latin-1"
+    )
 
 
 def handshakes() -> Iterator[HostileRequest]:
@@ -591,15 +593,15 @@ def frames() -> Iterator[HostileRequest]:
 
 def no_http() -> Iterator[HostileRequest]:
     """Bytes that are no valid HTTP; uvicorn refuses them and closes the connection."""
-    start = b"POST /predict HTTP/1.1\r\nHost: test\r\n"
+    start = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
     for name, sent in {
         "TLS": b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + bytes(500),
         "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "HTTP/9.9": b"GET / HTTP/9.9\r\n\r\n",
         "noise": saved(COLOUR, "PNG"),
         "SSH": b"SSH-2.0-OpenSSH_9.2\r\n",
-        "unknown method": b"EVIL / HTTP/1.1\r\nHost: test\r\n\r\n",
-        "tunnel": b"CONNECT other:443 HTTP/1.1\r\nHost: test\r\n\r\n",
+        "unknown method": b"EVIL / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "tunnel": b"CONNECT other:443 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "no path": b"GET HTTP/1.1\r\n\r\n",
         "a path of raw bytes": b"GET /\xff\xfe\0 HTTP/1.1\r\n\r\n",
         "negative length": start + b"Content-Length: -1\r\n\r\n",

@@ -29,7 +29,7 @@ def talk(model_path, scenario, **limits):
         async with (
             app.router.lifespan_context(app),
             httpx.AsyncClient(
-                transport=httpx.ASGITransport(app), base_url="http://test", timeout=60
+                transport=httpx.ASGITransport(app), base_url="http://localhost", timeout=60
             ) as client,
         ):
             await until(lambda: model.problem is None)

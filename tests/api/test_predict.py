@@ -352,7 +352,7 @@ def talk(client, *parts):
     return answer.decode()
 
 
-HEAD = b"POST /predict HTTP/1.1\r\nHost: test\r\nContent-Type: image/png\r\n"
+HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
 
 
 def test_a_declared_length_is_refused_before_the_body_is_sent(server):
