@@ -1,6 +1,7 @@
 """The bytes of all request bodies that are in memory."""
 
 import asyncio
+import ctypes
 
 from fastapi import HTTPException
 
@@ -9,6 +10,12 @@ SLOW_SECONDS = 2
 
 RETRY_SECONDS = 1
 """The value of `Retry-After` for a refused upload."""
+
+TRIM_BYTES = 16 * 2**20
+"""After this many bytes of bodies at once, free memory is given back to the system."""
+
+TRIM_SECONDS = 1
+"""Time until then; the last responses have released their memory."""
 
 
 class Upload:
@@ -33,6 +40,7 @@ class Uploads:
         self.bytes = 0
         self._incomplete: dict[Upload, None] = {}
         """In the order of their start."""
+        self._trim_is_due = False
 
     def begin(self) -> Upload:
         """Start to count a body."""
@@ -50,6 +58,9 @@ class Uploads:
         """
         upload.bytes += count
         self.bytes += count
+        if self.bytes > TRIM_BYTES and not self._trim_is_due:
+            self._trim_is_due = True
+            self._trim_later()
         while self.bytes > self.max_bytes:
             if not self._end_slowest(upload):
                 self.end(upload)
@@ -80,3 +91,20 @@ class Uploads:
                 self.end(upload)
                 return True
         return False
+
+    def _trim_later(self) -> None:
+        asyncio.get_running_loop().call_later(TRIM_SECONDS, self._trim_if_idle)
+
+    def _trim_if_idle(self) -> None:
+        if self.bytes > TRIM_BYTES:
+            self._trim_later()
+            return
+        self._trim_is_due = False
+        asyncio.get_running_loop().run_in_executor(None, give_back_free_memory)
+
+
+def give_back_free_memory() -> None:
+    """Give free memory back to the system, if the C library is glibc; others do it themselves."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
