@@ -17,6 +17,16 @@ OPTIONS = (
     *("--ws-per-message-deflate", "false"),
 )
 
+PROGRAM = "python -m api"
+
+
+def has_workers(arguments: list[str]) -> bool:
+    """Whether uvicorn will start worker processes, by its options and environment variables."""
+    context = main.make_context(PROGRAM, list(arguments), resilient_parsing=True)
+    workers = context.params.get("workers") or os.environ.get("WEB_CONCURRENCY", 1)
+    return str(workers) != "1"
+
+
 if __name__ == "__main__":
     if "--version" in sys.argv[1:]:
         print(f"facial-expression-recognition {VERSION} (uvicorn {uvicorn.__version__})")
@@ -24,5 +34,7 @@ if __name__ == "__main__":
     # uvicorn restarts a worker that exits. Without this check, several workers would fail with the
     # same invalid setting again and again.
     settings = load_settings()
-    os.environ[VARIABLE] = take_snapshots(settings)
-    main(["api.app:app", *OPTIONS, *sys.argv[1:]], prog_name="python -m api")
+    command = ["api.app:app", *OPTIONS, *sys.argv[1:]]
+    if has_workers(command):
+        os.environ[VARIABLE] = take_snapshots(settings)
+    main(command, prog_name=PROGRAM)
