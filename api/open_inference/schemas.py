@@ -2,9 +2,8 @@
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, PlainValidator
+from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
-from pydantic_core import PydanticCustomError
 
 from api.models.served_model import ModelName
 from api.openapi import EXAMPLE_IMAGE
@@ -59,13 +58,6 @@ class RequestedOutputParameters(KnownNames):
     binary_data: bool | None = Field(None, description="True: binary data after the JSON.")
 
 
-def _list(value: Any) -> Any:
-    """The same list; the validator of `list[Any]` would copy it."""
-    if value is not None and not isinstance(value, list):
-        raise PydanticCustomError("list_type", "Input should be a valid array")
-    return value
-
-
 class RequestInput(KnownNames):
     """The input tensor."""
 
@@ -83,9 +75,7 @@ class RequestInput(KnownNames):
     parameters: InputParameters | None = Field(
         None, description="Detection options; they may be parameters of the request instead."
     )
-    data: Annotated[
-        list[Any] | None, PlainValidator(_list, json_schema_input_type=list[Any] | None)
-    ] = Field(
+    data: list[Any] | None = Field(
         None,
         description="The values, flat or nested: files in base64, or integers from 0 to 255.",
         examples=[[EXAMPLE_IMAGE]],

@@ -7,7 +7,6 @@ binary data extension). In the second case a header has the length of the JSON.
 import json
 import struct
 from dataclasses import dataclass
-from itertools import chain
 from math import prod
 from typing import Any
 
@@ -15,10 +14,11 @@ import numpy as np
 from fastapi import HTTPException
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from api.base64_file import file_from_base64
 from api.errors import validation_message
+from api.open_inference.json_values import bytes_of, split_data
 from api.open_inference.schemas import (
     OUTPUTS,
     InferenceRequest,
@@ -83,14 +83,16 @@ def read_request(body: bytes, header_length: str | None, limits: Settings) -> In
     most = limits.max_tensor_faces
     check_values(text, most * SIZE**2 + MAX_VALUES, most * (SIZE + 1) + MAX_VALUES)
     try:
-        # Pydantic's own parser of JSON needs 32 bytes for a value that is an integer.
-        request = InferenceRequest.model_validate(from_json(text))
+        if split := split_data(text):
+            request = InferenceRequest.model_validate(split[0])
+        else:
+            request = InferenceRequest.model_validate_json(text)
     except ValidationError as error:
         raise TensorError(validation_message(error, "JSON field")) from None
     except ValueError as error:
-        raise TensorError(f"JSON: invalid JSON: {error}") from None
+        raise TensorError(f"JSON: {error}") from None
     tensor = request.inputs[0]
-    faces = _faces(tensor, binary, limits)
+    faces = _faces(tensor, split and split[1], binary, limits)
     return Inference(request.id, faces, _options(request), _outputs(request))
 
 
@@ -143,11 +145,12 @@ def _outputs(request: InferenceRequest) -> dict[str, bool]:
 
 
 def _faces(
-    tensor: RequestInput, binary: bytes, limits: Settings
+    tensor: RequestInput, text: bytes | None, binary: bytes, limits: Settings
 ) -> NDArray[np.uint8] | list[bytes]:
     if tensor.name != INPUT:
         raise TensorError(f"no input {tensor.name[:100]!r}: expected {INPUT!r}")
-    data = _inline_data(tensor, len(binary))
+    inline = _has_inline_data(tensor, len(binary))
+    data = (text or to_json(tensor.data)) if inline else None
     if tensor.datatype == "UINT8":
         _check_shape(tensor, [SIZE, SIZE])
         pixels = np.frombuffer(binary, np.uint8) if data is None else _pixels(data)
@@ -177,15 +180,15 @@ def _too_many(limit: int, what: str) -> HTTPException:
     return HTTPException(413, f"{INPUT}: more than {limit} {what} in one tensor")
 
 
-def _inline_data(tensor: RequestInput, binary_size: int) -> list[Any] | None:
-    """The values in the JSON; None if they are in the `binary_size` bytes after it."""
+def _has_inline_data(tensor: RequestInput, binary_size: int) -> bool:
+    """Whether the values are in the JSON; otherwise in the `binary_size` bytes after it."""
     size = tensor.parameters.binary_data_size if tensor.parameters else None
     if size is None:
         if binary_size:
             raise TensorError(f"{INPUT}: bytes follow the JSON, but binary_data_size is missing")
         if tensor.data is None:
             raise TensorError(f"{INPUT}: expected data or binary_data_size, found neither")
-        return tensor.data
+        return True
     if tensor.data is not None:
         raise TensorError(f"{INPUT}: expected data or binary_data_size, found both")
     if size != binary_size:
@@ -193,7 +196,7 @@ def _inline_data(tensor: RequestInput, binary_size: int) -> list[Any] | None:
             f"{INPUT}: binary_data_size is {size}, but {binary_size} bytes follow the JSON"
             f" (the header {HEADER_LENGTH} has the length of the JSON)"
         )
-    return None
+    return False
 
 
 def _check_shape(tensor: RequestInput, tail: list[int]) -> None:
@@ -205,22 +208,17 @@ def _check_shape(tensor: RequestInput, tail: list[int]) -> None:
         )
 
 
-def _pixels(data: list[Any]) -> NDArray[np.uint8]:
-    """Integers, flat or nested, as uint8 [values]."""
-    rows = [data]
-    for _ in range(DIMENSIONS - 1):
-        if rows and rows[0] and isinstance(rows[0][0], list):
-            rows = list(chain.from_iterable(rows))
-            if not all(isinstance(row, list) for row in rows):
-                raise TensorError(f"{INPUT}: data mixes lists and values")
+def _pixels(text: bytes) -> NDArray[np.uint8]:
+    """Integers in JSON, flat or nested, as uint8 [values]."""
     try:
-        return np.frombuffer(b"".join(map(bytes, rows)), np.uint8)
-    except (TypeError, ValueError):
-        raise TensorError(f"{INPUT}: expected integers from 0 to 255 in data") from None
+        return np.frombuffer(b"".join(bytes_of(text, DIMENSIONS)), np.uint8)
+    except ValueError as error:
+        raise TensorError(f"{INPUT}: {error}") from None
 
 
-def _files(data: list[Any], most: int) -> list[bytes]:
-    """Image files from base64."""
+def _files(text: bytes, most: int) -> list[bytes]:
+    """Image files from base64 in JSON."""
+    data = from_json(text)
     if len(data) > most:
         raise _too_many(most, "files")
     files: list[bytes] = []
