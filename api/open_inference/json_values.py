@@ -12,12 +12,23 @@ import msgspec
 from msgspec import Meta, Raw
 from pydantic_core import from_json
 
+from api.open_inference.schemas import InferenceRequest
+
 PART = 64 * 1024
 """Bytes of text that are parsed together."""
 
 LONG = 1024 * 1024
 """Bytes of invalid JSON above which the error does not say where it is."""
 
+OTHERS = sorted(InferenceRequest.model_fields.keys() - {"inputs"})
+
+REQUEST: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "Request",
+        [("inputs", list[dict[str, Raw]]), *((name, Raw, Raw()) for name in OTHERS)],
+        forbid_unknown_fields=True,
+    )
+)
 ROWS = msgspec.json.Decoder(list[Raw])
 BYTES = msgspec.json.Decoder(list[Annotated[int, Meta(ge=0, le=255)]])
 
@@ -33,13 +44,13 @@ def split_data(text: bytes) -> tuple[dict[str, Any], bytes] | None:
         It has another form and is too long to find out more about it.
     """
     try:
-        request = msgspec.json.decode(text, type=dict[str, Raw])
-        (tensor,) = msgspec.json.decode(request.pop("inputs"), type=list[dict[str, Raw]])
+        request = REQUEST.decode(text)
+        (tensor,) = request.inputs
         data = bytes(tensor.pop("data")).strip()
         if not data.startswith(b"["):
             raise ValueError
         fields = {name: from_json(bytes(raw)) for name, raw in tensor.items()}
-        others = {name: from_json(bytes(raw)) for name, raw in request.items()}
+        others = {name: from_json(raw) for name in OTHERS if (raw := bytes(getattr(request, name)))}
     except (msgspec.MsgspecError, RecursionError, KeyError, ValueError):
         if len(text) > LONG:
             raise ValueError("expected an object with one input, which has data") from None
