@@ -61,7 +61,6 @@ class InferenceSlots:
         self._max_waiting = max_waiting
         self._threads = ThreadPoolExecutor(slots, "inference")
         self._lock = threading.RLock()
-        self._running = 0
         self._unfinished = 0  # running and waiting
         self._heavy_unfinished = 0
         self._heavy_submitted = 0  # to the thread pool
@@ -72,12 +71,15 @@ class InferenceSlots:
     @property
     def running(self) -> int:
         """Slots that are taken."""
-        return self._running
+        with self._lock:
+            held_back = max(0, self._heavy_unfinished - self._heavy_submitted)
+            return min(self._slots, self._unfinished - held_back)
 
     @property
     def waiting(self) -> int:
         """Requests that wait for a slot."""
-        return max(0, self._unfinished - self._running)
+        with self._lock:
+            return self._unfinished - self.running
 
     async def run(
         self,
@@ -154,15 +156,11 @@ class InferenceSlots:
         job = self._queue.popleft()
         try:
             if job.set_running_or_notify_cancel() and job.call:
-                with self._lock:
-                    self._running += 1
                 try:
                     result = job.call()
                 except BaseException as error:
-                    self._finish(job)
                     job.set_exception(error)
                 else:
-                    self._finish(job)
                     job.set_result(result)
         finally:
             if job.heavy:
@@ -170,11 +168,6 @@ class InferenceSlots:
                     self._heavy_submitted -= 1
                     self._submit_heavy()
             del job  # The exception refers to this frame; see `run`.
-
-    def _finish(self, job: _Job) -> None:
-        job.call = None
-        with self._lock:
-            self._running -= 1
 
     def _leave(self, job: Any) -> None:
         job.call = None

@@ -515,7 +515,7 @@ def heads() -> Iterator[HostileRequest]:
     length = f"Content-Length: {len(GOOD['PNG'])}"
     for name, lines in headers.items():
         sent = head("Content-Type: image/png", length, *lines) + GOOD["PNG"]
-        yield HostileRequest(f"headers: {name}", sent, {200})
+        yield HostileRequest(f"headers: {name}", sent, {421} if name == "hosts" else {200})
     old = f"POST /predict HTTP/1.0\r\n{length}\r\n\r\n".encode() + GOOD["PNG"]
     yield HostileRequest("HTTP/1.0 without a host", old, {200})
     yield HostileRequest("empty lines first", b"\r\n" * 1000 + post(GOOD["PNG"]), {200})
