@@ -6,6 +6,8 @@ settings.py      the environment variables
 state.py         what all requests share: settings, models, slots, metrics
 security.py      the API key (header, bearer token, subprotocol) and the origins of streams
 slots.py         concurrency limit, and the bounded queue in front of it (429)
+uploads.py       the limit of the bytes in memory (429)
+pixels.py        the pixels of a request, read before it gets a slot (413)
 options.py       the options of a request: detector, alignment, minimum confidence, version
 request_body.py  forms and JSON, parsed into models; base64_file.py decodes base64
 newest_frame.py  the frames of a stream: newer ones replace those that wait

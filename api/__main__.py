@@ -1,11 +1,13 @@
 """Start the server: `python -m api`, with any option of uvicorn, for example `--port 9000`."""
 
+import os
 import sys
 
 import uvicorn
 from uvicorn.main import main
 
 from api.build import VERSION
+from api.models.snapshot import VARIABLE, take_snapshots
 from api.settings import load_settings
 
 OPTIONS = (
@@ -15,11 +17,24 @@ OPTIONS = (
     *("--ws-per-message-deflate", "false"),
 )
 
+PROGRAM = "python -m api"
+
+
+def has_workers(arguments: list[str]) -> bool:
+    """Whether uvicorn will start worker processes, by its options and environment variables."""
+    context = main.make_context(PROGRAM, list(arguments), resilient_parsing=True)
+    workers = context.params.get("workers") or os.environ.get("WEB_CONCURRENCY", 1)
+    return str(workers) != "1"
+
+
 if __name__ == "__main__":
     if "--version" in sys.argv[1:]:
         print(f"facial-expression-recognition {VERSION} (uvicorn {uvicorn.__version__})")
         sys.exit()
     # uvicorn restarts a worker that exits. Without this check, several workers would fail with the
     # same invalid setting again and again.
-    load_settings()
-    main(["api.app:app", *OPTIONS, *sys.argv[1:]], prog_name="python -m api")
+    settings = load_settings()
+    command = ["api.app:app", *OPTIONS, *sys.argv[1:]]
+    if has_workers(command):
+        os.environ[VARIABLE] = take_snapshots(settings)
+    main(command, prog_name=PROGRAM)

@@ -1,6 +1,7 @@
 """The application, built from its settings; `python -m api` starts it."""
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
@@ -13,12 +14,14 @@ import api.open_inference.routes as open_inference
 from api.build import VERSION, commit_of_the_code, library_versions
 from api.errors import EXCEPTION_HANDLERS
 from api.logs import log_as_json
+from api.middleware.allowed_hosts import AllowedHosts
 from api.middleware.body_limit import BodyLimit
 from api.middleware.deadline import Deadline
 from api.middleware.head_requests import HeadRequests
 from api.middleware.request_log import RequestLog
 from api.middleware.request_metrics import RequestMetrics
 from api.middleware.security_headers import SecurityHeaders
+from api.models.snapshot import Snapshot, read_snapshots
 from api.openapi import error_responses, operation_id
 from api.routes import docs, health, metrics, model, page, predict, stream
 from api.schemas import Problem, ProtocolProblem
@@ -46,8 +49,8 @@ RESPONSE_HEADERS = [
 """Headers of a response that these pages may read."""
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Build the application; the models are loaded at startup."""
+def create_app(settings: Settings, snapshots: Sequence[Snapshot] = ()) -> FastAPI:
+    """Build the application; the models are loaded at startup, from snapshots if there are any."""
     app = FastAPI(
         title="Facial expression recognition",
         version=VERSION,
@@ -60,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         # Where OpenTelemetry is configured, FastAPI would export the query string of each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.server = server = ServerState.of(settings)
+    app.state.server = server = ServerState.of(settings, snapshots)
     _add_middleware(app, server)
     _add_routes(app, settings)
     return app
@@ -69,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _add_middleware(app: FastAPI, server: ServerState) -> None:
     # The middleware that is added last is the first to handle a request.
     settings = server.settings
-    app.add_middleware(BodyLimit, max_bytes=settings.max_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_bytes, uploads=server.uploads)
     app.add_middleware(Deadline, seconds=settings.deadline_seconds)
     if settings.cors_origins:
         app.add_middleware(
@@ -79,6 +82,7 @@ def _add_middleware(app: FastAPI, server: ServerState) -> None:
             allow_headers=REQUEST_HEADERS,
             expose_headers=RESPONSE_HEADERS,
         )
+    app.add_middleware(AllowedHosts, names=settings.allowed_hosts)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, metrics=server.metrics)
     app.add_middleware(HeadRequests)
@@ -133,4 +137,4 @@ def _load(server: ServerState) -> None:
 
 
 log_as_json()
-app = create_app(load_settings())
+app = create_app(load_settings(), read_snapshots(os.environ))

@@ -54,5 +54,6 @@ def log_as_json() -> None:
     # Every request and every stream has a line of its own. Uvicorn's would show the query string.
     logging.getLogger("uvicorn.access").handlers.clear()
     logging.getLogger("uvicorn.error").addFilter(
-        lambda record: not UVICORN_WEBSOCKET.match(record.msg)
+        # The message may be an exception, for example "address already in use".
+        lambda record: not UVICORN_WEBSOCKET.match(str(record.msg))
     )

@@ -30,8 +30,10 @@ REASONS = {
     408: "slow_body",
     413: "too_large",
     415: "content_type",
+    421: "host",
     422: "invalid",
     429: "overload",
+    499: "disconnected",
     503: "not_ready",
     504: "deadline",
 }

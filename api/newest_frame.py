@@ -5,6 +5,9 @@ import threading
 from collections import deque
 from typing import NamedTuple
 
+from api.pixels import claimed_pixels
+from api.settings import Settings
+
 
 class Frame(NamedTuple):
     """A message of the client."""
@@ -25,6 +28,11 @@ class PendingFrame:
         self._newest = newest
         self._taken: Frame | None = None
         self._lock = threading.Lock()
+
+    def pixels(self, limits: Settings) -> int:
+        """The pixels of the frame that is the newest now; a newer one may replace it."""
+        data = self._newest[-1].data
+        return 0 if data is None else claimed_pixels([data], limits)
 
     @property
     def frame(self) -> Frame:

@@ -1,25 +1,46 @@
-"""Request bodies: forms and JSON, parsed into models that refuse unknown names."""
+"""Request bodies: forms and JSON, parsed into models that refuse unknown names.
 
+A large body is parsed in a thread, so that the event loop can serve other requests meanwhile.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar, get_origin
+from functools import partial
+from typing import Annotated, Any, ParamSpec, TypeVar, get_origin
 
+import anyio.to_thread
 from fastapi import Request
 from pydantic import PlainValidator, ValidationError, WithJsonSchema
 from python_multipart.multipart import parse_options_header
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartParser
+from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
 
 from api.base64_file import file_from_base64
 from api.errors import validation_message
 from api.openapi import BINARY
 from api.options import KnownNames, single_values
+from api.state import ServerState
 
 # Images are never written to disk, not even as temporary files. The size limit of the body also
 # limits the memory of a form.
 MultiPartParser.spool_max_size = 2**63
 
 Model = TypeVar("Model", bound=KnownNames)
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+SMALL = 16 * 1024
+"""A body of this many bytes is parsed at once: it takes less time than the change of threads."""
+
+CHUNK = 64 * 1024
+"""Bytes of a body that are parsed together."""
+
+MAX_FIELDS = 20
+"""Most fields of a form that are not files."""
+
+MAX_VALUES = 1000
+"""Most values in JSON with one image."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +110,17 @@ async def form_of(
         400 for a form that cannot be parsed, 413, 415 for a charset other than UTF-8, or `status`.
     """
     _check_charset(request)
+    body = await body_of(request)
+    limits = {"max_fields": MAX_FIELDS, "max_part_size": max_part_size}
+    if content_type_of(request) == "multipart/form-data":
+        limits["max_files"] = max_files
     try:
-        async with request.form(
-            max_files=max_files, max_fields=20, max_part_size=max_part_size
-        ) as form:
-            pairs = [(name, await _content(value)) for name, value in form.multi_items()]
-    except HTTPException as error:
-        if error.detail.startswith("Too many files"):
+        pairs = await in_thread(request, len(body), _pairs_of_form, request.headers, body, limits)
+    except MultiPartException as error:
+        if error.message.startswith("Too many files"):
             message = f"the form has too many files: at most {max_files} are accepted"
             raise HTTPException(413, message) from error
-        raise
+        raise HTTPException(400, error.message) from error
     lists = [
         name for name, known in model.model_fields.items() if get_origin(known.annotation) is list
     ]
@@ -116,14 +138,92 @@ async def json_of(request: Request, model: type[Model], *, status: int = 422) ->
     Raises
     ------
     HTTPException
-        400 for a body that is not JSON, `status` for an invalid field.
+        400 for a body that is not JSON, 413 for too many values, `status` for an invalid field.
     """
+    body = await body_of(request)
     try:
-        return model.model_validate_json(await request.body())
+        return await in_thread(request, len(body), _model_of_json, model, body)
     except ValidationError as error:
         if error.errors()[0]["type"] == "json_invalid":
             status = 400
         raise HTTPException(status, validation_message(error, "JSON field")) from None
+
+
+def _model_of_json(model: type[Model], body: bytes) -> Model:
+    check_values(body, MAX_VALUES, MAX_VALUES)
+    return model.model_validate_json(body)
+
+
+async def body_of(request: Request) -> bytes:
+    """The whole body; unlike `request.body()`, the request keeps no copy."""
+    return b"".join([chunk async for chunk in request.stream()])
+
+
+async def in_thread(
+    request: Request,
+    size: int,
+    function: Callable[P, Result],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Result:
+    """Call a function that parses `size` bytes, in a thread if they are many."""
+    if size <= SMALL:
+        return function(*args, **kwargs)
+    server: ServerState = request.app.state.server
+    return await anyio.to_thread.run_sync(
+        partial(function, *args, **kwargs), limiter=server.parsers
+    )
+
+
+def check_values(text: bytes, values: int, containers: int) -> None:
+    """Bound the memory of parsed JSON before it is parsed; the parser itself limits the depth.
+
+    Commas, brackets and braces are counted, those in strings too.
+
+    Parameters
+    ----------
+    text : bytes
+    values, containers : int
+        The most values, and the most lists and objects.
+
+    Raises
+    ------
+    HTTPException
+        413: the JSON may have more.
+    """
+    commas = opened = 0
+    # The count ends early. Between two parts, other threads run.
+    for start in range(0, len(text), CHUNK):
+        part = text[start : start + CHUNK]
+        commas += part.count(b",")
+        opened += part.count(b"[") + part.count(b"{")
+        if commas > values or opened > containers:
+            raise HTTPException(413, "the JSON has too many values")
+
+
+def _pairs_of_form(
+    headers: Headers, body: bytes, limits: dict[str, int]
+) -> list[tuple[str, str | FormFile]]:
+    """The names and values of a form's fields."""
+    parser: Any = MultiPartParser if "max_files" in limits else FormParser
+    form: FormData = _completed(parser(headers, _chunks(body), **limits).parse())
+    return [(name, _completed(_content(value))) for name, value in form.multi_items()]
+
+
+async def _chunks(body: bytes) -> AsyncGenerator[bytes, None]:
+    for start in range(0, len(body), CHUNK):
+        yield body[start : start + CHUNK]
+    yield b""
+
+
+def _completed(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """The result of a coroutine that never waits: the body and its files are in memory."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+    raise RuntimeError("a parser of Starlette waits")
 
 
 async def _content(value: str | UploadFile) -> str | FormFile:

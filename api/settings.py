@@ -51,14 +51,25 @@ class Settings(BaseSettings):
     max_bytes: Count = 10 * 1024 * 1024
     """Largest request body, and largest frame of a stream, in bytes; above it, 413."""
 
+    max_bytes_in_flight: Count = Field(
+        default_factory=lambda data: max(128 * 1024 * 1024, 2 * data["max_bytes"])
+    )
+    """Most bytes of all request bodies together that one process holds; above it, 429."""
+
     max_pixels: Count = 25_000_000
-    """Largest width × height of an image, checked before it is decoded; above it, 413."""
+    """Largest width × height of an image, checked before it is decoded; above it, 413.
+
+    Requests with more than half of it together leave one slot to the others.
+    """
 
     max_faces: Count = 100
     """Most faces of one image that are classified and returned; the largest faces come first."""
 
     max_batch: Count = 32
     """Most image files in one request (`/predict/batch`, a BYTES tensor of `…/infer`)."""
+
+    max_batch_pixels: Count = 50_000_000
+    """Most pixels of all images in one request, checked before any is decoded; above it, 413."""
 
     max_tensor_faces: Count = 1024
     """Most faces in one UINT8 tensor of `POST /v2/models/…/infer`."""
@@ -94,15 +105,30 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Sites whose pages may send requests to this server; * allows all sites."""
 
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names under which clients address this server, besides localhost and IP addresses.
+
+    `*.x` allows all names below x, and * all names.
+    """
+
     git_commit: str | None = None
     """Commit of this code, for the metrics; by default that of the clone, if the code is in one."""
 
-    @field_validator("cors_origins", "extra_model_paths", "extra_model_revs", mode="before")
+    @field_validator(
+        "allowed_hosts", "cors_origins", "extra_model_paths", "extra_model_revs", mode="before"
+    )
     @classmethod
     def _split(cls, items: object) -> object:
         if isinstance(items, str):
             return [item.strip() for item in items.split(",") if item.strip()]
         return items
+
+    @field_validator("max_bytes_in_flight")
+    @classmethod
+    def _at_least_one_body(cls, count: int, info: ValidationInfo) -> int:
+        if count < info.data.get("max_bytes", 0):
+            raise ValueError(f"expected at least MAX_BYTES, {info.data['max_bytes']}")
+        return count
 
     @field_validator("model_rev", "extra_model_revs")
     @classmethod

@@ -4,6 +4,7 @@ The library, in reading order:
 
 image.py        bytes to pixels; image_header.py reads format and size before anything is decoded
 classifier.py   model.onnx: its contract, its metadata, its probabilities
+onnx_operators.py  the operators that a model file may have
 cropping.py     the upright square crop of a face
 recognizer.py   detector, crops and classifier in a row
 crop_tree.py    the folder of crops that a person corrects and a training reads

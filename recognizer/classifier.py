@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 
 from recognizer.errors import ModelError
+from recognizer.onnx_operators import DamagedError, check_operators
 
 T = TypeVar("T")
 
@@ -92,21 +93,39 @@ class Classifier:
             content = Path(path).read_bytes()
         except OSError as error:
             raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+        self._load(content, str(path), threads)
+
+    @classmethod
+    def of(cls, content: bytes, name: str, threads: int = 1) -> "Classifier":
+        """Load a file that has been read; `name` is its name in the errors."""
+        classifier = cls.__new__(cls)
+        classifier._load(content, name, threads)
+        return classifier
+
+    def _load(self, content: bytes, name: str, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # errors are in the exception
+        # onnxruntime would also accept its own format, whose operators are not checked.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        try:
+            check_operators(content)
+        except DamagedError as error:
+            raise ModelError(f"{name}: not an ONNX model, or a damaged one") from error
+        except ValueError as error:
+            raise ModelError(f"{name}: not a model of this project: {error}") from None
         try:
             self._session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # the exceptions of onnxruntime have no other common class
-            raise ModelError(f"{path}: not an ONNX model, or a damaged one") from error
+            raise ModelError(f"{name}: not an ONNX model, or a damaged one") from error
         try:
             self.metadata = _read_metadata(self._session.get_modelmeta().custom_metadata_map)
             _check_tensors(self._session, len(self.metadata.labels))
         except ValueError as error:
-            raise ModelError(f"{path}: not a model of this project: {error}") from None
+            raise ModelError(f"{name}: not a model of this project: {error}") from None
         self.version = hashlib.sha256(content).hexdigest()
         self.labels = self.metadata.labels
         self.dataset = self.metadata.dataset

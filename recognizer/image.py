@@ -12,7 +12,7 @@ from PIL.AvifImagePlugin import AvifImageFile
 from pillow_heif import HeifImageFile
 
 from recognizer.errors import ImageError, TooManyPixelsError
-from recognizer.image_header import ImageHeader, read_header
+from recognizer.image_header import ImageHeader, read_header, refuse_excess
 
 MAX_PIXELS = 200_000_000
 """Default limit of width · height: the largest photos of phones, 200 megapixels."""
@@ -87,6 +87,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, long_side: int | None = LO
             f"the image has too many pixels: {header.width}×{header.height} need"
             f" {header.pixels:,}, at most {max_pixels:,} are accepted"
         )
+    if header.format == "PNG":
+        refuse_excess(data, header)
     reduction = _reduction(header, long_side)
     if header.format == "HEIC":
         pixels = _heic(data, header)

@@ -124,15 +124,23 @@ def _png(data: bytes) -> tuple[int, int, int]:
     if data[12:16] != b"IHDR":
         raise _DamagedError
     width, height = struct.unpack_from(">II", data, 16)
-    # At most 64 bits a pixel and a byte before each row; an interlaced image has twice the rows.
-    needed = height * (8 * width + 2) + 8
-    if MAX_DEFLATION * len(data) > needed + MAX_PNG_EXCESS:
-        _refuse_excess(data, needed + MAX_PNG_EXCESS)
     return width, height, width * height
 
 
-def _refuse_excess(data: bytes, most: int) -> None:
-    """Unpack at most `most` bytes of the IDAT chunks; libpng would unpack all of them."""
+def refuse_excess(data: bytes, header: ImageHeader) -> None:
+    """Refuse a PNG with far more data than its pixels need; libpng would unpack all of it.
+
+    Takes up to a second, so it is not a part of `read_header`.
+
+    Raises
+    ------
+    ImageError
+        The IDAT chunks are damaged, or hold more than `MAX_PNG_EXCESS` bytes too many.
+    """
+    # At most 64 bits a pixel and a byte before each row; an interlaced image has twice the rows.
+    most = header.height * (8 * header.width + 2) + 8 + MAX_PNG_EXCESS
+    if MAX_DEFLATION * len(data) <= most:
+        return
     unpacker, position = zlib.decompressobj(), 8
     while position + 8 <= len(data) and not unpacker.eof:
         (length,) = struct.unpack_from(">I", data, position)
@@ -142,7 +150,7 @@ def _refuse_excess(data: bytes, most: int) -> None:
                 try:
                     most -= len(unpacker.decompress(packed, 1 << 24))
                 except zlib.error:
-                    raise _DamagedError from None
+                    raise ImageError("the PNG image is damaged or cut short") from None
                 if most < 0:
                     raise ImageError("the PNG image holds far more data than its pixels need")
                 packed = unpacker.unconsumed_tail

@@ -20,8 +20,10 @@ from api.models.served_model import Recognition, ServedModel
 from api.models.served_models import ready_model
 from api.openapi import OVERLOAD, error_responses, form_schema, json_schema, request_body
 from api.options import EmotionOptions, merged, refuse_repeated
-from api.request_body import content_type_of, form_of, json_of
+from api.pixels import claimed_pixels
+from api.request_body import content_type_of, form_of, in_thread, json_of
 from api.schemas import Face, Point, ProtocolProblem
+from api.slots import Check
 from api.state import Server
 from recognizer.errors import ImageError
 
@@ -52,6 +54,7 @@ class AnalyzeRequest:
     """One image file and the options."""
 
     data: bytes
+    pixels: int
     options: AnalyzeOptions
 
 
@@ -59,14 +62,21 @@ async def analyze_request(
     request: Request, query: Annotated[AnalyzeOptions, Query()], server: Server
 ) -> AnalyzeRequest:
     """Read the image and the options, from a form or from JSON."""
+    data, options = await _image_and_options(request, query, server.settings.max_bytes)
+    pixels = await in_thread(request, len(data), claimed_pixels, [data], server.settings)
+    return AnalyzeRequest(data, pixels, options)
+
+
+async def _image_and_options(
+    request: Request, query: AnalyzeOptions, max_bytes: int
+) -> tuple[bytes, AnalyzeOptions]:
     content_type = content_type_of(request)
     if content_type == "application/json":
         body = await json_of(request, AnalyzeJson, status=400)
-        return AnalyzeRequest(body.img, merged(query, body, ("query", "JSON"), status=400))
+        return body.img, merged(query, body, ("query", "JSON"), status=400)
     if content_type in FORMS:
-        max_bytes = server.settings.max_bytes
         form = await form_of(request, AnalyzeForm, max_part_size=max_bytes, status=400)
-        return AnalyzeRequest(form.img, merged(query, form, ("query", "form"), status=400))
+        return form.img, merged(query, form, ("query", "form"), status=400)
     raise HTTPException(
         415,
         f"content type {content_type[:100]!r} is not supported: send JSON with the image in base64"
@@ -81,7 +91,7 @@ async def analyze(
     """Predict the emotion of every face, in percent, in the format of DeepFace's server."""
     model = ready_model(server.models, response, image.options.version)
     try:
-        result = await server.slots.run(_recognize, model, image.data, image.options)
+        result = await server.slots.run(image.pixels, _recognize, model, image.data, image.options)
     except ImageError as error:
         status = 413 if status_of(error) == 413 else 400
         raise HTTPException(status, f"img: {error}") from error
@@ -95,18 +105,20 @@ async def analyze(
     return Analyses(results=[_analysis(face, result.detector) for face in result.faces])
 
 
-def _recognize(model: ServedModel, data: bytes, options: AnalyzeOptions) -> Recognition:
+def _recognize(
+    check: Check, model: ServedModel, data: bytes, options: AnalyzeOptions
+) -> Recognition:
     face_options = EmotionOptions(
         faces=BACKENDS[options.detector_backend],
         align=options.align,
         min_confidence=options.min_confidence,
         min_probability=options.min_probability,
     )
-    result = model.recognize(data, face_options)
+    result = model.recognize(check, data, face_options)
     if result.faces or options.enforce_detection:
         return result
     whole = EmotionOptions(faces="whole", min_probability=options.min_probability)
-    return model.recognize(data, whole)
+    return model.recognize(check, data, whole)
 
 
 def _analysis(face: Face, detector: str) -> Analysis:

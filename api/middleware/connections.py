@@ -84,6 +84,19 @@ class HttpConnection(HttpToolsProtocol):
 class StreamConnection(WebSocketsSansIOProtocol):
     """A WebSocket that the application closes at a shutdown, after its last responses."""
 
+    def send_receive_event_to_app(self) -> None:
+        """Close the connection after text that is not UTF-8; uvicorn logs a traceback as well."""
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                log.warning("a text message is not UTF-8")
+                self.frames = []
+                self.conn.send_close(1007)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
     def shutdown(self) -> None:
         """Notify the application; abort the connection if it is open after the deadline."""
         if self.close_sent or not self.handshake_complete:

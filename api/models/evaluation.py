@@ -5,7 +5,7 @@ import json
 import logging
 from typing import Any
 
-from api.models.model_source import FileSource, RevisionSource
+from api.models.model_source import Source
 from api.schemas import ConfidenceBin
 from recognizer.classifier import Classifier
 
@@ -24,9 +24,7 @@ CONFIDENCE_BINS = tuple(round(upper / 15, 4) for upper in range(1, 16))
 """
 
 
-def read_evaluation(
-    source: FileSource | RevisionSource, classifier: Classifier
-) -> dict[str, Any] | None:
+def read_evaluation(source: Source, classifier: Classifier) -> dict[str, Any] | None:
     """The metrics of this model; None if none are committed, or only those of another model."""
     text = source.metrics(classifier.dataset, EVALUATION)
     if text is None:
@@ -43,9 +41,7 @@ def read_evaluation(
     return evaluation
 
 
-def read_confidence(
-    source: FileSource | RevisionSource, classifier: Classifier
-) -> list[ConfidenceBin] | None:
+def read_confidence(source: Source, classifier: Classifier) -> list[ConfidenceBin] | None:
     """The cumulative distribution of the confidence on PrivateTest; None without a table."""
     text = source.metrics(classifier.dataset, RELIABILITY)
     if text is None:

@@ -4,11 +4,9 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from api.settings import Settings
-from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
 
 GIT_SECONDS = 60
@@ -27,9 +25,12 @@ class FileSource:
     def __str__(self) -> str:
         return str(self.model_path)
 
-    def load(self) -> Classifier:
-        """Read the model; raises ModelError with the reason if it cannot be read."""
-        return Classifier(self.model_path)
+    def read(self) -> bytes:
+        """Read the model file; raises ModelError with the reason if it cannot be read."""
+        try:
+            return self.model_path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{self}: cannot be read: {error.strerror}") from error
 
     def metrics(self, dataset: str, name: str) -> str | None:
         """The text of a metrics file; None if there is no such file."""
@@ -48,7 +49,7 @@ class RevisionSource:
     revision : str
         As the settings name it.
     commit : str or None
-        Its hash, once the model is loaded. The metrics are read from the same commit as the model,
+        Its hash, once the model is read. The metrics are read from the same commit as the model,
         even if a branch has moved meanwhile.
     """
 
@@ -61,8 +62,8 @@ class RevisionSource:
     def __str__(self) -> str:
         return f"{self.model_path} of revision {self.revision}"
 
-    def load(self) -> Classifier:
-        """Read the model; raises ModelError with the reason if it cannot be read."""
+    def read(self) -> bytes:
+        """Read the model file; raises ModelError with the reason if it cannot be read."""
         try:
             name = f"{_assigned_tag(self.revision)}^{{commit}}"
             commit = _git("rev-parse", "--verify", "--end-of-options", name).decode().strip()
@@ -70,21 +71,14 @@ class RevisionSource:
             raise ModelError(f"{self}: no such commit, tag or branch ({error})") from error
         self.commit = commit
         try:
-            content = self._file(commit, self.model_path)
+            return self._file(commit, self.model_path)
         except _GitError as error:
             raise ModelError(f"{self}: the revision has no such file ({error})") from error
-        with TemporaryDirectory() as folder:
-            path = Path(folder, "model.onnx")
-            path.write_bytes(content)
-            try:
-                return Classifier(path)
-            except ModelError as error:
-                raise ModelError(f"{self}: {str(error).removeprefix(f'{path}: ')}") from error
 
     def metrics(self, dataset: str, name: str) -> str | None:
         """The text of a metrics file; None if there is no such file."""
         if self.commit is None:
-            raise RuntimeError("the metrics of a revision are read after its model is loaded")
+            raise RuntimeError("the metrics of a revision are read after its model")
         path = self.metrics_dir / dataset / name
         if not _git("ls-tree", "--name-only", self.commit, "--", path.as_posix()):
             return None
@@ -138,7 +132,10 @@ def _git(*arguments: str) -> bytes:
     return done.stdout
 
 
-def sources(settings: Settings) -> list[FileSource | RevisionSource]:
+Source = FileSource | RevisionSource
+
+
+def sources(settings: Settings) -> list[Source]:
     """The sources in the settings; the first one is the default."""
 
     def revision(name: str) -> RevisionSource:

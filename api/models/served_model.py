@@ -10,9 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from api.models.evaluation import read_confidence, read_evaluation
-from api.models.model_source import FileSource, RevisionSource
+from api.models.model_source import Source
+from api.models.snapshot import Snapshot
 from api.options import EmotionOptions, FaceOptions
 from api.schemas import ConfidenceBin, Face, ImageSize, ModelIdentity
+from api.slots import Check
 from recognizer.classifier import SIZE, Classifier
 from recognizer.detectors.base import Detector
 from recognizer.errors import ImageError, ModelError
@@ -64,12 +66,14 @@ class ServedModel:
 
     def __init__(
         self,
-        source: FileSource | RevisionSource,
+        source: Source,
         detectors: dict[str, Detector],
         max_pixels: int,
         max_faces: int,
+        snapshot: Snapshot | None = None,
     ) -> None:
         self.source = source
+        self.snapshot = snapshot
         self.detectors = detectors
         self.max_pixels = max_pixels
         self.max_faces = max_faces
@@ -91,7 +95,8 @@ class ServedModel:
     def load(self) -> None:
         """Load the file and run the warm-up. An error is logged and becomes `problem`."""
         try:
-            self.classifier = self.source.load()
+            content = self.snapshot.read(self.source) if self.snapshot else self.source.read()
+            self.classifier = Classifier.of(content, str(self.source))
             self.evaluation = read_evaluation(self.source, self.classifier)
             self.confidence = None
             if self.evaluation:
@@ -121,12 +126,14 @@ class ServedModel:
             raise ModelError(f"{self}: the outputs of the warm-up inference are no probabilities")
 
     def recognize(
-        self, data: bytes, options: FaceOptions, max_faces: int | None = None
+        self, check: Check, data: bytes, options: FaceOptions, max_faces: int | None = None
     ) -> Recognition:
         """Decode an image file and recognize its faces; thread-safe.
 
         Parameters
         ----------
+        check : Check
+            Called before each step.
         data : bytes
             The image file.
         options : FaceOptions
@@ -142,8 +149,10 @@ class ServedModel:
         least = options.min_probability if isinstance(options, EmotionOptions) else 0
         detector = self.detectors[options.faces]
         recognizer = Recognizer(self.classifier, detector, options.align, least)
+        check()
         times = [perf_counter()]
         image = decode(data, self.max_pixels)
+        check()
         times.append(perf_counter())
         detected = recognizer.detect(image)
         times.append(perf_counter())
@@ -160,13 +169,13 @@ class ServedModel:
         )
 
     def recognize_each(
-        self, files: Sequence[bytes], options: FaceOptions
+        self, check: Check, files: Sequence[bytes], options: FaceOptions
     ) -> list[Recognition | ImageError]:
         """Recognize several files; for a file that cannot be decoded, the result is its error."""
         results: list[Recognition | ImageError] = []
         for data in files:
             try:
-                results.append(self.recognize(data, options))
+                results.append(self.recognize(check, data, options))
             except ImageError as error:
                 results.append(error)
         return results

@@ -1,11 +1,14 @@
 """All served versions of the model, and the one that a request names."""
 
 import re
+from collections.abc import Sequence
+from itertools import zip_longest
 
 from fastapi import HTTPException, Response
 
 from api.models.model_source import sources
 from api.models.served_model import LOADING, ServedModel
+from api.models.snapshot import Snapshot
 from api.settings import Settings
 from recognizer.detectors.registry import DETECTORS, build_detector
 
@@ -13,11 +16,12 @@ from recognizer.detectors.registry import DETECTORS, build_detector
 class ServedModels:
     """The versions in the settings; the first one is the default."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, snapshots: Sequence[Snapshot] = ()) -> None:
         self.detectors = {name: build_detector(name) for name in DETECTORS}
+        limits = settings.max_pixels, settings.max_faces
         self.all = [
-            ServedModel(source, self.detectors, settings.max_pixels, settings.max_faces)
-            for source in sources(settings)
+            ServedModel(source, self.detectors, *limits, snapshot)
+            for source, snapshot in zip_longest(sources(settings), snapshots)
         ]
 
     @property

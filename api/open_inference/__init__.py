@@ -3,5 +3,6 @@
 routes.py     the routes
 schemas.py    its requests and responses
 tensors.py    tensors in JSON and in binary data: parses requests, writes responses
+json_values.py  the values of a tensor in JSON, parsed in parts
 inference.py  from a parsed request to the output tensors
 """

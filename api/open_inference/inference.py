@@ -3,23 +3,22 @@
 from time import perf_counter
 
 import numpy as np
-from fastapi import HTTPException
 from numpy.typing import NDArray
 
 from api.metrics import Metrics
 from api.models.served_model import ServedModel
 from api.open_inference.schemas import BOX_SIDES, BOXES, CONFIDENCE
-from api.open_inference.tensors import Output, TensorError, read_request, write_response
+from api.open_inference.tensors import Inference, Output, TensorError, read_request, write_response
 from api.options import FaceOptions
+from api.pixels import claimed_pixels
 from api.settings import Settings
-from recognizer.classifier import INPUT, OUTPUT, SIZE
+from api.slots import Check
+from recognizer.classifier import BATCH, INPUT, OUTPUT, SIZE
 from recognizer.errors import ImageError
 
 
-def infer(
-    body: bytes, header_length: str | None, model: ServedModel, limits: Settings, metrics: Metrics
-) -> tuple[bytes, dict[str, str]]:
-    """The body and the headers of the response to a request; it runs in the thread of a slot.
+def parse(body: bytes, header_length: str | None, limits: Settings) -> tuple[Inference, int]:
+    """A parsed request, and the sum of its photos' pixels.
 
     Parameters
     ----------
@@ -27,42 +26,59 @@ def infer(
         The body of the request.
     header_length : str or None
         The length of its JSON if binary data follows it.
-    model : ServedModel
     limits : Settings
+
+    Raises
+    ------
+    TensorError
+        The request is invalid.
+    HTTPException
+        413: too many values, faces, files or pixels.
+    """
+    inference = read_request(body, header_length, limits)
+    photos = inference.faces
+    return inference, claimed_pixels(photos, limits) if isinstance(photos, list) else 0
+
+
+def infer(
+    check: Check, inference: Inference, model: ServedModel, metrics: Metrics
+) -> tuple[bytes, dict[str, str]]:
+    """The body and the headers of the response to a request; it runs in the thread of a slot.
+
+    Parameters
+    ----------
+    check : Check
+        Called before each photo and each batch of faces.
+    inference : Inference
+    model : ServedModel
     metrics : Metrics
         The predictions are counted there.
 
     Raises
     ------
     TensorError
-        The request is invalid, or no face was detected in a photo.
+        No face was detected in a photo.
     ImageError
         An image file cannot be decoded.
-    HTTPException
-        413: too many faces or files.
     """
-    inference = read_request(body, header_length)
     faces = inference.faces
     if isinstance(faces, list):
-        _check_count(len(faces), limits.max_batch, "files")
-        outputs = _classify_photos(model, faces, inference.options, metrics)
+        outputs = _classify_photos(check, model, faces, inference.options, metrics)
     else:
-        _check_count(len(faces), limits.max_tensor_faces, "faces")
-        outputs = _classify_crops(model, faces, metrics)
+        outputs = _classify_crops(check, model, faces, metrics)
     return write_response(inference, model.name, model.version, outputs)
 
 
-def _check_count(count: int, limit: int, what: str) -> None:
-    if count > limit:
-        raise HTTPException(413, f"{INPUT}: more than {limit} {what} in one tensor")
-
-
 def _classify_crops(
-    model: ServedModel, faces: NDArray[np.uint8], metrics: Metrics
+    check: Check, model: ServedModel, faces: NDArray[np.uint8], metrics: Metrics
 ) -> dict[str, Output]:
     """The outputs for cropped faces."""
     start = perf_counter()
-    probabilities = model.classifier.predict(faces)
+    probabilities = np.empty((len(faces), len(model.classifier.labels)), np.float32)
+    for first in range(0, len(faces), BATCH):
+        check()
+        batch = slice(first, first + BATCH)
+        probabilities[batch] = model.classifier.predict(faces[batch])
     metrics.steps.labels("classify").observe(perf_counter() - start)
     metrics.count_predictions(
         ((model.classifier.labels[row.argmax()], float(row.max())) for row in probabilities),
@@ -77,7 +93,7 @@ def _classify_crops(
 
 
 def _classify_photos(
-    model: ServedModel, photos: list[bytes], options: FaceOptions, metrics: Metrics
+    check: Check, model: ServedModel, photos: list[bytes], options: FaceOptions, metrics: Metrics
 ) -> dict[str, Output]:
     """The outputs for the largest face of each photo."""
     count = len(photos)
@@ -86,7 +102,7 @@ def _classify_photos(
     confidence = np.empty(count, np.float32)
     for number, data in enumerate(photos):
         try:
-            result = model.recognize(data, options, max_faces=1)
+            result = model.recognize(check, data, options, max_faces=1)
         except ImageError as error:
             raise type(error)(f"{INPUT}[{number}]: {error}") from error
         metrics.observe(result, model.version)

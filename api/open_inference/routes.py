@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Path, Request, Re
 from api.errors import status_of
 from api.models.served_model import ServedModel
 from api.models.served_models import ServedModels, ready_model
-from api.open_inference.inference import infer
+from api.open_inference.inference import infer, parse
 from api.open_inference.schemas import (
     BOX_SIDES,
     BOXES,
@@ -22,9 +22,10 @@ from api.open_inference.schemas import (
     Tensor,
     TensorParameters,
 )
-from api.open_inference.tensors import HEADER_LENGTH, TensorError
+from api.open_inference.tensors import HEADER_LENGTH, Inference, TensorError
 from api.openapi import BINARY, OVERLOAD, error_responses, json_schema, request_body
 from api.options import NoQuery
+from api.request_body import body_of, in_thread
 from api.schemas import ProtocolProblem
 from api.state import Server, ServerState
 from recognizer.classifier import INPUT, OUTPUT, SIZE
@@ -179,6 +180,7 @@ INFERENCE_RESPONSES = BINARY_RESPONSE | error_responses(
 
 async def inference_body(
     request: Request,
+    server: Server,
     header_length: Annotated[
         str | None,
         Header(
@@ -187,14 +189,18 @@ async def inference_body(
             json_schema_extra={"type": "integer", "minimum": 0},
         ),
     ] = None,
-) -> tuple[bytes, str | None]:
-    """The body, and the header with the length of its JSON."""
+) -> tuple[Inference, int]:
+    """The parsed body, and the sum of its photos' pixels."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise HTTPException(415, "the body is compressed: send it uncompressed")
-    return await request.body(), header_length
+    body = await body_of(request)
+    try:
+        return await in_thread(request, len(body), parse, body, header_length, server.settings)
+    except TensorError as error:
+        raise HTTPException(400, str(error)) from error
 
 
-InferenceBody = Annotated[tuple[bytes, str | None], Depends(inference_body)]
+InferenceBody = Annotated[tuple[Inference, int], Depends(inference_body)]
 
 
 @router.post(
@@ -219,14 +225,10 @@ async def model_version_infer(model: NamedVersion, body: InferenceBody, server: 
     return await _infer(model, body, server)
 
 
-async def _infer(
-    model: ServedModel, body: tuple[bytes, str | None], server: ServerState
-) -> Response:
-    # The thread of the slot also parses the request, because large tensors in JSON take long.
+async def _infer(model: ServedModel, body: tuple[Inference, int], server: ServerState) -> Response:
+    inference, pixels = body
     try:
-        content, headers = await server.slots.run(
-            infer, *body, model, server.settings, server.metrics
-        )
+        content, headers = await server.slots.run(pixels, infer, inference, model, server.metrics)
     except (TensorError, ImageError) as error:
         too_large = isinstance(error, ImageError) and status_of(error) == 413
         raise HTTPException(413 if too_large else 400, str(error)) from error

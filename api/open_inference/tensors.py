@@ -7,7 +7,6 @@ binary data extension). In the second case a header has the length of the JSON.
 import json
 import struct
 from dataclasses import dataclass
-from itertools import chain
 from math import prod
 from typing import Any
 
@@ -15,9 +14,11 @@ import numpy as np
 from fastapi import HTTPException
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from pydantic_core import from_json, to_json
 
 from api.base64_file import file_from_base64
 from api.errors import validation_message
+from api.open_inference.json_values import bytes_of, split_data
 from api.open_inference.schemas import (
     OUTPUTS,
     InferenceRequest,
@@ -25,6 +26,8 @@ from api.open_inference.schemas import (
     RequestParameters,
 )
 from api.options import FaceOptions, merged
+from api.request_body import MAX_VALUES, check_values
+from api.settings import Settings
 from recognizer.classifier import INPUT, SIZE
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -58,7 +61,7 @@ class Inference:
     """The outputs to return, and whether each is binary data."""
 
 
-def read_request(body: bytes, header_length: str | None) -> Inference:
+def read_request(body: bytes, header_length: str | None, limits: Settings) -> Inference:
     """Parse the body of a request.
 
     Parameters
@@ -66,19 +69,30 @@ def read_request(body: bytes, header_length: str | None) -> Inference:
     body : bytes
     header_length : str or None
         The value of the header HEADER_LENGTH.
+    limits : Settings
 
     Raises
     ------
     TensorError
         The request violates the protocol or does not fit the model.
+    HTTPException
+        413: too many values, faces or files.
     """
     text, binary = _split_binary(body, header_length)
+    # A face is at most SIZE rows of SIZE values in a list.
+    most = limits.max_tensor_faces
+    check_values(text, most * SIZE**2 + MAX_VALUES, most * (SIZE + 1) + MAX_VALUES)
     try:
-        request = InferenceRequest.model_validate_json(text)
+        if split := split_data(text):
+            request = InferenceRequest.model_validate(split[0])
+        else:
+            request = InferenceRequest.model_validate_json(text)
     except ValidationError as error:
         raise TensorError(validation_message(error, "JSON field")) from None
+    except ValueError as error:
+        raise TensorError(f"JSON: {error}") from None
     tensor = request.inputs[0]
-    faces = _faces(tensor, binary)
+    faces = _faces(tensor, split and split[1], binary, limits)
     return Inference(request.id, faces, _options(request), _outputs(request))
 
 
@@ -130,10 +144,13 @@ def _outputs(request: InferenceRequest) -> dict[str, bool]:
     return outputs
 
 
-def _faces(tensor: RequestInput, binary: bytes) -> NDArray[np.uint8] | list[bytes]:
+def _faces(
+    tensor: RequestInput, text: bytes | None, binary: bytes, limits: Settings
+) -> NDArray[np.uint8] | list[bytes]:
     if tensor.name != INPUT:
         raise TensorError(f"no input {tensor.name[:100]!r}: expected {INPUT!r}")
-    data = _inline_data(tensor, len(binary))
+    inline = _has_inline_data(tensor, len(binary))
+    data = (text or to_json(tensor.data)) if inline else None
     if tensor.datatype == "UINT8":
         _check_shape(tensor, [SIZE, SIZE])
         pixels = np.frombuffer(binary, np.uint8) if data is None else _pixels(data)
@@ -141,10 +158,16 @@ def _faces(tensor: RequestInput, binary: bytes) -> NDArray[np.uint8] | list[byte
             raise TensorError(
                 f"{INPUT}: the shape has {prod(tensor.shape)} values, found {pixels.size}"
             )
-        return pixels.reshape(tensor.shape)
+        if len(faces := pixels.reshape(tensor.shape)) > limits.max_tensor_faces:
+            raise _too_many(limits.max_tensor_faces, "faces")
+        return faces
     if tensor.datatype == "BYTES":
         _check_shape(tensor, [])
-        files = _split_files(binary) if data is None else _files(data)
+        files = (
+            _split_files(binary, limits.max_batch)
+            if data is None
+            else _files(data, limits.max_batch)
+        )
         if len(files) != tensor.shape[0]:
             raise TensorError(f"{INPUT}: the shape has {tensor.shape[0]} files, found {len(files)}")
         return files
@@ -153,15 +176,19 @@ def _faces(tensor: RequestInput, binary: bytes) -> NDArray[np.uint8] | list[byte
     )
 
 
-def _inline_data(tensor: RequestInput, binary_size: int) -> list[Any] | None:
-    """The values in the JSON; None if they are in the `binary_size` bytes after it."""
+def _too_many(limit: int, what: str) -> HTTPException:
+    return HTTPException(413, f"{INPUT}: more than {limit} {what} in one tensor")
+
+
+def _has_inline_data(tensor: RequestInput, binary_size: int) -> bool:
+    """Whether the values are in the JSON; otherwise in the `binary_size` bytes after it."""
     size = tensor.parameters.binary_data_size if tensor.parameters else None
     if size is None:
         if binary_size:
             raise TensorError(f"{INPUT}: bytes follow the JSON, but binary_data_size is missing")
         if tensor.data is None:
             raise TensorError(f"{INPUT}: expected data or binary_data_size, found neither")
-        return tensor.data
+        return True
     if tensor.data is not None:
         raise TensorError(f"{INPUT}: expected data or binary_data_size, found both")
     if size != binary_size:
@@ -169,7 +196,7 @@ def _inline_data(tensor: RequestInput, binary_size: int) -> list[Any] | None:
             f"{INPUT}: binary_data_size is {size}, but {binary_size} bytes follow the JSON"
             f" (the header {HEADER_LENGTH} has the length of the JSON)"
         )
-    return None
+    return False
 
 
 def _check_shape(tensor: RequestInput, tail: list[int]) -> None:
@@ -181,21 +208,19 @@ def _check_shape(tensor: RequestInput, tail: list[int]) -> None:
         )
 
 
-def _pixels(data: list[Any]) -> NDArray[np.uint8]:
-    """Integers, flat or nested, as uint8 [values]."""
-    for _ in range(DIMENSIONS - 1):
-        if data and isinstance(data[0], list):
-            if not all(isinstance(row, list) for row in data):
-                raise TensorError(f"{INPUT}: data mixes lists and values")
-            data = list(chain.from_iterable(data))
+def _pixels(text: bytes) -> NDArray[np.uint8]:
+    """Integers in JSON, flat or nested, as uint8 [values]."""
     try:
-        return np.frombuffer(bytes(data), np.uint8)
-    except (TypeError, ValueError):
-        raise TensorError(f"{INPUT}: expected integers from 0 to 255 in data") from None
+        return np.frombuffer(b"".join(bytes_of(text, DIMENSIONS)), np.uint8)
+    except ValueError as error:
+        raise TensorError(f"{INPUT}: {error}") from None
 
 
-def _files(data: list[Any]) -> list[bytes]:
-    """Image files from base64."""
+def _files(text: bytes, most: int) -> list[bytes]:
+    """Image files from base64 in JSON."""
+    data = from_json(text)
+    if len(data) > most:
+        raise _too_many(most, "files")
     files: list[bytes] = []
     for number, text in enumerate(data):
         if not isinstance(text, str):
@@ -210,11 +235,13 @@ def _files(data: list[Any]) -> list[bytes]:
     return files
 
 
-def _split_files(binary: bytes) -> list[bytes]:
+def _split_files(binary: bytes, most: int) -> list[bytes]:
     """Image files from binary data, in which the length of each file precedes it."""
     files: list[bytes] = []
     position = 0
     while position < len(binary):
+        if len(files) == most:
+            raise _too_many(most, "files")
         try:
             (length,) = struct.unpack_from("<I", binary, position)
         except struct.error:

@@ -19,7 +19,17 @@ from api.openapi import (
     request_body,
 )
 from api.options import Options, QueryOptions, merged, refuse_repeated
-from api.request_body import Base64File, File, FormFile, content_type_of, form_of, json_of
+from api.pixels import claimed_pixels
+from api.request_body import (
+    Base64File,
+    File,
+    FormFile,
+    body_of,
+    content_type_of,
+    form_of,
+    in_thread,
+    json_of,
+)
 from api.schemas import BatchError, BatchFaces, BatchPrediction, Prediction
 from api.state import Server
 from recognizer.errors import ImageError
@@ -55,6 +65,7 @@ class ImageRequest:
     """One image file and the options."""
 
     data: bytes
+    pixels: int
     options: Options
 
 
@@ -63,20 +74,27 @@ class BatchRequest:
     """Several image files and the options."""
 
     files: list[FormFile]
+    pixels: int
     options: Options
 
 
-async def image_request(request: Request, query: QueryOptions) -> ImageRequest:
+async def image_request(request: Request, query: QueryOptions, server: Server) -> ImageRequest:
     """Read an image and its options: from a form, from JSON, or the image as the body."""
+    data, options = await _image_and_options(request, query)
+    pixels = await in_thread(request, len(data), claimed_pixels, [data], server.settings)
+    return ImageRequest(data, pixels, options)
+
+
+async def _image_and_options(request: Request, query: Options) -> tuple[bytes, Options]:
     content_type = content_type_of(request)
     if content_type == "multipart/form-data":
         form = await form_of(request, ImageForm)
-        return ImageRequest(form.file.data, merged(query, form, ("query", "form")))
+        return form.file.data, merged(query, form, ("query", "form"))
     if content_type == "application/json":
         body = await json_of(request, ImageJson)
-        return ImageRequest(body.image, merged(query, body, ("query", "JSON")))
+        return body.image, merged(query, body, ("query", "JSON"))
     if content_type.startswith("image/") or content_type == "application/octet-stream":
-        return ImageRequest(await request.body(), query)
+        return await body_of(request), query
     raise HTTPException(
         415,
         f"content type {content_type[:100]!r} is not supported: send the image in the field 'file'"
@@ -94,7 +112,10 @@ async def batch_request(request: Request, query: QueryOptions, server: Server) -
             " each in a field 'files'",
         )
     form = await form_of(request, BatchForm, max_files=server.settings.max_batch)
-    return BatchRequest(form.files, merged(query, form, ("query", "form")))
+    contents = [file.data for file in form.files]
+    size = sum(map(len, contents))
+    pixels = await in_thread(request, size, claimed_pixels, contents, server.settings)
+    return BatchRequest(form.files, pixels, merged(query, form, ("query", "form")))
 
 
 IMAGE_BODY = request_body(
@@ -132,7 +153,7 @@ async def predict(
 ) -> Prediction:
     """Detect every face in an image and predict its emotion. Without a face, the list is empty."""
     model = server.models.find(image.options.version)
-    result = await server.slots.run(model.recognize, image.data, image.options)
+    result = await server.slots.run(image.pixels, model.recognize, image.data, image.options)
     server.metrics.observe(result, model.version)
     _add_headers(response, model, [result])
     return Prediction(
@@ -147,7 +168,7 @@ async def predict_batch(
     """Process several images. The result of an image that cannot be decoded is its error."""
     model = server.models.find(batch.options.version)
     contents = [file.data for file in batch.files]
-    results = await server.slots.run(model.recognize_each, contents, batch.options)
+    results = await server.slots.run(batch.pixels, model.recognize_each, contents, batch.options)
     decoded = [result for result in results if isinstance(result, Recognition)]
     for result in decoded:
         server.metrics.observe(result, model.version)

@@ -16,6 +16,7 @@ from api.openapi import error_responses
 from api.options import Options, QueryOptions, read_options, refuse_repeated
 from api.schemas import StreamEnd, StreamError, StreamFaces, StreamTimes
 from api.security import KEY_PREFIX, has_key, is_allowed_origin, keys_of_stream
+from api.slots import Check
 from api.state import Server, ServerState
 from recognizer.errors import DetectorError, ImageError
 
@@ -155,20 +156,22 @@ class Session:
         seconds = self.server.settings.deadline_seconds
         try:
             with anyio.fail_after(seconds):
-                return await self.server.slots.run(self._recognize, pending)
+                return await self.server.slots.run(
+                    pending.pixels(self.server.settings), self._recognize, pending
+                )
         except TimeoutError:
             return HTTPException(504, f"the frame was not answered within {seconds:g} seconds")
         except HTTPException as refusal:
             return refusal
 
-    def _recognize(self, pending: PendingFrame) -> Recognition:
+    def _recognize(self, check: Check, pending: PendingFrame) -> Recognition:
         data, max_bytes = pending.frame.data, self.server.settings.max_bytes
         if data is None:
             raise HTTPException(415, "expected a binary message with an image file, found text")
         if len(data) > max_bytes:
             raise HTTPException(413, f"the frame is larger than {max_bytes:,} bytes")
         try:
-            return self.model.recognize(data, self.options)
+            return self.model.recognize(check, data, self.options)
         except (ImageError, DetectorError) as error:
             raise HTTPException(status_of(error), str(error)) from error
 

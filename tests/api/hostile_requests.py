@@ -7,10 +7,13 @@ from base64 import b64encode
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from PIL import Image
+
 from tests.api.hostile_images import COLOUR, GOOD, hostile_images, saved
 
 MAX_BYTES = 1_000_000
 MAX_BATCH = 16
+MAX_BATCH_PIXELS = 4_000_000
 """The limits of the server in the tests."""
 
 
@@ -36,6 +39,8 @@ def hostile_requests() -> list[HostileRequest]:
         json_bodies,
         analyses,
         tensors,
+        many_values,
+        large_batches,
         binary_tensors,
         lengths,
         addresses,
@@ -59,7 +64,7 @@ def post(body: bytes, content_type: str = "image/png", path: str = "/predict") -
 
 def head(*headers: str, method: str = "POST", path: str = "/predict") -> bytes:
     """The head of a request with `Connection: close`."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: test", "Connection: close", *headers, "", ""]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", *headers, "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 
@@ -227,7 +232,7 @@ def json_bodies() -> Iterator[HostileRequest]:
         "not JSON": b"image=" + good.encode(),
     }
     for name, body in unreadable.items():
-        yield HostileRequest(name, post(body, "application/json"), {400, 422})
+        yield HostileRequest(name, post(body, "application/json"), {400, 413, 422})
     yield HostileRequest(
         "the key twice", post(b'{"image": 1, "image": ""}', "application/json"), {400, 422}
     )
@@ -279,14 +284,14 @@ def analyses() -> Iterator[HostileRequest]:
     }
     for name, body in wrong.items():
         sent = post(json.dumps(body).encode(), "application/json", "/analyze")
-        yield HostileRequest(name, sent, {400})
+        yield HostileRequest(name, sent, {400, 413})
     for name, body in {"no JSON": b"{", "half a character": b'{"img": "\\ud800"}'}.items():
         yield HostileRequest(name, post(body, "application/json", "/analyze"), {400})
     pairs = "&".join(f"img=a{k}" for k in range(1000))
     urlencoded = "application/x-www-form-urlencoded"
     yield HostileRequest("URL-encoded pairs", post(pairs.encode(), urlencoded, "/analyze"), {400})
     long = b"img=" + b"%41" * 300_000
-    yield HostileRequest("a long URL-encoded pair", post(long, urlencoded, "/analyze"), {400})
+    yield HostileRequest("a long URL-encoded pair", post(long, urlencoded, "/analyze"), {413})
     broken = form(part(GOOD["PNG"][:100], 'form-data; name="img"; filename="a"'))
     yield HostileRequest("a broken file", post(broken, FORM, "/analyze"), {400})
     codec = f"{FORM}; charset=undefined"
@@ -339,7 +344,49 @@ def tensors() -> Iterator[HostileRequest]:
         sent = post(faces, "application/json", f"/v2/models/{path}")
         yield HostileRequest(path, sent, {404, 422})
     for name, body in {"nothing": b"", "deep": b"[" * 100_000, "no JSON": GOOD["PNG"]}.items():
-        yield HostileRequest(name, post(body, "application/json", INFER), {400})
+        yield HostileRequest(name, post(body, "application/json", INFER), {400, 413})
+
+
+def many_values() -> Iterator[HostileRequest]:
+    """Bodies that need far more memory than their bytes when they are parsed."""
+    start = b'{"inputs": [{"name": "faces", "shape": [1, 48, 48], "datatype": "UINT8", "data": ['
+    for name, value in {"lists": b"[]", "objects": b"{}", "numbers": b"0", "null": b"null"}.items():
+        count = 900_000 // (len(value) + 1)
+        body = start + b",".join([value] * count) + b"]}]}"
+        yield HostileRequest(name, post(body, "application/json", INFER), {400, 413})
+    words = b"A " * 450_000
+    for field, path in (("image", "/predict"), ("img", "/analyze")):
+        body = b'{"%s": "%s"}' % (field.encode(), words)
+        sent = post(body, "application/json", path)
+        yield HostileRequest(f"words for {path}", sent, {400, 422})
+    body = b'{"image": "", "more": [' + b"[]," * 300_000 + b"0]}"
+    yield HostileRequest("lists beside an image", post(body, "application/json"), {413})
+    urlencoded = "application/x-www-form-urlencoded"
+    for name, body in {
+        "escapes": b"img=" + b"%41" * 300_000,
+        "pairs": b"a=b&" * 225_000,
+        "ampersands": b"&" * 900_000,
+        "escapes within the limit": b"img=" + b"%41" * 80_000,
+        "pairs within the limit": b"a=b&" * 60_000,
+    }.items():
+        sent = post(body, urlencoded, "/analyze")
+        yield HostileRequest(f"URL-encoded {name}", sent, {400} if "within" in name else {413})
+    empty = form(*[part(b"", f'form-data; name="f{k}"') for k in range(15_000)])
+    yield HostileRequest("fields", post(empty, FORM), {400})
+
+
+def large_batches() -> Iterator[HostileRequest]:
+    """Small files with more pixels together than one request may have."""
+    pixels = 1_900_000 // 1000
+    webp = saved(Image.new("RGB", (1000, pixels), (90, 80, 70)), "WEBP", lossless=True)
+    jpeg = saved(Image.new("RGB", (1000, pixels)), "JPEG", progressive=True)
+    for name, data in {"WebP": webp, "progressive JPEG": jpeg}.items():
+        parts = [part(data, f'form-data; name="files"; filename="{k}"') for k in range(MAX_BATCH)]
+        yield HostileRequest(name, post(form(*parts), FORM, "/predict/batch"), {413})
+        files = [b64encode(data).decode()] * MAX_BATCH
+        tensor = {"name": "faces", "shape": [MAX_BATCH], "datatype": "BYTES", "data": files}
+        body = json.dumps({"inputs": [tensor]}).encode()
+        yield HostileRequest(f"{name}, tensor", post(body, "application/json", INFER), {413})
 
 
 def binary_tensors() -> Iterator[HostileRequest]:
@@ -360,7 +407,7 @@ def binary_tensors() -> Iterator[HostileRequest]:
             header = f"Inference-Header-Content-Length: {declared}".encode().decode("latin-1")
             body = text + tail
             sent = head(header, f"Content-Length: {len(body)}", path=INFER) + body
-            yield HostileRequest(f"{name}, {str(declared)[:10]}", sent, {400})
+            yield HostileRequest(f"{name}, {str(declared)[:10]}", sent, {400, 413})
 
 
 # ---------------------------------------------------------------- lengths
@@ -468,7 +515,7 @@ def heads() -> Iterator[HostileRequest]:
     length = f"Content-Length: {len(GOOD['PNG'])}"
     for name, lines in headers.items():
         sent = head("Content-Type: image/png", length, *lines) + GOOD["PNG"]
-        yield HostileRequest(f"headers: {name}", sent, {200})
+        yield HostileRequest(f"headers: {name}", sent, {421} if name == "hosts" else {200})
     old = f"POST /predict HTTP/1.0\r\n{length}\r\n\r\n".encode() + GOOD["PNG"]
     yield HostileRequest("HTTP/1.0 without a host", old, {200})
     yield HostileRequest("empty lines first", b"\r\n" * 1000 + post(GOOD["PNG"]), {200})
@@ -483,7 +530,9 @@ def handshake(*headers: str) -> bytes:
     """The opening handshake of a WebSocket."""
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
     lines = "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", key, *headers
-    return "\r\n".join(("GET /stream HTTP/1.1", "Host: test", *lines, "", "")).encode("latin-1")
+    return "\r\n".join(("GET /stream HTTP/1.1", "Host: localhost", *lines, "", "")).encode(
+        "latin-1"
+    )
 
 
 def handshakes() -> Iterator[HostileRequest]:
@@ -544,15 +593,15 @@ def frames() -> Iterator[HostileRequest]:
 
 def no_http() -> Iterator[HostileRequest]:
     """Bytes that are no valid HTTP; uvicorn refuses them and closes the connection."""
-    start = b"POST /predict HTTP/1.1\r\nHost: test\r\n"
+    start = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
     for name, sent in {
         "TLS": b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + bytes(500),
         "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "HTTP/9.9": b"GET / HTTP/9.9\r\n\r\n",
         "noise": saved(COLOUR, "PNG"),
         "SSH": b"SSH-2.0-OpenSSH_9.2\r\n",
-        "unknown method": b"EVIL / HTTP/1.1\r\nHost: test\r\n\r\n",
-        "tunnel": b"CONNECT other:443 HTTP/1.1\r\nHost: test\r\n\r\n",
+        "unknown method": b"EVIL / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "tunnel": b"CONNECT other:443 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "no path": b"GET HTTP/1.1\r\n\r\n",
         "a path of raw bytes": b"GET /\xff\xfe\0 HTTP/1.1\r\n\r\n",
         "negative length": start + b"Content-Length: -1\r\n\r\n",

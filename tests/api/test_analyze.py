@@ -163,7 +163,7 @@ def test_a_path_that_is_base64_is_no_image(server):
     assert "expected JPEG" in error(server.post("/analyze", json={"img": "/dev/fd0"}))
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 500])
 def test_json_that_cannot_be_parsed(server, content):
     headers = {"content-type": "application/json"}
     assert error(server.post("/analyze", content=content, headers=headers))

@@ -12,7 +12,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.api.hostile_images import GOOD, MAX_PIXELS, hostile_images
-from tests.api.hostile_requests import MAX_BATCH, MAX_BYTES, hostile_requests
+from tests.api.hostile_requests import MAX_BATCH, MAX_BATCH_PIXELS, MAX_BYTES, hostile_requests
 
 CLIENTS = 16
 PATIENCE = 60
@@ -35,6 +35,7 @@ def target(serve, model_path):
         "MAX_BYTES": str(MAX_BYTES),
         "MAX_PIXELS": str(MAX_PIXELS),
         "MAX_BATCH": str(MAX_BATCH),
+        "MAX_BATCH_PIXELS": str(MAX_BATCH_PIXELS),
         "DEADLINE_SECONDS": "3",
         # The allocator returns freed memory at once, so that resident memory is in use.
         "MALLOC_ARENA_MAX": "1",

@@ -117,7 +117,7 @@ def test_each_application_has_its_own_metrics(model_path):
 
     async def get(app, path):
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return (await client.get(path)).text
 
     asyncio.run(get(apps[0], "/livez"))

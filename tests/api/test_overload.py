@@ -29,7 +29,7 @@ def talk(model_path, scenario, **limits):
         async with (
             app.router.lifespan_context(app),
             httpx.AsyncClient(
-                transport=httpx.ASGITransport(app), base_url="http://test", timeout=60
+                transport=httpx.ASGITransport(app), base_url="http://localhost", timeout=60
             ) as client,
         ):
             await until(lambda: model.problem is None)
@@ -126,6 +126,21 @@ def test_a_waiting_request_past_its_deadline_never_runs(model_path, photo):
         assert len(runs) == 1
 
     talk(model_path, scenario, deadline_seconds=0.5, queue_seconds=60)
+
+
+def test_a_batch_past_its_deadline_ends_before_its_next_image(model_path, photo):
+    async def scenario(app, client, gate):
+        model, ended = app.state.server.models.default, []
+        recognize = model.recognize
+        model.recognize = lambda *arguments: ended.append(recognize(*arguments)) or ended[-1]
+        files = [("files", ("a.jpg", photo))] * 3
+        late = await client.post("/predict/batch", files=files)
+        assert late.status_code == 504
+        gate.set()
+        await until(lambda: app.state.server.slots.running == 0)
+        assert ended == []
+
+    talk(model_path, scenario, deadline_seconds=0.5)
 
 
 def test_an_incomplete_body_is_408(model_path):

@@ -171,7 +171,7 @@ def send(app, path, method="GET", *, started=True, **request):
 
     async def conversation():
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             if not started:
                 return await client.request(method, path, **request)
             async with app.router.lifespan_context(app):

@@ -66,7 +66,9 @@ def test_a_half_received_request_is_completed_at_a_shutdown(serve, model_path, p
     with serve(ONE, MODEL_PATH=str(model_path), **PATIENT) as server:
         address = server.base_url.host, server.base_url.port
         with socket.create_connection(address, timeout=PATIENCE) as connection:
-            head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(photo)}\r\n\r\n"
+            head = (
+                f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(photo)}\r\n\r\n"
+            )
             connection.sendall(head.encode() + photo[:1000])
             wait_for_requests(server, 1)
             server.process.terminate()

@@ -400,7 +400,8 @@ def test_an_unresponsive_client_does_not_block_a_shutdown(serve, model_path):
         address = client.base_url.host, client.base_url.port
         with socket.create_connection(address, timeout=60) as raw:
             raw.sendall(
-                b"GET /stream HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                b"GET /stream HTTP/1.1\r\nHost: localhost\r\n"
+                b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
                 b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
             )
             assert raw.recv(4096).startswith(b"HTTP/1.1 101 ")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.models.model_source import RevisionSource
+from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
 
 ROOT = Path(__file__).parents[2]
@@ -98,21 +99,24 @@ def test_the_server_loads_a_version_and_a_stage(released, monkeypatch):
     versions = {}
     for revision in ("emotion-sample@v7.0.0", "emotion-sample@v7.1.0", "emotion-sample#prod"):
         source = RevisionSource(revision, MODEL, METRICS)
-        versions[revision] = source.load().version
+        versions[revision] = Classifier.of(source.read(), revision).version
         assert versions[revision][:12] in (source.metrics("sample", "evaluation.json") or "")
     first, second, stage = versions.values()
     assert first != second == stage
     assert first == version_at(folder, "emotion-sample@v7.0.0")
     with pytest.raises(ModelError, match="emotion-sample#dev: no such commit, tag or branch"):
-        RevisionSource("emotion-sample#dev", MODEL, METRICS).load()
+        RevisionSource("emotion-sample#dev", MODEL, METRICS).read()
 
     # `--force`: the version was in this stage before.
     gto(folder, "assign", "emotion-sample", "--version", "v7.0.0", "--stage", "prod", "--force")
-    assert RevisionSource("emotion-sample#prod", MODEL, METRICS).load().version == first
+    assert (
+        Classifier.of(RevisionSource("emotion-sample#prod", MODEL, METRICS).read(), "prod").version
+        == first
+    )
     gto(folder, "deprecate", "emotion-sample", "v7.0.0", "prod")
     gto(folder, "deprecate", "emotion-sample", "v7.1.0", "prod")
     with pytest.raises(ModelError, match="has taken the stage back"):
-        RevisionSource("emotion-sample#prod", MODEL, METRICS).load()
+        RevisionSource("emotion-sample#prod", MODEL, METRICS).read()
 
 
 def test_dvc_fetches_a_released_model_into_an_empty_folder(released, tmp_path):
