@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import inf, log
 from pathlib import Path
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import av
 import numpy as np
@@ -151,7 +151,7 @@ class Video:
             return None
         return float(stamp * picture.time_base) - self._delay
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Video":
         return self
 
     def __exit__(self, *_: object) -> None:

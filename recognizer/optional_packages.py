@@ -1,0 +1,22 @@
+"""Packages that only some inputs and options need; the extras in pyproject.toml install them."""
+
+DISTRIBUTION = "facial-expression-recognition"
+
+
+def needs_package(subject: str, error: ModuleNotFoundError, extra: str) -> str:
+    """Return the sentence for a missing package.
+
+    Parameters
+    ----------
+    subject : str
+        What needs the package, such as "a video".
+    error : ModuleNotFoundError
+        Names the missing package.
+    extra : str
+        The extra of this distribution that installs the package.
+    """
+    package = (error.name or "").partition(".")[0]
+    return (
+        f"{subject} needs the package {package}, which is not installed:"
+        f" pip install '{DISTRIBUTION}[{extra}]'"
+    )
