@@ -8,9 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from recognizer.cli.job import FrameResult, Result
+from recognizer.cli.progress_bar import tqdm
 from recognizer.errors import OutputError
 from recognizer.recognizer import RecognizedFace
 from recognizer.video.tracking import TrackedFace
