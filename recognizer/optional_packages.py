@@ -3,6 +3,10 @@
 DISTRIBUTION = "facial-expression-recognition"
 
 
+class MissingPackageError(ImportError):
+    """A package that a call needs is not installed."""
+
+
 def needs_package(subject: str, error: ModuleNotFoundError, extra: str) -> str:
     """Return the sentence for a missing package.
 
