@@ -2,6 +2,9 @@
 
 DISTRIBUTION = "facial-expression-recognition"
 
+DISTRIBUTIONS = {"PIL": "pillow", "pillow_heif": "pillow-heif"}
+"""The packages whose modules have another name."""
+
 
 class MissingPackageError(ImportError):
     """A package that a call needs is not installed."""
@@ -19,7 +22,8 @@ def needs_package(subject: str, error: ModuleNotFoundError, extra: str) -> str:
     extra : str
         The extra of this distribution that installs the package.
     """
-    package = (error.name or "").partition(".")[0]
+    module = (error.name or "").partition(".")[0]
+    package = DISTRIBUTIONS.get(module, module)
     return (
         f"{subject} needs the package {package}, which is not installed:"
         f" pip install '{DISTRIBUTION}[{extra}]'"
