@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, overload
 import numpy as np
 
 from facial_expression.results import Face, Frame, Model, Photo, Results, Video
-from facial_expression.sources import Channels, Source, is_pil_image, read_image
+from facial_expression.sources import Channels, Source, read_image
 from recognizer.classifier import Classifier
 from recognizer.cli.inputs import VIDEO_SUFFIXES, unsupported
 from recognizer.detectors.registry import build_detector
@@ -141,11 +141,13 @@ def analyze(
             return _video(Path(source), recognizer, min_confidence, every, smooth)
         return _photo(source, recognizer, min_confidence, channels, max_pixels)
 
-    if _is_single(source):
-        return analyze_one(source)  # type: ignore[arg-type]
-    if not isinstance(source, Iterable) or isinstance(source, Mapping):
-        return analyze_one(source)  # type: ignore[arg-type]  # raises the TypeError
-    return Results([analyze_one(item) for item in source])  # type: ignore[arg-type]
+    single = not _is_list(source)
+    items = [source] if single else source
+    results = Results([analyze_one(item) for item in items])  # type: ignore[arg-type, union-attr]
+    for result in results:
+        if isinstance(result, Video) and result.problem:
+            warnings.warn(f"{result.path}: {result.problem}", stacklevel=2)
+    return results[0] if single else results
 
 
 def read_frame(path: str, index: int) -> np.ndarray:
@@ -163,9 +165,10 @@ def read_frame(path: str, index: int) -> np.ndarray:
     raise VideoError(f"{path}: has no frame {index} any more")
 
 
-def _is_single(source: object) -> bool:
-    kinds = (str, PathLike, bytes, bytearray, memoryview, np.ndarray)
-    return isinstance(source, kinds) or is_pil_image(source)
+def _is_list(source: object) -> bool:
+    """Whether a source is several ones. A mapping is neither one nor several."""
+    single = (str, PathLike, bytes, bytearray, memoryview, np.ndarray, Mapping)
+    return isinstance(source, Iterable) and not isinstance(source, single)
 
 
 def _load(model: str | PathLike[str], faces: str, align: bool) -> Recognizer:
@@ -236,8 +239,6 @@ def _video(
             tracked = tracker.update(frame.seconds, found, frame.cut)
             frames.append(Frame(frame.index, round(frame.seconds, 3), _faces(tracked)))
         problem = str(errors[0]) if errors else None
-        if problem:
-            warnings.warn(f"{path}: {problem}", stacklevel=3)
         size = file.width, file.height
     return Video(str(path), *size, tuple(frames), _model(recognizer), problem)
 
