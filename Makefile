@@ -67,6 +67,9 @@ lock: .venv/development  ## Resolve requirements/*.in anew into the locked files
 	cd requirements && for room in pipeline serving installer; do \
 		uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --strip-extras -c development.txt $$room.in -o $$room.txt; done
+	cd requirements && uv pip compile -q --upgrade --universal --python-version 3.10 \
+		--no-python-downloads --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--strip-extras package.in -o package.txt
 
 # The empty file .venv/ROOM is as new as the last installation of requirements/ROOM.txt.
 # uv takes a fraction of pip's time. It does not read pip's configuration, though: where that alone
