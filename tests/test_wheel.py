@@ -1,4 +1,4 @@
-"""The wheel: built from the committed files, installed into empty environments, and used there.
+"""The wheel: built and installed as docs/python.md says, in empty environments, and used there.
 
 Each environment has only the locked dependencies of `requirements/package.txt`: no Pillow, no
 PyAV, no pandas.
