@@ -13,6 +13,7 @@ from facial_expression.table import (
     box_text,
     counted,
     data_frame,
+    emotion_text,
     face_columns,
     face_lines,
     face_row,
@@ -283,7 +284,7 @@ class Results(list["Photo | Video"]):
 
 
 def _emotion(face: Face) -> str:
-    return f"{face.emotion} {face.probability:.0%}"
+    return f"{emotion_text(face)} {face.probability:.0%}"
 
 
 def _photo_title(photo: Photo) -> str:
@@ -308,7 +309,7 @@ def _emotions_by_person(video: Video) -> dict[int, list[str]]:
     for frame in video.frames:
         for face in frame.faces:
             if face.person is not None:
-                emotions.setdefault(face.person, []).append(face.emotion)
+                emotions.setdefault(face.person, []).append(emotion_text(face))
     return emotions
 
 

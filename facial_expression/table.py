@@ -22,6 +22,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
+def emotion_text(face: RecognizedFace) -> str:
+    """Return the emotion of a face, or "unsure" where it is None."""
+    return face.emotion or "unsure"
+
+
 def box_text(face: RecognizedFace) -> str:
     """Return size and place of a box in pixels: "91×116 at (181, 61)"."""
     return f"{face.box.width}×{face.box.height} at ({face.box.x}, {face.box.y})"
@@ -32,11 +37,11 @@ def face_lines(faces: Iterable[RecognizedFace], labels: Sequence[str]) -> list[s
     faces = list(faces)
     if not faces:
         return []
-    named = max(len("emotion"), *(len(face.emotion) for face in faces))
+    named = max(len("emotion"), *(len(emotion_text(face)) for face in faces))
     lines = ["  ".join([f"{'emotion':<{named}}", *(f"{name:>3}" for name in labels), "box"])]
     for face in faces:
         percent = (f"{100 * p:{max(3, len(name))}.0f}" for name, p in face.probabilities.items())
-        lines.append("  ".join([f"{face.emotion:<{named}}", *percent, box_text(face)]))
+        lines.append("  ".join([f"{emotion_text(face):<{named}}", *percent, box_text(face)]))
     return lines
 
 

@@ -85,7 +85,7 @@ def wheel(tmp_path_factory) -> Path:
     """The wheel that is built from the sdist, which is built from the committed files."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
     for name in committed():
-        if not name.startswith(("data/", "experiments/", "metrics/", "tests/")):
+        if not name.startswith(("data/", "experiments/", "tests/")):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, source / name)
     # Without isolation, the build uses the locked setuptools and needs no network.
@@ -108,10 +108,15 @@ def test_the_wheel_has_the_packages_and_two_models(wheel):
             for name in packed.namelist()
             if ".dist-info/" not in name
         }
-    expected = {name: ROOT / name for name in committed("facial_expression", "recognizer")}
+    expected = {name: ROOT / name for name in committed("api", "facial_expression", "recognizer")}
     expected |= {
         f"recognizer/models/{name}/model.onnx": ROOT / f"models/{name}/model.onnx"
         for name in MODELS
+    }
+    expected |= {
+        f"api/committed_metrics/{name}/{file}": ROOT / f"metrics/{name}/{file}"
+        for name in MODELS
+        for file in ("evaluation.json", "plots/reliability.csv")
     }
     assert content == {
         name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in expected.items()
