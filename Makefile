@@ -64,7 +64,7 @@ release: .venv/development  ## Tag a release of code and models: make release VE
 lock: .venv/development  ## Resolve requirements/*.in anew into the locked files
 	cd requirements && uv pip compile -q --upgrade --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --strip-extras development.in -o development.txt
-	cd requirements && for room in pipeline serving installer; do \
+	cd requirements && for room in pipeline serving tracking installer; do \
 		uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --strip-extras -c development.txt $$room.in -o $$room.txt; done
 	cd requirements && uv pip compile -q --upgrade --universal --python-version 3.10 \

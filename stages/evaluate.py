@@ -3,9 +3,10 @@
 Reads `data/D/faces.npz`, `models/D/model.onnx`, `models/D/float32.onnx` and the metrics of the
 stages before; writes `metrics/D/evaluation.json`, `metrics/D/intervals.json` (95 % confidence
 intervals), `metrics/D/headline.json` (what DVC compares), `metrics/D/predictions.csv` (one row per
-face), `metrics/D/plots/` (of PrivateTest) and
-the model card `models/D/README.md`. One prediction per face, by `recognizer` and without test-time
-augmentation, as it is served.
+face), `metrics/D/plots/` (of PrivateTest) and the model card `models/D/README.md`. One prediction
+per face, by `recognizer` and without test-time augmentation, as it is served.
+
+With MLFLOW_TRACKING_URI set, the results are logged to MLflow.
 """
 
 from stages.command_line import check_parameters, run
@@ -15,6 +16,7 @@ if __name__ == "__main__":
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ from stages.evaluation.prediction import open_model, predict, prediction_table
 from stages.evaluation.robustness import mean_accuracies, robustness_table
 from stages.parameters import Int8, Parameters
 from stages.teachers import read_teacher_metrics
+from stages.tracking import Tracker, destination
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +94,8 @@ def main(dataset: str, parameters: Parameters) -> None:
         headline(*(written.evaluation[name] for name in SPLITS[1:])),
     )
     write_atomically(paths.models / "README.md", model_card(dataset, parameters, written))
+    tracker = Tracker(dataset, destination(os.environ))
+    tracker.log_evaluation(parameters.model_dump(mode="json", by_alias=True))
 
 
 def read_split(path: Path, name: str) -> Faces:

@@ -3,6 +3,8 @@
 Reads train.npz, the PublicTest split of faces.npz and the teachers that `train.distillation`
 names; writes model.keras (the best epoch's weights), history.csv (one row per epoch) and
 training.json. A killed run resumes after its last finished epoch.
+
+With MLFLOW_TRACKING_URI set, the run and its epochs are logged to MLflow.
 """
 
 from stages.command_line import check_parameters, run
@@ -10,6 +12,7 @@ from stages.command_line import check_parameters, run
 if __name__ == "__main__":
     check_parameters()  # before the following imports, which take seconds
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -17,9 +20,16 @@ import pandas as pd
 from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts, write_metrics
 from stages.parameters import Parameters
+from stages.tracking import Tracker, destination
+from stages.training.checkpoint import State
 from stages.training.data import read_training_data
 from stages.training.keras_archive import save_network
-from stages.training.trainer import best_epoch, make_repeatable, train_resumably
+from stages.training.trainer import (
+    best_epoch,
+    make_repeatable,
+    run_fingerprint,
+    train_resumably,
+)
 
 
 def main(dataset: str, settings: Parameters) -> None:
@@ -28,12 +38,18 @@ def main(dataset: str, settings: Parameters) -> None:
     files = Artifacts(dataset)
     data = read_training_data(files, settings.train)
     resume, history_csv = files.models / ".resume.npz", files.models / "history.csv"
-    network, history = train_resumably(
-        data,
-        settings.train,
-        resume,
-        lambda state: _write_history(history_csv, pd.DataFrame(state.history)),
+    tracker = Tracker(dataset, destination(os.environ))
+    tracker.start_training(
+        settings.model_dump(mode="json", by_alias=True),
+        run_fingerprint(data, settings.train),
+        resumes=resume.exists(),
     )
+
+    def record(state: State) -> None:
+        _write_history(history_csv, pd.DataFrame(state.history))
+        tracker.log_epochs(state.history)
+
+    network, history = train_resumably(data, settings.train, resume, record)
     save_network(network, files.models / "model.keras")
     _write_history(history_csv, history)
     best = history.iloc[best_epoch(history.to_dict("records"), settings.train.selection.monitor)]
@@ -51,6 +67,8 @@ def main(dataset: str, settings: Parameters) -> None:
         },
     )
     resume.unlink(missing_ok=True)
+    tracker.log_epochs(history.to_dict("records"))
+    tracker.finish_training()
 
 
 def _write_history(path: Path, history: pd.DataFrame) -> None:

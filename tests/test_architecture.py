@@ -109,7 +109,7 @@ def requested(room: str) -> set[str]:
     return set(re.findall(r"^([a-z][\w-]*)", text, flags=re.MULTILINE))
 
 
-@pytest.mark.parametrize("room", ["installer", "pipeline", "serving", "development"])
+@pytest.mark.parametrize("room", ["installer", "pipeline", "serving", "tracking", "development"])
 def test_every_requirement_is_locked_with_hashes_to_one_version(room):
     pins = locked(room)
     assert requested(room) <= pins.keys()

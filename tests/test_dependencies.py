@@ -11,7 +11,12 @@ import yaml
 ROOT = Path(__file__).parents[1]
 NEUTRAL = {
     *(f"stages/{name}.py" for name in ("artifacts", "command_line", "errors", "parameters")),
-    *("stages/teachers.py", "recognizer/errors.py", "recognizer/atomic_file.py"),
+    *(
+        "stages/teachers.py",
+        "stages/tracking.py",
+        "recognizer/errors.py",
+        "recognizer/atomic_file.py",
+    ),
 }
 """Files that read, write and report, and that no result depends on."""
 

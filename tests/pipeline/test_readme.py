@@ -273,11 +273,28 @@ def assert_exists(command: str) -> None:
         case ["make", *targets]:
             makefile = (ROOT / "Makefile").read_text()
             for target in (word for word in targets if "=" not in word):
+                if room := re.fullmatch(r"\.venv/(\w+)", target):
+                    assert (ROOT / f"requirements/{room[1]}.txt").exists(), command
+                    continue
                 assert re.search(rf"^{re.escape(target)}:", makefile, flags=re.MULTILINE), command
         case ["dvc", "--cd", folder, "repro", *stages]:
             assert set(stages) <= set(
                 yaml.safe_load((ROOT / folder / "dvc.yaml").read_text())["stages"]
             )
+        case ["dvc", "exp" | "queue" | "metrics", _, *_] | ["mlflow", "server", *_]:
+            name, *words = shlex.split(command)
+            usage = subprocess.run(
+                [str(Path(sys.prefix, "bin", name)), *words[: 2 if name == "dvc" else 1], "--help"],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            options = [word for word in words if word.startswith("--")]
+            assert [option for option in options if option not in usage] == [], command
+        case ["dvc", "repro"]:
+            pass
+        case ["export", assignment]:
+            assert re.match(r"[A-Z_]+=", assignment), command
         case ["docker", "build", *_] | ["docker", "run", *_]:
             assert (ROOT / "Dockerfile").exists()
         case _:
