@@ -8,12 +8,15 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
 
+import httpx
 import pytest
 from packaging.requirements import Requirement
 from PIL import Image
@@ -157,13 +160,23 @@ def interpreter(version: str) -> Path | None:
 @pytest.fixture(scope="session", params=["3.10", "3.11", "3.12", "3.13"])
 def environment(request, wheel, tmp_path_factory) -> Path:
     """The programs of an environment with the wheel and its dependencies."""
-    python = interpreter(request.param)
+    return installed(request.param, wheel, "package", tmp_path_factory.mktemp("environment"))
+
+
+@pytest.fixture(scope="session")
+def serving_environment(wheel, tmp_path_factory) -> Path:
+    """The programs of an environment with the wheel and the locked packages of its server."""
+    return installed("3.11", wheel, "serving", tmp_path_factory.mktemp("serving"))
+
+
+def installed(version: str, wheel: Path, room: str, folder: Path) -> Path:
+    """Make an environment with the wheel and the packages in `requirements/`."""
+    python = interpreter(version)
     if python is None:
-        pytest.skip(f"there is no Python {request.param} on this machine")
-    folder = tmp_path_factory.mktemp("environment") / "venv"
-    assert uv("venv", "--python", python, folder).returncode == 0
-    programs = folder / "bin"
-    locked = ("--require-hashes", "--requirement", ROOT / "requirements/package.txt")
+        pytest.skip(f"there is no Python {version} on this machine")
+    assert uv("venv", "--python", python, folder / "venv").returncode == 0
+    programs = folder / "venv/bin"
+    locked = ("--require-hashes", "--requirement", ROOT / f"requirements/{room}.txt")
     for arguments in (locked, ("--no-deps", wheel)):
         install = ("pip", "install", "--python", programs / "python", *arguments)
         if uv(*install, "--offline").returncode:
@@ -254,6 +267,42 @@ def test_a_missing_package_is_an_error_of_one_line(environment, folder, argument
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {message}, which is not installed: pip install 'facial-")
+
+
+def test_the_server_in_an_empty_folder(serving_environment, folder):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [serving_environment / "python", "-m", "api", "--port", str(port)]
+    kept = {name: os.environ[name] for name in ("HOME", "PATH", "LANG") if name in os.environ}
+    process = subprocess.Popen(command, cwd=folder, env=kept, stderr=subprocess.PIPE)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            wait_until_ready(client, process)
+            answer = client.post("/predict", content=PHOTO.read_bytes()).json()
+            model = client.get("/model").json()
+            assert client.get("/").status_code == 200
+    finally:
+        process.terminate()
+        process.communicate()
+    assert_astronaut(answer)
+    expected = hashlib.sha256((ROOT / "models/fer2013/model.onnx").read_bytes()).hexdigest()
+    assert answer["model"]["version"] == model["version"] == expected
+    assert model["evaluation"] is not None
+    assert model["confidence"] is not None
+
+
+def wait_until_ready(client: httpx.Client, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read().decode()
+        try:
+            if client.get("/readyz").status_code == 200:
+                return
+        except httpx.ConnectError:
+            pass
+        time.sleep(0.1)
+    pytest.fail("the server is not ready after a minute")
 
 
 def test_the_import_loads_no_optional_package():
