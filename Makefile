@@ -1,6 +1,6 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
-.PHONY: help repro status test check-release test-avx2 serve lint check-pages lock release
+.PHONY: help repro status test check-release test-avx2 serve lint site check-pages lock release
 PYTHON ?= python3.11
 PIP = .venv/bin/python -m pip install --disable-pip-version-check --require-hashes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -54,6 +54,9 @@ lint: .venv/development  ## Check style, formatting and types
 	ruff check .
 	ruff format --check .
 	mypy
+
+site: .venv/development  ## Build the guides and the API reference as a site in build/site
+	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
 
 check-pages: .venv/development  ## Check that the benchmark pages are about the released models
 	python -m benchmarks.check_pages
