@@ -56,7 +56,7 @@ lint: .venv/development  ## Check style, formatting and types
 	mypy
 
 site: .venv/development  ## Build the guides and the API reference as a site in build/site
-	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build
 
 check-pages: .venv/development  ## Check that the benchmark pages are about the released models
 	python -m benchmarks.check_pages

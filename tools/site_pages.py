@@ -11,7 +11,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 
-PAGES = ("*.md", "*.csv", "*.jpg", "*.png", "LICENSE", "NOTICE")
+PAGES = ("*.md", "*.csv", "*.jpg", "*.png", "LICENSE", "NOTICE", "params/*.yaml", "stages/*.py")
 """Patterns of the committed files that pages are or link to."""
 
 REFERENCE = {

@@ -19,7 +19,7 @@ MKDOCS = Path(sys.prefix) / "bin/mkdocs"
 
 def build(folder: Path, site: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [MKDOCS, "build", "--quiet", "--site-dir", site],
+        [MKDOCS, "build", "--site-dir", site],
         cwd=folder,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
@@ -31,7 +31,8 @@ def build(folder: Path, site: Path) -> subprocess.CompletedProcess:
 def site(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     done = build(ROOT, folder)
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
     return folder
 
 
@@ -54,15 +55,15 @@ def test_the_reference_has_the_call_and_its_results(site):
 def test_a_broken_link_stops_the_build(tmp_path):
     folder = tmp_path / "copy"
     clone = ["git", "clone", "--quiet", "--local", ROOT, folder]
-    subprocess.run(clone, check=True, env=os.environ | {"GIT_LFS_SKIP_SMUDGE": "1"})
+    subprocess.run(clone, check=True)
     for name in ("mkdocs.yml", "tools/site_pages.py"):
         (folder / name).write_bytes((ROOT / name).read_bytes())
     page = folder / "docs/python.md"
     page.write_text("# The Python call\n\n[nowhere](absent.md), [no heading](data.md#absent)\n")
     done = build(folder, tmp_path / "site")
     assert done.returncode == 1
-    assert "absent.md" in done.stderr
-    assert "'docs/data.md#absent'" in done.stderr or "#absent" in done.stderr
+    assert "'absent.md'" in done.stderr
+    assert "'data.md#absent'" in done.stderr
 
 
 def test_the_site_makes_no_request_to_another_host(site, tmp_path):
