@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from facial_expression.results import Face, Frame, Model, Photo, Results, Video
-from facial_expression.sources import Channels, Source, read_image
+from facial_expression.sources import Channels, Pixels, Source, read_image
 from recognizer.classifier import Classifier
 from recognizer.cli.inputs import VIDEO_SUFFIXES, unsupported
 from recognizer.detectors.registry import build_detector
@@ -23,11 +23,7 @@ from recognizer.video.frame import Frame as Picture
 from recognizer.video.tracking import TIME_CONSTANT, Tracker
 
 if TYPE_CHECKING:
-    import PIL.Image
-
     from recognizer.video.reader import Video as VideoFile
-
-Pixels: TypeAlias = "bytes | np.ndarray | PIL.Image.Image"
 
 
 # mypy warns that arrays and strings are iterable; the first signature that matches counts.

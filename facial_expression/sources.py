@@ -3,7 +3,7 @@
 import sys
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import cv2
 import numpy as np
@@ -12,11 +12,26 @@ from recognizer.errors import ImageError
 from recognizer.image import LONG_SIDE, MAX_PIXELS, Image, decode
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
     import PIL.Image
 
 Channels = Literal["bgr", "rgb"]
 
-Source: TypeAlias = "str | PathLike[str] | bytes | np.ndarray | PIL.Image.Image"
+
+class PilImage(Protocol):
+    """An image of Pillow. Its own class would be Any to type checkers where Pillow is missing."""
+
+    @property
+    def mode(self) -> str: ...
+
+    def convert(self, mode: str) -> Any: ...
+
+    def getexif(self) -> Any: ...
+
+
+Pixels: TypeAlias = bytes | np.ndarray | PilImage
+Source: TypeAlias = str | PathLike[str] | Pixels
 
 
 def read_image(
@@ -62,7 +77,7 @@ def read_image(
     )
 
 
-def is_pil_image(source: object) -> bool:
+def is_pil_image(source: object) -> "TypeGuard[PIL.Image.Image]":
     """Whether an object is an image of Pillow, which is an optional package."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(source, pillow.Image)

@@ -7,6 +7,8 @@ PyAV, no pandas.
 import hashlib
 import json
 import os
+import pty
+import re
 import shutil
 import socket
 import subprocess
@@ -267,6 +269,51 @@ def test_a_missing_package_is_an_error_of_one_line(environment, folder, argument
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {message}, which is not installed: pip install 'facial-")
+
+
+@pytest.mark.parametrize("environment", ["3.11"], indirect=True)
+def test_without_tqdm_a_terminal_shows_no_progress(environment, folder, tmp_path):
+    terminal, stderr = pty.openpty()
+    command = [environment / "recognize-emotions", "photo.jpg", "absent.jpg"]
+    done = subprocess.run(
+        [*command, "--csv", tmp_path / "out.csv"], cwd=folder, stdout=subprocess.PIPE, stderr=stderr
+    )
+    os.close(stderr)
+    shown = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert shown.splitlines() == [
+        "error: absent.jpg: No such file or directory",
+        f"cannot be read: 1 inputs; see {tmp_path}/out.csv",
+    ]
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("environment", ["3.11"], indirect=True)
+def test_the_types_of_the_call_reach_a_type_checker(environment, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import facial_expression as fe\n"
+        "photo: fe.Photo = fe.analyze(b'')\n"
+        "names: list[str] = [face.emotion for face in photo]\n"
+        "results: fe.Results = fe.analyze(['a.jpg', 'b.mp4'])\n"
+        "either: fe.Photo | fe.Video = fe.analyze('a.jpg')\n"
+        "number: str = photo[0].probability\n"
+    )
+    checked = [sys.executable, "-m", "mypy", "--strict", "--python-executable"]
+    done = subprocess.run(
+        [*checked, environment / "python", "--cache-dir", tmp_path / "cache", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert re.findall(r"script\.py:(\d+): error: (.*)  \[", done.stdout) == [
+        (
+            "6",
+            'Incompatible types in assignment (expression has type "float", variable has type'
+            ' "str")',
+        )
+    ]
 
 
 def test_the_server_in_an_empty_folder(serving_environment, folder):
