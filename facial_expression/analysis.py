@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
 
@@ -132,21 +132,22 @@ def analyze(
         raise ValueError(f"smooth: expected seconds, 0 or more, got {smooth}")
     recognizer = _load(model, faces, align)
 
-    def analyze_one(source: Source) -> Photo | Video:
-        if isinstance(source, str | PathLike) and Path(source).suffix.lower() in VIDEO_SUFFIXES:
-            return _video(Path(source), recognizer, min_confidence, every, smooth)
-        return _photo(source, recognizer, min_confidence, channels, max_pixels)
-
     single = not _is_list(source)
-    items = [source] if single else source
-    results = Results([analyze_one(item) for item in items])  # type: ignore[arg-type, union-attr]
-    for result in results:
-        if isinstance(result, Video) and result.problem:
-            warnings.warn(f"{result.path}: {result.problem}", stacklevel=2)
+    items = cast(Iterable[Source], [source] if single else source)
+    results = Results()
+    for index, item in enumerate(items):
+        if isinstance(item, str | PathLike) and Path(item).suffix.lower() in VIDEO_SUFFIXES:
+            video = _video(Path(item), recognizer, min_confidence, every, smooth)
+            if video.problem:
+                warnings.warn(f"{video.path}: {video.problem}", stacklevel=2)
+            results.append(video)
+        else:
+            name = "" if single else f"item {index} of the list: "
+            results.append(_photo(item, name, recognizer, min_confidence, channels, max_pixels))
     return results[0] if single else results
 
 
-def read_frame(path: str, index: int) -> np.ndarray:
+def read_frame(path: Path, index: int) -> np.ndarray:
     """Read one frame of a video, uint8 [H, W, 3], BGR.
 
     Raises
@@ -154,7 +155,7 @@ def read_frame(path: str, index: int) -> np.ndarray:
     VideoError
         The file cannot be decoded, or has no such frame.
     """
-    with _open_video(Path(path)) as file:
+    with _open_video(path) as file:
         for frame in file.frames():
             if frame.index == index:
                 return frame.image
@@ -194,20 +195,23 @@ def _faces(recognized: Iterable[RecognizedFace]) -> tuple[Face, ...]:
 
 def _photo(
     source: Source,
+    name: str,
     recognizer: Recognizer,
     min_confidence: float,
     channels: Channels,
     max_pixels: int,
 ) -> Photo:
+    """Analyze a photo; `name` begins the error messages of a source that is not a path."""
     path = None
     if isinstance(source, str | PathLike):
         path = fspath(source)
         _check_path(path)
         source = Path(source).absolute()  # `draw` finds it from any current folder
+        name = f"{path}: "
     try:
         image = read_image(source, channels, max_pixels)
-    except ImageError as error:
-        raise type(error)(f"{path}: {error}" if path else str(error)) from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}{error}") from error
     faces = _faces(_recognize(recognizer, image, min_confidence))
     return Photo(path, image.width, image.height, faces, _model(recognizer), source, channels)
 
@@ -236,7 +240,8 @@ def _video(
             frames.append(Frame(frame.index, round(frame.seconds, 3), _faces(tracked)))
         problem = str(errors[0]) if errors else None
         size = file.width, file.height
-    return Video(str(path), *size, tuple(frames), _model(recognizer), problem)
+    source = path.absolute()  # `draw` finds it from any current folder
+    return Video(str(path), *size, tuple(frames), _model(recognizer), source, problem)
 
 
 def _open_video(path: Path) -> "VideoFile":

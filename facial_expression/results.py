@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import cv2
@@ -176,6 +177,8 @@ class Video(Sequence[Frame]):
     height: int
     frames: tuple[Frame, ...]
     model: Model
+    source: Path = field(compare=False)
+    """The absolute path, from which `draw` reads a frame."""
     problem: str | None = None
     """Why frames are missing, if the file is damaged or cut short."""
 
@@ -246,7 +249,7 @@ class Video(Sequence[Frame]):
         from facial_expression.analysis import read_frame
 
         shown = frame or max(self.frames, key=lambda frame: len(frame.faces))
-        return _drawn(read_frame(self.path, shown.index), shown.faces)
+        return _drawn(read_frame(self.source, shown.index), shown.faces)
 
 
 class Results(list["Photo | Video"]):

@@ -165,7 +165,9 @@ def test_a_video_that_is_cut_short_gives_its_frames_and_a_warning(tmp_path):
         (b"", fe.ImageError, "empty"),
         (3, TypeError, "expected a path, bytes, .* got int"),
         ({"a": 1}, TypeError, "got dict"),
-        ([PIXELS, None], TypeError, "got NoneType"),
+        ([PIXELS, None], TypeError, "item 1 of the list: expected .* got NoneType"),
+        ([b"", PIXELS], fe.ImageError, "item 0 of the list: the image is empty"),
+        ([PIXELS, str(ROOT / "LICENSE")], fe.ImageError, "LICENSE: not an image"),
         (PIXELS / 255, ValueError, r"uint8 .*; got float64 \[512, 512, 3\]"),
         (PIXELS[None], ValueError, r"got uint8 \[1, 512, 512, 3\]"),
         (PIXELS[:0], ValueError, r"got uint8 \[0, 512, 3\]"),
@@ -200,10 +202,11 @@ def test_a_truncated_pil_image_is_an_image_error():
         fe.analyze(cut)
 
 
-def test_a_path_works_after_the_current_folder_changes(tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    photo = fe.analyze("docs/astronaut.jpg")
+def test_a_path_works_after_the_current_folder_changes(video, tmp_path, monkeypatch):
+    shutil.copyfile(PHOTO, tmp_path / "photo.jpg")
+    shutil.copyfile(video, tmp_path / "clip.mp4")
     monkeypatch.chdir(tmp_path)
-    assert photo.path == "docs/astronaut.jpg"
-    assert photo.draw().size == (1024, 1024)
-    assert Path(photo.source).is_absolute()
+    photo, clip = fe.analyze(["photo.jpg", Path("clip.mp4")], every=20)
+    monkeypatch.chdir(ROOT)
+    assert (photo.path, clip.path) == ("photo.jpg", "clip.mp4")
+    assert (photo.draw().size, clip.draw().size) == ((1024, 1024), (640, 480))
