@@ -1,6 +1,6 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
-.PHONY: help repro status test check-release test-avx2 serve lint check-pages lock release
+.PHONY: help repro status test check-release test-avx2 serve lint site check-pages lock release
 PYTHON ?= python3.11
 PIP = .venv/bin/python -m pip install --disable-pip-version-check --require-hashes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -55,6 +55,9 @@ lint: .venv/development  ## Check style, formatting and types
 	ruff format --check .
 	mypy
 
+site: .venv/development  ## Build the guides and the API reference as a site in build/site
+	NO_MKDOCS_2_WARNING=1 mkdocs build
+
 check-pages: .venv/development  ## Check that the benchmark pages are about the released models
 	python -m benchmarks.check_pages
 
@@ -67,6 +70,9 @@ lock: .venv/development  ## Resolve requirements/*.in anew into the locked files
 	cd requirements && for room in pipeline serving tracking installer; do \
 		uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --strip-extras -c development.txt $$room.in -o $$room.txt; done
+	cd requirements && uv pip compile -q --upgrade --universal --python-version 3.10 \
+		--no-python-downloads --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--strip-extras package.in -o package.txt
 
 # The empty file .venv/ROOM is as new as the last installation of requirements/ROOM.txt.
 # uv takes a fraction of pip's time. It does not read pip's configuration, though: where that alone

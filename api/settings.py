@@ -11,6 +11,12 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api.errors import validation_message
+from recognizer.released_models import PACKAGED
+
+MODEL = "fer2013/model.onnx"
+
+METRICS = Path(__file__).with_name("committed_metrics")
+"""Folder of an installed package, as `PACKAGED`; the build copies the metrics into it."""
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -30,10 +36,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
-    model_path: Path = Path("models/fer2013/model.onnx")
+    model_path: Path = PACKAGED / MODEL if PACKAGED.is_dir() else Path("models") / MODEL
     """The model file that is used unless a request names another version."""
 
-    metrics_dir: Path = Path("metrics")
+    metrics_dir: Path = METRICS if METRICS.is_dir() else Path("metrics")
     """Folder with <dataset>/evaluation.json, the committed metrics for `GET /model`."""
 
     model_rev: Annotated[str, Field(min_length=1)] | None = None

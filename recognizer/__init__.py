@@ -13,6 +13,9 @@ video/          frames, cuts, tracking, writing
 errors.py       the errors that a caller can cause
 atomic_file.py  atomic writing of files, for the other packages too
 
+released_models.py    the models that come with this package
+optional_packages.py  the message for a package that only some inputs need
+
 The command line, `python -m recognizer`, is in cli/. The library does not import it.
 """
 

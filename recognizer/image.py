@@ -5,14 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import av
 import cv2
 import numpy as np
-from PIL.AvifImagePlugin import AvifImageFile
-from pillow_heif import HeifImageFile
 
 from recognizer.errors import ImageError, TooManyPixelsError
 from recognizer.image_header import ImageHeader, read_header, refuse_excess
+from recognizer.optional_packages import needs_package
 
 MAX_PIXELS = 200_000_000
 """Default limit of width · height: the largest photos of phones, 200 megapixels."""
@@ -77,7 +75,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, long_side: int | None = LO
     TooManyPixelsError
         The header claims more than `max_pixels`.
     ImageError
-        The data is empty, in another format, damaged or cut short.
+        The data is empty, in another format, damaged or cut short, or the package that reads
+        this format is not installed.
     """
     if not data:
         raise ImageError("the image is empty (0 bytes)")
@@ -140,6 +139,8 @@ OPENCV_FLAGS = {
 
 
 def _heic(data: bytes, header: ImageHeader) -> np.ndarray:
+    from pillow_heif import HeifImageFile
+
     try:
         # libheif applies the orientation.
         image = HeifImageFile(io.BytesIO(data))
@@ -157,6 +158,11 @@ def _avif(data: bytes, header: ImageHeader) -> np.ndarray:
     An AVIF of 2 kB can claim 64×64 pixels and contain 12,000×12,000. Pillow and OpenCV decode all
     of them and scale the result; OpenCV does not apply the orientation either.
     """
+    try:
+        import av
+        from PIL.AvifImagePlugin import AvifImageFile
+    except ModuleNotFoundError as error:
+        raise ImageError(needs_package("an AVIF image", error, "heic")) from error
     limits = {"max_pixels": str(header.width * header.height)}
     try:
         orientation = AvifImageFile(io.BytesIO(data)).getexif().get(ORIENTATION, 1)

@@ -2,13 +2,16 @@
 
 A file of a few hundred bytes can claim billions of pixels, and OpenCV returns the size only after
 decoding. So the size is read here first; a format that is not known here reaches no decoder.
-Pillow reads the size, except where it is slow or reads less than the decoder:
 
-JPEG: Pillow joins EXIF segments in quadratic time (10 MB of small ones: 30 s), and OpenCV does not
-limit the number of scans.
-PNG: Pillow needs 2 s for 10 MB of small chunks, and OpenCV unpacks all data behind the last pixel.
-GIF: Pillow needs 1 s for 10 MB of comments.
+The formats that OpenCV decodes are read here without Pillow: the package installs without it, and
+it is slow for hostile files (10 MB of small EXIF segments in a JPEG: 30 s). Beside the size, three
+formats need another limit:
+
+JPEG: OpenCV does not limit the number of scans.
+PNG: OpenCV unpacks all data behind the last pixel.
 TIFF: OpenCV allocates a whole tile or strip, which may be larger than the image.
+
+AVIF and HEIC need Pillow and pillow-heif, the extra `heic`.
 """
 
 import io
@@ -19,17 +22,13 @@ import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-
-from PIL.AvifImagePlugin import AvifImageFile
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.Image import DecompressionBombError
-from PIL.ImageFile import ImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
-from pillow_heif import HeifImageFile
+from typing import TYPE_CHECKING
 
 from recognizer.errors import ImageError, TooManyPixelsError
+from recognizer.optional_packages import needs_package
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
 
 # The ImageError replaces the warnings of Pillow about a damaged file. Python would keep each shown
 # warning in memory, and print log records if the program configures no logging.
@@ -67,10 +66,10 @@ def read_header(data: bytes) -> ImageHeader:
     Raises
     ------
     TooManyPixelsError
-        The header claims more pixels than Pillow opens, 179 million.
+        The header of an AVIF claims more pixels than Pillow opens, 179 million.
     ImageError
         The format is another one, or the header is cut short, contradicts itself or claims no
-        pixels.
+        pixels; or the package that reads this format is not installed.
     """
     for name, magic, read in FORMATS:
         if magic.match(data):
@@ -163,8 +162,99 @@ def _gif(data: bytes) -> tuple[int, int, int]:
     return width, height, width * height
 
 
-def _opened(plugin: Callable[[io.BytesIO], ImageFile], data: bytes) -> ImageFile:
+def _webp(data: bytes) -> tuple[int, int, int]:
+    """Read the canvas, or the only frame (RFC 9649, 2.5, 2.6 and 3.4; RFC 6386, 9.1).
+
+    libwebp accepts no frame outside the canvas.
+    """
+    kind = data[12:16]
+    if kind == b"VP8X":
+        sides = struct.unpack_from("<3s3s", data, 24)
+        width, height = (int.from_bytes(side, "little") + 1 for side in sides)
+    elif kind == b"VP8L" and data[20:21] == b"\x2f":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+    else:
+        raise _DamagedError
+    return width, height, width * height
+
+
+def _bmp(data: bytes) -> tuple[int, int, int]:
+    """Read the size behind the file header; rows from the top have a negative height."""
+    (header,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if header == BMP_CORE_HEADER else "<ii", data, 18)
+    return width, abs(height), width * abs(height)
+
+
+BMP_CORE_HEADER = 12
+"""Bytes of the oldest header, BITMAPCOREHEADER."""
+
+
+def _tiff(data: bytes) -> tuple[int, int, int]:
+    """Read the sizes of the first image and of its tiles or strips (TIFF 6.0, BigTIFF)."""
+    order = "<" if data.startswith(b"II") else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
+    number, counter, first = ("Q", "Q", 8) if big else ("I", "H", 4)
+    (start,) = struct.unpack_from(order + number, data, first)
+    if start > len(data):
+        raise _DamagedError
+    (count,) = struct.unpack_from(order + counter, data, start)
+    if count > MAX_TIFF_TAGS:
+        raise _DamagedError
+    entry = struct.Struct(f"{order}HH{number}{struct.calcsize(number)}s")
+    start += struct.calcsize(order + counter)
+    claims: dict[int, int] = {}
+    for position in range(start, start + count * entry.size, entry.size):
+        tag, kind, values, field = entry.unpack_from(data, position)
+        if tag not in TIFF_SIZES:
+            continue
+        if tag in claims or values != 1 or kind not in TIFF_INTEGERS:
+            raise _DamagedError
+        (claims[tag],) = struct.unpack_from(order + TIFF_INTEGERS[kind], field)
+    width, height, rows_per_strip, tile_width, tile_height = (
+        claims.get(tag, 0) for tag in TIFF_SIZES
+    )
+    # 2³² − 1: all rows are in one strip.
+    strip = 0 if rows_per_strip >= 0xFFFFFFFF else width * rows_per_strip
+    return width, height, max(strip, tile_width * tile_height)
+
+
+TIFF_SIZES = (256, 257, 278, 322, 323)
+"""Width and height of the image, rows of a strip, width and height of a tile."""
+
+TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+"""The types BYTE, SHORT, LONG and LONG8."""
+
+MAX_TIFF_TAGS = 4096
+"""The most tags of an image; libtiff reads no more of a BigTIFF."""
+
+
+def _avif(data: bytes) -> tuple[int, int, int]:
+    try:
+        from PIL.AvifImagePlugin import AvifImageFile
+    except ModuleNotFoundError as error:
+        raise ImageError(needs_package("an AVIF image", error, "heic")) from error
+    width, height = _opened(AvifImageFile, data).size
+    return width, height, width * height
+
+
+def _heic(data: bytes) -> tuple[int, int, int]:
+    """Read the displayed size and the largest `ispe`, of which `clap` may display a part."""
+    try:
+        from pillow_heif import HeifImageFile
+    except ModuleNotFoundError as error:
+        raise ImageError(needs_package("a HEIC image", error, "heic")) from error
+    width, height = _opened(HeifImageFile, data).size
+    sizes = [struct.unpack(">II", size) for size in HEIF_SIZE.findall(data)]
+    return width, height, max((w * h for w, h in sizes), default=0)
+
+
+def _opened(plugin: "Callable[[io.BytesIO], ImageFile]", data: bytes) -> "ImageFile":
     """Open an image with a plugin of Pillow; the limit of `Image.open` is global."""
+    from PIL.Image import DecompressionBombError
+
     try:
         return plugin(io.BytesIO(data))
     except DecompressionBombError as error:
@@ -174,51 +264,21 @@ def _opened(plugin: Callable[[io.BytesIO], ImageFile], data: bytes) -> ImageFile
         raise _DamagedError from error
 
 
-def _by_pillow(plugin: Callable[[io.BytesIO], ImageFile], data: bytes) -> tuple[int, int, int]:
-    width, height = _opened(plugin, data).size
-    return width, height, width * height
-
-
-def _heic(data: bytes) -> tuple[int, int, int]:
-    """Read the displayed size and the largest `ispe`, of which `clap` may display a part."""
-    width, height = _opened(HeifImageFile, data).size
-    sizes = [struct.unpack(">II", size) for size in HEIF_SIZE.findall(data)]
-    return width, height, max((w * h for w, h in sizes), default=0)
-
-
 HEIF_SIZE = re.compile(rb"ispe\0{4}(.{8})", re.DOTALL)
-
-
-def _tiff(data: bytes) -> tuple[int, int, int]:
-    """Read the sizes of the first image and of its tiles or strips (TIFF 6.0, BigTIFF)."""
-    image = _opened(TiffImageFile, data)
-    assert isinstance(image, TiffImageFile)
-    width, height = image.size
-    claims = [image.tag_v2.get(tag, 0) for tag in TIFF_SIZES]
-    if not all(isinstance(claim, int) for claim in claims):
-        raise _DamagedError
-    rows_per_strip, tile_width, tile_height = claims
-    # 2³² − 1: all rows are in one strip.
-    strip = 0 if rows_per_strip >= 0xFFFFFFFF else width * rows_per_strip
-    return width, height, max(strip, tile_width * tile_height)
-
-
-TIFF_SIZES = (278, 322, 323)
-"""Rows of a strip, width and height of a tile."""
 
 HEIC_BRANDS = rb"hei[cmsx]|hev[cmsx]|mif1|msf1"
 
 FORMATS: tuple[tuple[str, re.Pattern[bytes], Callable[[bytes], tuple[int, int, int]]], ...] = (
     ("JPEG", re.compile(rb"\xff\xd8\xff"), _jpeg),
     ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n"), _png),
-    ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL), partial(_by_pillow, WebPImageFile)),
-    ("BMP", re.compile(rb"BM"), partial(_by_pillow, BmpImageFile)),
+    ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL), _webp),
+    ("BMP", re.compile(rb"BM"), _bmp),
     ("TIFF", re.compile(rb"II[*+]\x00|MM\x00[*+]"), _tiff),
     ("GIF", re.compile(rb"GIF8[79]a"), _gif),
     (
         "AVIF",
         re.compile(rb".{4}ftyp(?:.{4}){0,16}?avi[fs]", re.DOTALL),
-        partial(_by_pillow, AvifImageFile),
+        _avif,
     ),
     (
         "HEIC",

@@ -11,9 +11,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOREIGN = {
-    "recognizer": {"stages", "api", "tensorflow", "keras", "pandas", "dvc", "fastapi"},
-    "api": {"stages", "tensorflow", "keras", "pandas", "dvc", "great_expectations"},
-    "stages": {"api", "fastapi", "uvicorn"},
+    "recognizer": {
+        *("facial_expression", "stages", "api"),
+        *("tensorflow", "keras", "pandas", "dvc", "fastapi"),
+    },
+    "facial_expression": {"stages", "api", "tensorflow", "keras", "dvc", "fastapi"},
+    "api": {
+        *("facial_expression", "stages"),
+        *("tensorflow", "keras", "pandas", "dvc", "great_expectations"),
+    },
+    "stages": {"facial_expression", "api", "fastapi", "uvicorn"},
 }
 """What no file in a room imports, the folders in it included."""
 
@@ -62,6 +69,7 @@ def test_the_library_does_not_import_its_command_line():
         ("recognizer.classifier", ["recognizer.detectors", "recognizer.cropping", "cv2"]),
         ("recognizer.cropping", ["recognizer.classifier", "recognizer.detectors.yunet"]),
         ("recognizer.recognizer", ["recognizer.detectors.yunet", "recognizer.video"]),
+        ("recognizer.image", ["PIL", "av", "pillow_heif"]),
     ],
 )
 def test_a_file_of_the_library_loads_only_what_it_needs(module, foreign):
@@ -70,24 +78,6 @@ def test_a_file_of_the_library_loads_only_what_it_needs(module, foreign):
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "set()\n"
-
-
-def test_every_folder_and_file_of_the_recognizer_is_installed():
-    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    files = [
-        path
-        for path in (ROOT / "recognizer").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
-    folders = {path.parent for path in files}
-    assert set(setuptools["packages"]) == {
-        ".".join(folder.relative_to(ROOT).parts) for folder in folders
-    }
-    installed = {path for path in files if path.suffix == ".py"}
-    for package, patterns in setuptools["package-data"].items():
-        for pattern in patterns:
-            installed |= set((ROOT / package.replace(".", "/")).glob(pattern))
-    assert set(files) == installed
 
 
 @pytest.mark.parametrize("name", ["networks", "losses", "optimizers", "augmentation", "checkpoint"])
@@ -125,6 +115,33 @@ def test_every_requirement_is_locked_with_hashes_to_one_version(room):
     assert requested(room) <= pins.keys()
     everything = locked("development")
     assert {name: everything.get(name) for name in pins} == pins
+
+
+def required(extra: str = "") -> set[str]:
+    """Names of the packages that the wheel needs, or needs with an extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["optional-dependencies"][extra] if extra else project["dependencies"]
+    names = set()
+    for line in lines:
+        if own := re.fullmatch(rf"{project['name']}\[(.+)\]", line):
+            names |= set().union(*map(required, own[1].split(",")))
+        else:
+            names.add(re.match(r"[\w-]+", line)[0])
+    return names
+
+
+def test_the_extras_are_the_requirements_that_are_locked():
+    assert required() == requested("package")
+    assert required() | required("server") == requested("serving")
+    assert required() | required("pipeline") == requested("pipeline")
+
+
+def test_every_dependency_of_the_wheel_is_locked_with_hashes():
+    text = (ROOT / "requirements/package.txt").read_text()
+    assert re.search(r"https?://", text) is None
+    pins = re.findall(r"^([\w-]+)==\S+.* \\\n    --hash=sha256:", text, flags=re.MULTILINE)
+    assert requested("package") <= set(pins)
+    assert len(pins) == len(re.findall(r"^[\w-]+==", text, flags=re.MULTILINE))
 
 
 def test_serving_installs_no_training():

@@ -6,6 +6,7 @@ run.py           the run: results in the order of the inputs
 job.py           what one process does with a photo or a frame
 executors.py     this process, local processes, or a Dask cluster
 console.py       table, JSON lines and progress on the terminal
+progress_bar.py  tqdm, if it is installed
 csv_table.py     results as a CSV file that can be resumed
 crops.py        faces in a folder for each emotion; crop_table.py is the table of that folder
 output_paths.py  the path of the output for each input

@@ -9,19 +9,31 @@ import cv2
 import numpy as np
 
 from recognizer.atomic_file import write_atomically, written_atomically
-from recognizer.cli.drawing import draw
 from recognizer.errors import OutputError, VideoError
 from recognizer.image import MAX_PIXELS, decode
+from recognizer.optional_packages import needs_package
 from recognizer.recognizer import RecognizedFace
-from recognizer.video.reader import Video
 from recognizer.video.tracking import TrackedFace
-from recognizer.video.writer import FORMATS, VideoWriter
 
 ANNOTATED_PHOTOS = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff")
 """Suffixes of the formats that an annotated photo is written in; the first for all others."""
 
-ANNOTATED_VIDEOS = tuple(FORMATS)
+ANNOTATED_VIDEOS = (".mp4", ".webm")
 """Suffixes of the formats that an annotated video is written in; the first for all others."""
+
+
+def need_drawing() -> None:
+    """Check for Pillow before the run, which may be long.
+
+    Raises
+    ------
+    OutputError
+        Pillow is not installed.
+    """
+    try:
+        import PIL  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise OutputError(needs_package("--annotate", error, "draw")) from error
 
 
 def annotate_photo(
@@ -47,6 +59,8 @@ def annotate_photo(
     OutputError
         The file cannot be written; an old one is kept.
     """
+    from recognizer.cli.drawing import draw
+
     picture = draw(decode(data, max_pixels, long_side=None).pixels, faces)
     try:
         encoded, file = cv2.imencode(path.suffix, picture)
@@ -91,6 +105,10 @@ def annotated_video(
     VideoError
         The source cannot be decoded.
     """
+    from recognizer.cli.drawing import draw
+    from recognizer.video.reader import Video
+    from recognizer.video.writer import VideoWriter
+
     with Video(source) as video, written_atomically(path) as temporary:
         frames = video.frames()
         blank = np.zeros((video.height, video.width, 3), np.uint8)

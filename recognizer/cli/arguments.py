@@ -11,12 +11,8 @@ from recognizer.cli.version import package_version
 from recognizer.detectors.registry import DETECTORS
 from recognizer.errors import ModelError
 from recognizer.image import MAX_PIXELS
+from recognizer.released_models import DEFAULT_MODEL, find_model, released_models
 from recognizer.video.tracking import TIME_CONSTANT
-
-ROOT = Path(__file__).parents[2]
-"""Of the repository: the default model is found from any current folder."""
-
-MODEL = ROOT / "models/fer2013/model.onnx"
 
 
 class Arguments(argparse.Namespace):
@@ -33,7 +29,7 @@ class Arguments(argparse.Namespace):
     min_confidence: float
     unsure: float
     max_pixels: int
-    model: Path
+    model: str
     every: int
     smooth: float
     workers: int
@@ -50,7 +46,7 @@ class _ShowVersion(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         try:
-            classifier = Classifier(MODEL)
+            classifier = Classifier(find_model(DEFAULT_MODEL))
             model = f"model {classifier.dataset} {classifier.version[:12]}"
         except ModelError as error:
             model = f"no default model: {error}"
@@ -169,10 +165,10 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--model",
-        type=Path,
-        default=MODEL,
-        metavar="FILE",
-        help=f"another model (default: {MODEL.relative_to(ROOT)})",
+        default=DEFAULT_MODEL,
+        metavar="MODEL",
+        help=f"a model by name ({', '.join(released_models())}), or a file model.onnx"
+        f" (default: {DEFAULT_MODEL})",
     )
 
 

@@ -6,11 +6,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
-
-from tqdm import tqdm
+from typing import Any
 
 from recognizer.cli.job import FrameResult, Result
+from recognizer.cli.progress_bar import tqdm
 from recognizer.errors import OutputError
 from recognizer.recognizer import UNSURE, RecognizedFace
 from recognizer.video.tracking import TrackedFace
@@ -112,7 +111,7 @@ class Progress:
         self._faces = 0
         self._video: Path | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *_: object) -> None:

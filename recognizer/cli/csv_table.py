@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 from recognizer.atomic_file import output_errors
 from recognizer.cli.job import FrameResult, Result
@@ -66,7 +66,7 @@ class CsvTable:
                 self._file.write(self._header)
                 self._file.flush()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "CsvTable":
         return self
 
     def __exit__(self, *_: object) -> None:

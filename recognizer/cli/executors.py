@@ -12,9 +12,8 @@ from threading import Thread
 from time import sleep
 from typing import TypeVar
 
-from joblib.externals.loky import ProcessPoolExecutor
-
 from recognizer.errors import WorkersError
+from recognizer.optional_packages import needs_package
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -86,8 +85,12 @@ def local_processes(number: int) -> Iterator[BoundedExecutor]:
     Raises
     ------
     WorkersError
-        A process was lost.
+        joblib is not installed, or a process was lost.
     """
+    try:
+        from joblib.externals.loky import ProcessPoolExecutor
+    except ModuleNotFoundError as error:
+        raise WorkersError(needs_package("--workers", error, "command")) from error
     executor = ProcessPoolExecutor(
         number, timeout=None, initializer=_exit_with_parent, initargs=(os.getpid(),)
     )
@@ -127,8 +130,8 @@ def dask_cluster(address: str) -> Iterator[BoundedExecutor]:
     try:
         from distributed import Client, KilledWorker
         from distributed.comm import parse_address, parse_host_port
-    except ImportError as error:
-        raise WorkersError("--dask needs dask.distributed: pip install distributed") from error
+    except ModuleNotFoundError as error:
+        raise WorkersError(needs_package("--dask", error, "dask")) from error
     try:
         parse_host_port(parse_address(address)[1])
     except ValueError as error:

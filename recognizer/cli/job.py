@@ -20,7 +20,7 @@ from recognizer.detectors.registry import build_detector
 from recognizer.errors import ImageError, ModelError, TooManyPixelsError
 from recognizer.image import MAX_PIXELS, Image, decode
 from recognizer.recognizer import RecognizedFace, Recognizer
-from recognizer.video.reader import Frame
+from recognizer.video.frame import Frame
 
 
 @dataclass(frozen=True)

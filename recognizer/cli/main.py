@@ -8,10 +8,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from recognizer.classifier import Classifier
-from recognizer.cli.annotate import ANNOTATED_PHOTOS, ANNOTATED_VIDEOS
+from recognizer.cli.annotate import ANNOTATED_PHOTOS, ANNOTATED_VIDEOS, need_drawing
 from recognizer.cli.arguments import Arguments, parse_arguments
 from recognizer.cli.console import Progress, json_line, print_lines, table_header, table_lines
 from recognizer.cli.crop_table import CropTable
@@ -21,9 +19,11 @@ from recognizer.cli.executors import BoundedExecutor, dask_cluster, local_proces
 from recognizer.cli.inputs import Input, find_inputs, folder_of, is_pattern
 from recognizer.cli.job import FrameResult, Job, Result, load
 from recognizer.cli.output_paths import OutputPaths, choose_output_paths
+from recognizer.cli.progress_bar import tqdm
 from recognizer.cli.run import Run
 from recognizer.cli.timeline import TIMELINES, need_matplotlib
 from recognizer.errors import DetectorError, ModelError, OutputError, WorkersError
+from recognizer.released_models import find_model
 
 
 def main() -> int:
@@ -54,7 +54,7 @@ def _run(arguments: Arguments) -> int:
         need_matplotlib()
     job = Job(
         folder=Path.cwd(),
-        model=arguments.model.absolute(),
+        model=find_model(arguments.model).absolute(),
         detector=arguments.faces,
         align=arguments.align,
         min_confidence=arguments.min_confidence,
@@ -146,6 +146,7 @@ def _shows_progress(arguments: Arguments) -> bool:
 def _annotated(arguments: Arguments) -> OutputPaths | None:
     if arguments.annotate is None:
         return None
+    need_drawing()
     is_video = Input(Path(arguments.paths[0])).is_video
     suffixes = ANNOTATED_VIDEOS if is_video else ANNOTATED_PHOTOS
     return choose_output_paths("--annotate", arguments.annotate, arguments.paths, suffixes)

@@ -7,8 +7,7 @@ from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from recognizer.cli.annotate import ANNOTATED_VIDEOS, annotated_video
 from recognizer.cli.crops import CropTree
@@ -16,11 +15,16 @@ from recognizer.cli.executors import CHUNK, BoundedExecutor
 from recognizer.cli.inputs import Input
 from recognizer.cli.job import FrameResult, Job, Result, recognize_frames, recognize_photos
 from recognizer.cli.output_paths import OutputPaths
+from recognizer.cli.progress_bar import tqdm
 from recognizer.cli.timeline import TIMELINES, Timeline
 from recognizer.errors import VideoError
+from recognizer.optional_packages import needs_package
 from recognizer.video.cuts import mark_cuts
-from recognizer.video.reader import Frame, Video
+from recognizer.video.frame import Frame
 from recognizer.video.tracking import Tracker
+
+if TYPE_CHECKING:
+    from recognizer.video.reader import Video
 
 CHUNK_BYTES = 8_000_000
 """The most bytes of all frames in a chunk; Dask warns about tasks larger than 10 MB."""
@@ -66,12 +70,17 @@ class Run:
 
     def _video(self, path: Path) -> Iterator[Result]:
         try:
+            from recognizer.video.reader import Video
+        except ModuleNotFoundError as error:
+            yield Result(path, error=needs_package("a video", error, "video"))
+            return
+        try:
             with Video(path) as video:
                 yield from self._frames(path, video)
         except VideoError as error:
             yield Result(path, error=str(error))
 
-    def _frames(self, path: Path, video: Video) -> Iterator[FrameResult]:
+    def _frames(self, path: Path, video: "Video") -> Iterator[FrameResult]:
         tracker = Tracker(self.time_constant, self.job.min_probability)
         timeline = Timeline(self.labels)
         errors: list[VideoError] = []

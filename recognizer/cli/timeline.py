@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recognizer.atomic_file import write_atomically
-from recognizer.cli.drawing import COLOURS
 from recognizer.errors import OutputError
+from recognizer.optional_packages import needs_package
 from recognizer.video.tracking import MAX_GAP, TrackedFace
 
 if TYPE_CHECKING:
@@ -133,6 +133,8 @@ class Timeline:
         return 2 * self._times[-1] - self._times[-2]
 
     def _colours(self) -> list[str]:
+        from recognizer.cli.drawing import COLOURS
+
         others = len(OTHER_COLOURS)
         return [COLOURS.get(name, OTHER_COLOURS[k % others]) for k, name in enumerate(self._labels)]
 
@@ -148,7 +150,7 @@ def need_matplotlib() -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ModuleNotFoundError as error:
-        raise OutputError("--plot needs matplotlib: pip install matplotlib") from error
+        raise OutputError(needs_package("--plot", error, "command")) from error
 
 
 def tick_step(seconds: float) -> float:

@@ -1,10 +1,11 @@
 """The version of this package."""
 
-import tomllib
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-NAME = "facial-expression-recognition"
+from recognizer.optional_packages import DISTRIBUTION
+
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
@@ -14,12 +15,13 @@ def package_version() -> str:
     "unknown" if there is neither, as where only the folder `recognizer` was copied.
     """
     try:
-        project = tomllib.loads(PROJECT.read_text(encoding="utf-8")).get("project", {})
+        project = PROJECT.read_text(encoding="utf-8")
     except FileNotFoundError:
-        project = {}
-    if project.get("name") == NAME:
-        return str(project["version"])
+        project = ""
+    # Python 3.10 has no tomllib.
+    if found := re.search(rf'^name = "{DISTRIBUTION}"\nversion = "(.+)"$', project, re.MULTILINE):
+        return found[1]
     try:
-        return version(NAME)
+        return version(DISTRIBUTION)
     except PackageNotFoundError:
         return "unknown"

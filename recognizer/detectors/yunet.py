@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import copysign, cos, exp, hypot, pi, radians, remainder, sin
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -311,14 +312,7 @@ class YuNetDetector:
         try:
             network = self._idle[size].get_nowait()
         except Empty:
-            network = cv2.FaceDetectorYN.create(
-                "onnx",
-                self._model,
-                np.empty(0, np.uint8),
-                (64, 64),
-                self.SECOND_MIN_PROPOSAL,
-                self.MAX_OVERLAP,
-            )
+            network = self._new_network()
         try:
             network.setInputSize(image.shape[1::-1])
             _, rows = network.detect(image)
@@ -327,6 +321,26 @@ class YuNetDetector:
         if rows is None:
             return np.empty((0, 15), np.float32)
         return rows[(rows[:, 2:4] >= self.MIN_SIDE).all(axis=1)]
+
+    def _new_network(self) -> cv2.FaceDetectorYN:
+        with _creating:
+            # OpenCV 5 prints a warning about a setting that only OpenCV 4 needs.
+            level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+            try:
+                return cv2.FaceDetectorYN.create(
+                    "onnx",
+                    self._model,
+                    np.empty(0, np.uint8),
+                    (64, 64),
+                    self.SECOND_MIN_PROPOSAL,
+                    self.MAX_OVERLAP,
+                )
+            finally:
+                cv2.utils.logging.setLogLevel(level)
+
+
+_creating = Lock()
+"""The log level of OpenCV belongs to the process: one thread at a time changes it."""
 
 
 # ---------------------------------------------------------------- images

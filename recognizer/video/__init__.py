@@ -1,5 +1,6 @@
 """Videos.
 
+frame.py          one frame
 reader.py         the frames of a video file, with their times
 declared_size.py  the file size by the headers, to detect a file that was cut short
 cuts.py           hard cuts between shots

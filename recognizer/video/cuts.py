@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from recognizer.video.reader import Frame
+from recognizer.video.frame import Frame
 
 MIN_COLOUR_CHANGE = 0.2
 """The least part of the colours, 0 … 1, that differs across a cut. A motion of the camera or a

@@ -2,11 +2,10 @@
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import inf, log
 from pathlib import Path
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import av
 import numpy as np
@@ -16,6 +15,7 @@ from av.video.frame import VideoFrame
 
 from recognizer.errors import VideoError
 from recognizer.video.declared_size import missing_bytes
+from recognizer.video.frame import Frame
 
 USUAL_RATE = 30.0
 """Frames per second of a file that states no rate, or one outside 1 … 240."""
@@ -45,20 +45,6 @@ TORN_END = 0.5
 
 S = TypeVar("S", bound=av.stream.Stream)
 Packet: TypeAlias = "av.Packet[Any]"
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One frame of a video."""
-
-    index: int
-    """From 0."""
-    seconds: float
-    """Time at which a player shows the frame; at least that of the previous frame."""
-    image: np.ndarray
-    """uint8 [H, W, 3], BGR, upright."""
-    cut: bool = False
-    """Whether a new shot begins with this frame; see `mark_cuts`."""
 
 
 class Video:
@@ -151,7 +137,7 @@ class Video:
             return None
         return float(stamp * picture.time_base) - self._delay
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Video":
         return self
 
     def __exit__(self, *_: object) -> None:

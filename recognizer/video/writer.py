@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import inf
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
 import av
 import cv2
@@ -117,7 +117,7 @@ class VideoWriter:
         self._sound = _sound(source, self._container, self._form)
         self._waiting = next(self._sound, None)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "VideoWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

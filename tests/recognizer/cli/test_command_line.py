@@ -23,8 +23,8 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from recognizer.cli.arguments import MODEL
 from recognizer.cli.main import main
+from recognizer.released_models import find_model
 from recognizer.video.reader import Video
 from tests.model_fixture import LABELS, write_tiny_model
 from tests.portrait_fixture import portrait
@@ -411,7 +411,7 @@ def test_a_missing_scheduler_is_an_error_of_one_line(photos, recognize):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--model", "absent.onnx"], "absent.onnx: cannot be read: No such file or directory"),
+        (["--model", "absent.onnx"], "absent.onnx: there is no such model: expected fer2013, "),
         (["--model", "notes.txt"], "notes.txt: not an ONNX model, or a damaged one"),
         (["--annotate", "face.jpg"], "--annotate face.jpg: is the input itself"),
         (["--annotate", "out.gif"], "--annotate out.gif: expected a name that ends in .jpg"),
@@ -457,7 +457,10 @@ def test_missing_matplotlib_is_an_error_of_one_line(photos, recognize, monkeypat
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     status, out, err = recognize("face.jpg", "--plot", "out.png")
     assert (status, out) == (1, "")
-    assert err == "error: --plot needs matplotlib: pip install matplotlib\n"
+    assert err == (
+        "error: --plot needs the package matplotlib, which is not installed:"
+        " pip install 'facial-expression-recognition[command]'\n"
+    )
 
 
 def test_control_c_prints_one_line(photos, model_path):
@@ -574,7 +577,7 @@ def test_the_console_script_is_this_program():
 
 def test_the_version_names_the_package_and_the_model(tmp_path):
     number = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    model = hashlib.sha256(MODEL.read_bytes()).hexdigest()[:12]
+    model = hashlib.sha256(find_model("fer2013").read_bytes()).hexdigest()[:12]
     status, out, err = finished(start(tmp_path, "--version"))
     assert (status, err) == (0, "")
     assert out == f"recognize-emotions {number}, model fer2013 {model}\n"
@@ -602,5 +605,5 @@ def test_the_version_without_a_project_file_or_a_model(tmp_path, installed):
     )
     assert done.stdout == (
         f"recognize-emotions {'9.8.7' if installed else 'unknown'}, no default model:"
-        f" {tmp_path}/models/fer2013/model.onnx: cannot be read: No such file or directory\n"
+        f" fer2013: there is no such model: expected a model file\n"
     )

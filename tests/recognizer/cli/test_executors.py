@@ -283,7 +283,7 @@ def test_a_cluster_without_this_project_is_an_error_of_one_sentence(tmp_path):
 def test_missing_dask_is_an_error_of_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with (
-        pytest.raises(WorkersError, match=r"needs dask\.distributed: pip install"),
+        pytest.raises(WorkersError, match=r"--dask needs the package distributed, which is not"),
         dask_cluster("a"),
     ):
         pass

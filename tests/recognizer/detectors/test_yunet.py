@@ -2,15 +2,11 @@
 
 import csv
 import hashlib
-import subprocess
-import sys
 import threading
-import zipfile
 from collections import defaultdict
 from dataclasses import astuple
 from math import atan2, degrees, hypot, pi, radians, remainder
 from pathlib import Path
-from shutil import copy, copytree
 
 import cv2
 import numpy as np
@@ -305,18 +301,6 @@ def test_the_model_file_is_the_expected_one():
 
 def test_the_weights_are_those_of_the_experiment():
     assert ALIGNMENT.read_bytes() == (ROOT / "experiments/alignment.json").read_bytes()
-
-
-def test_the_wheel_has_model_licence_and_weights(tmp_path):
-    copytree(ROOT / "recognizer", tmp_path / "recognizer")
-    copy(ROOT / "pyproject.toml", tmp_path)
-    build = "from setuptools.build_meta import build_wheel; print(build_wheel('.'))"
-    subprocess.run([sys.executable, "-c", build], cwd=tmp_path, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as packed:
-        for path in (MODEL, ALIGNMENT, MODEL.with_name("LICENSE-YuNet.txt")):
-            name = f"recognizer/detectors/{path.name}"
-            assert packed.read(name) == path.read_bytes()
 
 
 # ---------------------------------------------------------------- from a row to a square

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recognizer.video.cuts import FLASH_FRAMES, mark_cuts
-from recognizer.video.reader import Frame
+from recognizer.video.frame import Frame
 
 ROOT = Path(__file__).parents[3]
 PHOTO = cv2.imread(str(ROOT / "docs/astronaut.jpg"))
