@@ -1,24 +1,38 @@
-// The served model: its classes, its accuracy, its version and its dataset.
+// The selected model: its classes, its accuracy, its version and its dataset.
 
 import { offerDetectors } from "./detector.js";
 import { setEmotions } from "./emotions.js";
 import { drawExpressions } from "./faces.js";
 import { nextKey } from "./api_key.js";
+import { modelQuery, offerModels } from "./model_choice.js";
 import { KeyRefusal, Refusal, request } from "./recognition.js";
 
 const DATASETS = {
   fer2013: { name: "FER-2013", pictures: "FER-2013’s" },
+  ferplus: { name: "FER-2013’s faces with the votes of ten people each (FER+)", pictures: "FER+’s" },
   sample: { name: "the built-in sample: rendered faces, no photographs", pictures: "the built-in sample’s" },
 };
 
 const note = document.getElementById("accuracy-note");
 
-export async function showModel() {
+// Offers the models and the detectors, and describes the selected model.
+export async function showModels() {
+  await untilReady(async () => {
+    describe(await request("model"));
+    const { models, detectors } = await request("models");
+    offerModels(models);
+    offerDetectors(detectors);
+  });
+}
+
+export async function showSelectedModel() {
+  await untilReady(async () => describe(await request(`model?${modelQuery()}`)));
+}
+
+async function untilReady(act) {
   for (;;) {
     try {
-      describe(await request("model"));
-      offerDetectors((await request("models")).detectors);
-      return;
+      return await act();
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       if (error instanceof KeyRefusal) {

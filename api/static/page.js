@@ -2,7 +2,8 @@
 
 import { onDetectorChange } from "./detector.js";
 import { describeLive, drawExpressions, showFaces, showNoFace } from "./faces.js";
-import { showModel } from "./model.js";
+import { showModels, showSelectedModel } from "./model.js";
+import { onModelChange } from "./model_choice.js";
 import { hideRates, Rates } from "./rates.js";
 import { openPhoto } from "./photo.js";
 import { Refusal } from "./recognition.js";
@@ -28,7 +29,7 @@ const viewer = document.getElementById("viewer");
 const video = document.getElementById("video");
 
 let activity = new AbortController();
-let shownFile = null; // the file that is opened again if the detector changes
+let shownFile = null; // the file that is opened again if the detector or the model changes
 
 // Ends the current activity, and returns the signal that aborts the new one.
 function begin() {
@@ -133,6 +134,16 @@ onDetectorChange(() => {
   if (shownFile) openFile(shownFile);
 });
 
+// Another model has other expressions, so that bars and charts begin anew.
+onModelChange(async () => {
+  const [chosen, live] = [shownFile, video.srcObject];
+  end("");
+  await showSelectedModel();
+  if (chosen) openFile(chosen);
+  else if (live) startWebcam();
+  else end("No picture yet.");
+});
+
 mirrored.addEventListener("change", () => mirror(mirrored.checked));
 sound.addEventListener("change", () => (video.muted = !sound.checked));
 
@@ -159,4 +170,4 @@ document.addEventListener("drop", (event) => {
 
 drawExpressions();
 end("No picture yet.");
-showModel();
+showModels();

@@ -1,6 +1,7 @@
 // Requests to the server.
 
 import { detector } from "./detector.js";
+import { modelQuery } from "./model_choice.js";
 import { keyHeader, requestKey } from "./api_key.js";
 
 // An error whose message is shown to the visitor.
@@ -21,7 +22,8 @@ export class KeyRefusal extends Refusal {}
 export async function recognize(picture, signal) {
   const type = picture.type.startsWith("image/") ? picture.type : "application/octet-stream";
   const headers = { "Content-Type": type };
-  return request(`predict?faces=${detector()}`, { method: "POST", body: picture, headers, signal });
+  const query = [`faces=${detector()}`, modelQuery()].filter(Boolean).join("&");
+  return request(`predict?${query}`, { method: "POST", body: picture, headers, signal });
 }
 
 export async function request(address, { headers, ...options } = {}) {
