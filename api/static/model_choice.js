@@ -2,7 +2,7 @@
 
 const NAMES = {
   fer2013: "FER-2013",
-  "fer2013-small": "FER-2013, small",
+  "fer2013-small": "FER-2013 small",
   ferplus: "FER+",
 };
 
