@@ -1,7 +1,9 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
 .PHONY: help repro status test check-release test-avx2 serve lint site check-pages lock release
-PYTHON ?= python3.11
+# The newest Python that fits. A shim of pyenv may be on the path without its Python.
+PYTHON ?= $(shell for version in 3.13 3.12 3.11; do \
+	python$$version -c "import ensurepip, venv" 2>/dev/null && echo python$$version && break; done)
 PIP = .venv/bin/python -m pip install --disable-pip-version-check --require-hashes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -65,11 +67,11 @@ release: .venv/development  ## Tag a release of code and models: make release VE
 	python -m tools.release $(VERSION)
 
 lock: .venv/development  ## Resolve requirements/*.in anew into the locked files
-	cd requirements && uv pip compile -q --upgrade --python-version 3.11 --generate-hashes \
+	cd requirements && uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --strip-extras development.in -o development.txt
 	cd requirements && for room in pipeline serving tracking installer; do \
-		uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --strip-extras -c development.txt $$room.in -o $$room.txt; done
+		uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --strip-extras -c development.txt $$room.in -o $$room.txt; done
 	cd requirements && uv pip compile -q --upgrade --universal --python-version 3.10 \
 		--no-python-downloads --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--strip-extras package.in -o package.txt
@@ -78,7 +80,7 @@ lock: .venv/development  ## Resolve requirements/*.in anew into the locked files
 # uv takes a fraction of pip's time. It does not read pip's configuration, though: where that alone
 # names the package index to use, pip does the work.
 .venv/%: requirements/%.txt requirements/installer.txt
-	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found; install Python 3.11, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x .venv/bin/python || $(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { echo "error: no Python 3.11, 3.12 or 3.13 with venv found; install one (Debian: python3-venv), or name it: make PYTHON=/path/to/python3.13"; exit 1; }
 	@echo "Installing $< into .venv: once, and again when the file changes"
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@$(PIP) -q -r requirements/installer.txt && uv pip install --python .venv/bin/python --require-hashes -r $< \
