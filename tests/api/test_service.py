@@ -61,6 +61,7 @@ def test_the_schema_documents_all_bodies_and_errors(server):
     assert set(predict["responses"]) == {"200", *problems}
     by_name = {parameter["name"]: parameter for parameter in predict["parameters"]}
     assert list(by_name) == [
+        "model",
         "version",
         "faces",
         "align",

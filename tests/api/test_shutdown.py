@@ -20,7 +20,12 @@ ONE = [sys.executable, "-m", "api", "--port", "0"]
 # The parent notices a worker that is killed during a check only after this timeout, so it must be
 # shorter than PATIENCE.
 TWO = [*ONE, "--workers", "2", "--timeout-worker-healthcheck", "20"]
-PATIENT = {"MAX_CONCURRENCY": "1", "QUEUE_SECONDS": "60", "DEADLINE_SECONDS": "60"}
+PATIENT = {
+    "EXTRA_MODEL_PATHS": "",
+    "MAX_CONCURRENCY": "1",
+    "QUEUE_SECONDS": "60",
+    "DEADLINE_SECONDS": "60",
+}
 
 
 @pytest.mark.parametrize(("command", "workers"), [(ONE, 1), (TWO, 2)])
