@@ -34,7 +34,8 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalise [N, height, width, C] by the batch, or by the running statistics."""
-        if not training:
+        # A frozen layer uses and keeps its running statistics, as Keras's layer does.
+        if not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon
