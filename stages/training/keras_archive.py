@@ -68,7 +68,9 @@ def load_network(path: Path) -> keras.Model:
     try:
         network = keras.saving.load_model(path, compile=False)
     except Exception as error:
-        raise UserError(f"{path}: not a network of Keras ({' '.join(str(error).split())})") from error
+        raise UserError(
+            f"{path}: not a network of Keras ({' '.join(str(error).split())})"
+        ) from error
     if not isinstance(network.layers[-1], keras.layers.Dense):
         raise UserError(f"{path}: the last layer of its network is no dense layer")
     return network
