@@ -6,6 +6,7 @@ levels, unscaled.
 """
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,12 +114,15 @@ def application(network: parameters.Application, size: int, classes: int) -> ker
     if isinstance(weights, Path) and not weights.is_file():
         raise UserError(f"train.network.application.weights: {weights}: not found")
     try:
-        backbone = build(
-            include_top=False,
-            weights=str(weights) if weights else None,
-            input_shape=(network.input_size, network.input_size, 3),
-            pooling="avg",
-        )
+        with warnings.catch_warnings():
+            # Keras warns where a file lacks weights of a layer, and leaves these random.
+            warnings.filterwarnings("error", "Skipping nested container", UserWarning)
+            backbone = build(
+                include_top=False,
+                weights=str(weights) if weights else None,
+                input_shape=(network.input_size, network.input_size, 3),
+                pooling="avg",
+            )
     except Exception as error:
         what = " ".join(str(error).split())
         if "Input size must be at least" in what:
@@ -130,6 +134,11 @@ def application(network: parameters.Application, size: int, classes: int) -> ker
             f" ({what:.200}); for imagenet, connect once, or name a local file; null starts from"
             " random weights"
         ) from error
+    for layer in backbone.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            # The statistics of MobileNetV3 (0.999) and NASNet (0.9997) follow too slowly for the
+            # few steps of a small dataset.
+            layer.momentum = min(layer.momentum, 0.99)
     x = layers.Dropout(network.dropout)(backbone(x))
     return keras.Model(faces, _logits(x, classes), name=network.model)
 

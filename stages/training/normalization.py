@@ -18,7 +18,9 @@ def fused(network: keras.Model) -> keras.Model:
 
     def build(layer: layers.Layer) -> layers.Layer:
         kind = type(layer)
-        kind = FusedBatchNormalization if kind is layers.BatchNormalization else kind
+        # Some networks of keras.applications normalise without scales, which the operation needs.
+        if kind is layers.BatchNormalization and layer.scale and layer.center:
+            kind = FusedBatchNormalization
         return kind.from_config(layer.get_config())
 
     return keras.models.clone_model(network, clone_function=build, recursive=True)

@@ -147,3 +147,30 @@ def test_the_fingerprint_of_a_run_covers_the_initial_weights(source, tmp_path):
     network.set_weights([2 * weight for weight in network.get_weights()])
     network.save(other)
     assert fingerprint(source) == fingerprint(source) != fingerprint(str(other))
+
+
+def test_a_pretrained_application_is_frozen_in_the_first_epochs(tmp_path):
+    pretrained = keras.applications.MobileNet(
+        include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg"
+    )
+    path = tmp_path / "mobilenet.weights.h5"
+    pretrained.save_weights(path)
+    network = {
+        "name": "application",
+        "model": "MobileNet",
+        "weights": path,
+        "input_size": 32,
+        "dropout": 0,
+        "frozen_epochs": 1,
+    }
+
+    def trained(epochs: int) -> list[np.ndarray]:
+        data = TrainingData(IMAGES, LABELS, *VALIDATION)
+        changes = {"distillation": None, "ema_decay": 0, "precision": "fused_bfloat16", **STILL}
+        return trainer.train(data, settings(network=network, epochs=epochs, **changes))[
+            0
+        ].get_weights()
+
+    before = [*pretrained.get_weights(), None, None]
+    assert not any(changed(before, trained(1)))
+    assert all(changed(before, trained(2)))
