@@ -9,6 +9,7 @@ from stages.training import checkpoint, trainer
 from stages.training.fine_tuning import layer_groups, learning_rate_scales
 from stages.training.initial_weights import read_initial_weights
 from stages.training.networks import build_network
+from stages.training.symmetry import equivariant_weights
 from stages.training.trainer import TrainingData, build_for_training
 from tests.stages.test_train import IMAGES, LABELS, STILL, TINY, VALIDATION, settings
 
@@ -33,7 +34,7 @@ def source(tmp_path_factory) -> str:
 
 
 def tuned(source: str, init: dict, state=None, on_epoch=lambda state: None, **changes):
-    """Weights of a network of three classes that starts from the file `source`."""
+    """A network of three classes that starts from the file `source`, after its best epoch."""
     usual = {"network": SYMMETRIC, "distillation": None, "ema_decay": 0, "epochs": 1, **STILL}
     tuning = settings(**{**usual, "init": INIT | {"from": source} | init, **changes})
     data = TrainingData(
@@ -50,12 +51,18 @@ def weights_of(file: str) -> list[np.ndarray]:
     return keras.saving.load_model(file, compile=False).get_weights()
 
 
-def changed(before: list[np.ndarray], after: list[np.ndarray]) -> list[bool]:
-    """Whether each weight differs, without the head."""
-    pairs = zip(before[:-2], after[:-2], strict=True)
-    return [not np.array_equal(*pair) for pair in pairs]
+def changed(source: str, init: dict, **changes) -> list[bool]:
+    """Whether each weight but the head's differs from `source` after the last epoch."""
+    states = []
+    tuned(source, init, on_epoch=states.append, **changes)
+    before = weights_of(source)[:-2]
+    after = states[-1].variables[: len(before)]
+    halves = equivariant_weights(before, [weight.shape for weight in after])
+    return [not np.array_equal(*pair) for pair in zip(halves, after, strict=True)]
 
 
+FIRST_KERNELS = [0, 5, 20]
+"""Of the groups of SYMMETRIC."""
 GROUPS = {
     "residual, equal widths": (TINY["network"] | {"widths": [4, 8, 8], "blocks": 2}, [5, 25, 25]),
     "symmetric": (SYMMETRIC, [5, 15, 15]),
@@ -81,24 +88,21 @@ def test_a_training_starts_from_the_weights_with_a_new_head(source):
     slow = {"name": "sgd", "learning_rate": 1e-9, "momentum": 0, "nesterov": False}
     after = tuned(source, {"freeze": 3}, optimizer=slow | {"weight_decay": 0})
     before = weights_of(source)
-    assert changed(before, after) == [False] * 35
+    assert all(map(np.array_equal, before[:-2], after[:-2]))
     assert before[-2].shape == (8, 7)
     assert after[-2].shape == (8, 3)
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "fused_bfloat16"])
 def test_frozen_groups_keep_weights_and_statistics(source, precision):
-    after = tuned(source, {"freeze": 2}, precision=precision)
-    assert changed(weights_of(source), after) == [False] * 20 + [True] * 15
+    assert changed(source, {"freeze": 2}, precision=precision) == [False] * 20 + [True] * 15
 
 
 def test_the_first_epochs_can_train_the_head_alone(source):
-    before = weights_of(source)
-    after = tuned(source, {"frozen_epochs": 1}, epochs=1)
-    assert not any(changed(before, after))
+    assert not any(changed(source, {"frozen_epochs": 1}, epochs=1))
     # Afterwards only a group that is frozen for good stays frozen.
-    after = tuned(source, {"frozen_epochs": 1, "freeze": 1}, epochs=2)
-    assert changed(before, after) == [False] * 5 + [True] * 30
+    found = changed(source, {"frozen_epochs": 1, "freeze": 1}, epochs=2)
+    assert found == [False] * 5 + [True] * 30
 
 
 def test_an_interrupted_fine_tuning_ends_with_the_same_weights(source, tmp_path):
@@ -125,9 +129,8 @@ def test_learning_rates_rise_geometrically_to_the_head(source):
 def test_a_small_learning_rate_scale_moves_the_first_group_least(source):
     def moved(scale: float) -> np.ndarray:
         after = tuned(source, {"learning_rate_scale": scale})
-        kernels = [0, 5, 20]
         before = weights_of(source)
-        return np.array([np.abs(after[k] - before[k]).mean() for k in kernels])
+        return np.array([np.abs(after[k] - before[k]).mean() for k in FIRST_KERNELS])
 
     ratio = moved(0.001) / moved(1.0)
     assert ratio[0] < 0.01
@@ -164,13 +167,24 @@ def test_a_pretrained_application_is_frozen_in_the_first_epochs(tmp_path):
         "frozen_epochs": 1,
     }
 
-    def trained(epochs: int) -> list[np.ndarray]:
-        data = TrainingData(IMAGES, LABELS, *VALIDATION)
-        changes = {"distillation": None, "ema_decay": 0, "precision": "fused_bfloat16", **STILL}
-        return trainer.train(data, settings(network=network, epochs=epochs, **changes))[
-            0
-        ].get_weights()
-
-    before = [*pretrained.get_weights(), None, None]
-    assert not any(changed(before, trained(1)))
-    assert all(changed(before, trained(2)))
+    states = []
+    trainer.train(
+        TrainingData(IMAGES, LABELS, *VALIDATION),
+        settings(
+            network=network,
+            epochs=2,
+            distillation=None,
+            ema_decay=0,
+            precision="fused_bfloat16",
+            **STILL,
+        ),
+        on_epoch=lambda state: states.append(state.variables),
+    )
+    before = pretrained.get_weights()
+    first, second = (
+        [not np.array_equal(*pair) for pair in zip(before, after[: len(before)], strict=True)]
+        for after in states
+    )
+    assert not any(first)
+    # The other weights of a network that was never trained have no gradient.
+    assert all(second[-5:])
