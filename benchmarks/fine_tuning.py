@@ -191,8 +191,8 @@ def page(rows: Sequence[Row]) -> str:
     sources = table[["model", "code", "machine"]].drop_duplicates().to_dict("records")
     parts = [
         opening("Fine-tuning on small sets", [("the weights", Provenance(**s)) for s in sources]),
-        "Made by `python -m benchmarks.fine_tuning`. Training sets drawn from FER+'s Training split, at"
-        f" least {LEAST} faces of each emotion, trained by `params/own.yaml` for {last.epochs} epochs"
+        "Made by `python -m benchmarks.fine_tuning`. Sets drawn from FER+'s Training faces,"
+        f" at least {LEAST} of each emotion, trained by `params/own.yaml` for {last.epochs} epochs"
         " with the labels of the majority. Accuracy and macro-F1 of the last epoch on FER+'s"
         " PublicTest: mean, and smallest to largest of the seeds. PublicTest selects no epoch here;"
         " PrivateTest is not read. The small network is that of `params/own.yaml`, the same network"

@@ -76,10 +76,6 @@ def _name_by_position(graph: onnx.GraphProto) -> None:
             names.setdefault(name, f"{node.name}.output_{position}")
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]
-    # tf2onnx leaves constants that no node reads.
-    constants = [constant for constant in graph.initializer if constant.name in names]
-    del graph.initializer[:]
-    graph.initializer.extend(constants)
     for value in (*graph.initializer, *graph.input, *graph.output):
         value.name = names[value.name]
     graph.initializer.sort(key=lambda constant: constant.name)

@@ -32,9 +32,7 @@ class ModelEma:
         step = int(network.optimizer.iterations)
         share = 1 - min(self.decay, (1 + step) / (10 + step))
         for mean, weight in zip(self.weights, weights, strict=True):
-            # A count of batches, as in keras.layers.Normalization, is no float and never changes.
-            if np.issubdtype(mean.dtype, np.floating):
-                mean += np.float32(share) * (weight - mean)
+            mean += np.float32(share) * (weight - mean)
 
     def of(self, network: keras.Model) -> list[np.ndarray]:
         """Return the averaged weights, or the network's own where averaging is off."""

@@ -134,6 +134,8 @@ def application(network: parameters.Application, size: int, classes: int) -> ker
             f" ({what:.200}); for imagenet, connect once, or name a local file; null starts from"
             " random weights"
         ) from error
+    if any(isinstance(layer, layers.Normalization) for layer in backbone.layers):
+        backbone = _with_rescaling(backbone)
     for layer in backbone.layers:
         if isinstance(layer, layers.BatchNormalization):
             # The statistics of MobileNetV3 (0.999) and NASNet (0.9997) follow too slowly for the
@@ -141,6 +143,28 @@ def application(network: parameters.Application, size: int, classes: int) -> ker
             layer.momentum = min(layer.momentum, 0.99)
     x = layers.Dropout(network.dropout)(backbone(x))
     return keras.Model(faces, _logits(x, classes), name=network.model)
+
+
+def _with_rescaling(backbone: keras.Model) -> keras.Model:
+    """Replace the normalisations of the input by equal rescalings, which tf2onnx can convert.
+
+    tf2onnx makes the mean and the variance of keras.layers.Normalization inputs of the graph.
+    """
+
+    def build(layer: layers.Layer) -> layers.Layer:
+        if not isinstance(layer, layers.Normalization):
+            return type(layer).from_config(layer.get_config())
+        mean, variance = (
+            keras.ops.convert_to_numpy(values).ravel() for values in (layer.mean, layer.variance)
+        )
+        scale = 1 / np.sqrt(variance)
+        return layers.Rescaling(scale.tolist(), (-mean * scale).tolist(), name=layer.name)
+
+    rebuilt = keras.models.clone_model(backbone, clone_function=build)
+    for old, new in zip(backbone.layers, rebuilt.layers, strict=True):
+        if new.weights:
+            new.set_weights(old.get_weights())
+    return rebuilt
 
 
 def _preprocessing(build: Callable[..., keras.Model]) -> tuple[list[float], list[float]]:

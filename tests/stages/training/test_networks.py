@@ -10,7 +10,7 @@ import pytest
 
 from stages import parameters
 from stages.errors import UserError
-from stages.training.networks import BUILDERS, _preprocessing, build_network
+from stages.training.networks import BUILDERS, _preprocessing, _with_rescaling, build_network
 from stages.training.trainer import build_for_training
 
 NETWORKS = {
@@ -162,6 +162,29 @@ def test_the_preprocessing_is_that_of_the_application(model):
     grey = np.linspace(0, 255, 12, dtype=np.float32).reshape(1, 2, 6, 1).repeat(3, axis=3)
     expected = sys.modules[build.__module__].preprocess_input(grey.copy())
     assert grey * scale + offset == pytest.approx(np.asarray(expected), abs=1e-4)
+
+
+def test_the_input_of_efficientnet_is_normalised_as_by_keras():
+    keras.utils.set_random_seed(0)
+    network = build_network(application("EfficientNetB0", input_size=32), 32, 7)
+    (backbone,) = [layer for layer in network.layers if isinstance(layer, keras.Model)]
+    original = keras.applications.EfficientNetB0(
+        include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg"
+    )
+    weights = iter(backbone.get_weights())
+    for layer in original.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            # As ImageNet's, which the file of weights brings along.
+            layer.set_weights(
+                [np.float32([0.4, 0.5, 0.6]), np.float32([0.1, 0.2, 0.3]), np.int32(0)]
+            )
+            layer.finalize_state()
+        else:
+            layer.set_weights([next(weights) for _ in layer.weights])
+    faces = FACES[:, :32, :32].repeat(3, axis=3)
+    expected = numpy(original, faces)
+    assert numpy(_with_rescaling(original), faces) == pytest.approx(expected, abs=1e-5)
+    assert not any(isinstance(layer, keras.layers.Normalization) for layer in backbone.layers)
 
 
 def test_faces_are_scaled_to_the_size_of_the_input():
