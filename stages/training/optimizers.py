@@ -55,7 +55,7 @@ _OPTIMIZERS = {
 class _DiscriminativeRates(keras.optimizers.Optimizer):
     """Base of an optimizer that updates variables in groups, each with its own learning rate.
 
-    Keras has one learning rate per optimizer (3.15).
+    Keras 3.15 has one learning rate per optimizer (keras-team/keras#21741).
     """
 
     _scale = 1.0
