@@ -22,6 +22,7 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
 from recognizer.classifier import Classifier
+from recognizer.onnx_operators import check_operators
 from stages import export, parameters
 from stages.dataset.fer2013 import EMOTIONS
 from stages.errors import UserError
@@ -86,7 +87,8 @@ def test_an_application_is_converted_and_quantized():
     converted = convert(served)
     logits = served.predict(FACES, verbose=0)
     assert np.ptp(logits) > 0.1
-    assert predict_logits(converted, FACES) == pytest.approx(logits, abs=1e-3)
+    assert predict_logits(converted, FACES) == pytest.approx(logits, rel=1e-3, abs=1e-3)
+    check_operators(converted.SerializeToString())
     eight_bit = quantize(converted, FACES)
     assert len(eight_bit.SerializeToString()) < 0.4 * len(converted.SerializeToString())
     assert np.corrcoef(predict_logits(eight_bit, FACES).ravel(), logits.ravel())[0, 1] > 0.8
