@@ -24,6 +24,7 @@ from stages.evaluation.metrics import classification_metrics
 from stages.training import checkpoint, trainer
 from stages.training.checkpoint import State
 from stages.training.data import TrainingData
+from stages.training.initial_weights import read_initial_weights
 from stages.training.soft_labels import predict_soft_labels
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ def measure(settings: Settings, faces: Faces, resume: Path) -> dict:
         public.labels,
         predict_soft_labels(settings.train.distillation, balanced.images),
         balanced.votes,
+        initial_weights=read_initial_weights(settings.train),
     )
     clock = Clock(resume, trainer.run_fingerprint(data, settings.train))
     network, _ = trainer.train(data, settings.train, clock.state, clock.tick)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 ALLOWED = frozenset(
     {
         # of the exported models
-        *("Add", "Cast", "Conv", "DequantizeLinear", "Gemm", "GlobalAveragePool"),
+        *("Add", "Cast", "Conv", "DequantizeLinear", "Gather", "Gemm", "GlobalAveragePool"),
         *("InstanceNormalization", "MaxPool", "Mean", "Mul", "QuantizeLinear", "Relu", "Reshape"),
         *("Resize", "Softmax", "Squeeze", "Unsqueeze"),
         # of other classifiers

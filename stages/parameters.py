@@ -80,7 +80,7 @@ class Choice:
     key : str
         The key that names the choice, for instance `name`.
     union : Any
-        The kinds, as a discriminated union.
+        The kinds, as a discriminated union, or the only kind.
     shared : Sequence[str]
         Keys that every kind has; the file has them once, beside the name.
     none : bool
@@ -91,7 +91,7 @@ class Choice:
         self.key, self.shared = key, shared
         self.kinds: dict[str, type[Section]] = {
             name: kind
-            for kind in get_args(get_args(union)[0])
+            for kind in (get_args(get_args(union)[0]) if get_args(union) else (union,))
             for name in get_args(kind.model_fields[key].annotation)
         }
         self.names = [*self.kinds, *["none"] * none]
@@ -319,10 +319,50 @@ class FiveLayer(Section):
     dropout: Share
 
 
-class ResNet50(Section):
-    name: Literal["resnet50"]
-    weights: Literal["imagenet"] | None
+APPLICATIONS = (
+    *("ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtSmall", "ConvNeXtTiny", "ConvNeXtXLarge"),
+    *("DenseNet121", "DenseNet169", "DenseNet201"),
+    *(f"EfficientNetB{number}" for number in range(8)),
+    *(f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")),
+    *("InceptionResNetV2", "InceptionV3"),
+    *("MobileNet", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small"),
+    *("NASNetLarge", "NASNetMobile"),
+    *("ResNet50", "ResNet50V2", "ResNet101", "ResNet101V2", "ResNet152", "ResNet152V2"),
+    *("VGG16", "VGG19", "Xception"),
+)
+"""The networks of keras.applications; a list, because importing Keras takes seconds."""
+
+
+class Application(Section):
+    """A network of keras.applications; faces are scaled up and grey is repeated as its colours."""
+
+    name: Literal["application"]
+    model: str
+    """Name in keras.applications, for instance ResNet50V2."""
+    weights: Literal["imagenet"] | Path | None
+    """`imagenet` is fetched once and then read from ~/.keras/models; a path is a file of weights
+    without the classifier, as Keras publishes them (`…_notop.h5`). Only with `imagenet` does Keras
+    build EfficientNetB0 … B7 with the scaling that their ImageNet weights need: for these, put the
+    file into ~/.keras/models. null: random weights."""
+    input_size: Annotated[int, Field(ge=32, le=600)]
+    """Height and width in pixels that the network scales the faces to."""
     dropout: Share
+    frozen_epochs: Annotated[int, Field(ge=0)]
+    """First epochs in which only the head is trained; 0 where `weights` is null."""
+
+    @field_validator("model")
+    @classmethod
+    def _is_in_keras(cls, model: str) -> str:
+        if model not in APPLICATIONS:
+            near = _nearest(model, APPLICATIONS) or f"; it has {', '.join(APPLICATIONS)}"
+            raise ValueError(f"not a network of keras.applications{near}")
+        return model
+
+    @model_validator(mode="after")
+    def _only_pretrained_networks_are_frozen(self) -> Self:
+        if self.weights is None and self.frozen_epochs:
+            raise ValueError("frozen_epochs needs pretrained weights; set it to 0")
+        return self
 
 
 class ResidualStages(Section):
@@ -360,9 +400,31 @@ class SymmetricLatePooling(MirrorEquivariant):
 
 
 Network = Annotated[
-    FiveBlock | FiveLayer | ResNet50 | Residual | SymmetricResidual | SymmetricLatePooling,
+    FiveBlock | FiveLayer | Application | Residual | SymmetricResidual | SymmetricLatePooling,
     Field(discriminator="name"),
 ]
+
+
+class InitialWeights(Section):
+    """Fine-tuning: all layers but the head start with the weights of a trained network.
+
+    Groups of layers are the stem and each stage; the head is new. Learning rates rise from group
+    to group: discriminative fine-tuning (Howard & Ruder, Universal Language Model Fine-tuning for
+    Text Classification, 2018).
+    """
+
+    name: Literal["weights"]
+    source: Annotated[str, Field(alias="from", min_length=1)]
+    """A dataset, for its models/DATASET/weights.keras, else its model.keras; or a .keras file."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")] | None = None
+    """First 12 hexadecimal digits of the file's SHA-256, or more; null accepts any file."""
+    freeze: Annotated[int, Field(ge=0)]
+    """Groups, from the input on, that keep their weights and batch statistics."""
+    frozen_epochs: Annotated[int, Field(ge=0)]
+    """First epochs in which only the head is trained."""
+    learning_rate_scale: PositiveShare
+    """Learning rate of the first group over the head's; those between are spaced geometrically."""
+
 
 LearningRate = Annotated[float, Field(gt=0)]
 WeightDecay = Annotated[float, Field(ge=0)]
@@ -533,6 +595,8 @@ class Selection(Section):
 class Train(Section):
     seed: Seed
     network: Annotated[Network, Choice("name", Network)]
+    init: Annotated[InitialWeights | None, Choice("name", InitialWeights, none=True)] = None
+    """Weights that the training starts from; random ones where it is `none` or absent."""
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     resolutions: Annotated[list[Resolution], Field(min_length=1)]
@@ -551,6 +615,15 @@ class Train(Section):
     """Type that the training steps compute in; weights and exported files are float32.
     `fused_bfloat16` is `mixed_bfloat16` with each batch normalisation in one operation."""
     selection: Selection
+
+    @model_validator(mode="after")
+    def _weights_come_from_one_place(self) -> Self:
+        if self.init and isinstance(self.network, Application) and self.network.weights:
+            raise ValueError(
+                "train.init replaces the weights of train.network.application; set init.name to"
+                " none, or application.weights to null and its frozen_epochs to 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> Self:

@@ -1,8 +1,8 @@
 """Train the network on the balanced faces: `python -m stages.train DATASET`.
 
-Reads train.npz, the PublicTest split of faces.npz and the teachers that `train.distillation`
-names; writes model.keras (the best epoch's weights), history.csv (one row per epoch) and
-training.json. A killed run resumes after its last finished epoch.
+Reads train.npz, the PublicTest split of faces.npz, the teachers that `train.distillation` names and
+the weights that `train.init` names; writes model.keras (the best epoch's weights), history.csv (one
+row per epoch) and training.json. A killed run resumes after its last finished epoch.
 
 With MLFLOW_TRACKING_URI set, the run and its epochs are logged to MLflow.
 """
@@ -22,7 +22,7 @@ from stages.artifacts import Artifacts, write_metrics
 from stages.parameters import Parameters
 from stages.tracking import Tracker, destination
 from stages.training.checkpoint import State
-from stages.training.data import read_training_data
+from stages.training.data import TrainingData, read_training_data
 from stages.training.keras_archive import save_network
 from stages.training.trainer import (
     best_epoch,
@@ -60,6 +60,7 @@ def main(dataset: str, settings: Parameters) -> None:
             "best_epoch": int(best["epoch"]),
             "images": len(data.images),
             "parameters": network.count_params(),
+            **_initial_weights(data),
             **{
                 name: float(best[name])
                 for name in ("loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1")
@@ -69,6 +70,14 @@ def main(dataset: str, settings: Parameters) -> None:
     resume.unlink(missing_ok=True)
     tracker.log_epochs(history.to_dict("records"))
     tracker.finish_training()
+
+
+def _initial_weights(data: TrainingData) -> dict[str, dict[str, str]]:
+    """The file that the training started from."""
+    if data.initial_weights is None:
+        return {}
+    file, sha256 = data.initial_weights.file, data.initial_weights.sha256
+    return {"initial_weights": {"file": file.as_posix(), "sha256": sha256}}
 
 
 def _write_history(path: Path, history: pd.DataFrame) -> None:

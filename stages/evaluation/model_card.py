@@ -15,11 +15,13 @@ from sklearn.metrics import confusion_matrix
 from stages.dataset.faces import SPLITS
 from stages.evaluation.markdown_table import markdown_table
 from stages.parameters import (
+    Application,
     FerPlusSource,
     Fetch,
     FolderSource,
     KaggleSource,
     NamedLabels,
+    Network,
     Parameters,
     SampleSource,
     SelfDistillation,
@@ -128,7 +130,6 @@ def _data(parameters: Parameters, metrics: Metrics) -> str:
     reasons = ", ".join(
         f"{count:,} `{name}`" for name, count in validation["rejected"].items() if count
     )
-    pretrained = getattr(parameters.train.network, "weights", None)
     table = markdown_table(
         ["images", *SPLITS, "Training, balanced"],
         [
@@ -146,11 +147,7 @@ def _data(parameters: Parameters, metrics: Metrics) -> str:
         f"{duplicates['PublicTest']:,} images of PublicTest and {duplicates['PrivateTest']:,} of "
         "PrivateTest were in Training too, and were removed from Training. "
         f"{_drawn(parameters.fetch, validation)}"
-        + (
-            f"Training started from weights pretrained on {pretrained}."
-            if pretrained
-            else "No other images and no pretrained weights were used."
-        )
+        + _initial_weights(parameters, metrics)
         + _corrections(parameters, validation)
         + f"\n\n{table}"
     )
@@ -206,6 +203,22 @@ def _drawn(fetch: Fetch, validation: dict[str, Any]) -> str:
     )
 
 
+def _initial_weights(parameters: Parameters, metrics: Metrics) -> str:
+    train = parameters.train
+    if train.init:
+        initial = metrics.training["initial_weights"]
+        frozen = f"; the first {train.init.freeze} groups of layers kept theirs" * (
+            train.init.freeze > 0
+        )
+        return (
+            f"Training started from the weights of `{initial['file']}` (SHA-256 "
+            f"`{initial['sha256'][:12]}`) with a new head{frozen}."
+        )
+    if isinstance(train.network, Application) and train.network.weights:
+        return f"Training started from weights pretrained on {train.network.weights}."
+    return "No other images and no pretrained weights were used."
+
+
 def _recipe(dataset: str, parameters: Parameters, metrics: Metrics) -> str:
     balance, train, training = parameters.balance, parameters.train, metrics.training
     sizes = ", then ".join(
@@ -214,7 +227,7 @@ def _recipe(dataset: str, parameters: Parameters, metrics: Metrics) -> str:
     settings = [
         f"balancing `{balance.strategy}`"
         + (f" to {balance.target} of the largest class" if balance.strategy != "none" else ""),
-        f"network `{train.network.name}`, faces scaled to {sizes} pixels",
+        f"network `{_network(train.network)}`, faces scaled to {sizes} pixels",
         f"{training['epochs']} epochs of {training['images']:,} images, optimizer "
         f"`{train.optimizer.name}`, schedule `{train.schedule.name}`, loss `{train.loss.name}`; "
         f"weights of epoch {training['best_epoch']}, the best on PublicTest by "
@@ -231,6 +244,10 @@ def _recipe(dataset: str, parameters: Parameters, metrics: Metrics) -> str:
         + "\n".join(f"- {setting}" for setting in settings)
         + _teachers(parameters, metrics)
     )
+
+
+def _network(network: Network) -> str:
+    return network.model if isinstance(network, Application) else network.name
 
 
 def _teachers(parameters: Parameters, metrics: Metrics) -> str:

@@ -3,6 +3,7 @@
 The result takes uint8 faces [N, 48, 48] and computes logits float32 [N, C].
 """
 
+import logging
 import tempfile
 import warnings
 from pathlib import Path
@@ -43,6 +44,9 @@ def convert(model: keras.Model) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         faces = keras.InputSpec("uint8", (None, SIZE, SIZE), name=INPUT)
+        # tf2onnx cannot move the transpositions of MobileNetV3 and warns with a traceback. The
+        # graph is right; onnxruntime moves them when it loads the file.
+        logging.getLogger("tf2onnx.optimizer").setLevel(logging.ERROR)
         with warnings.catch_warnings():
             # Keras looks for a name of NumPy 1 in NumPy 2; it works without it.
             warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)

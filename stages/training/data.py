@@ -1,4 +1,4 @@
-"""What a training run learns from: balanced faces, PublicTest and the teachers' soft labels."""
+"""What a training run starts from: faces, the teachers' soft labels and initial weights."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from stages.artifacts import Artifacts
 from stages.dataset.faces import Faces, TrainingSet
 from stages.errors import UserError
 from stages.parameters import Train
+from stages.training.initial_weights import InitialWeights, read_initial_weights
 from stages.training.soft_labels import predict_soft_labels
 
 
@@ -18,7 +19,8 @@ class TrainingData:
     `images`, `validation_images` uint8 [N, 48, 48]; `labels`, `validation_labels` uint8 [N],
     0 … C - 1, every class in both; `soft_labels` float32 [N, C], the teachers' probabilities of
     `images`, or None where the settings use no teachers; `votes` uint8 [N, C], people's votes on
-    `images`, or None; `corrected` bool [N], whether a person has corrected the label, or None.
+    `images`, or None; `corrected` bool [N], whether a person has corrected the label, or None;
+    `initial_weights` those of `train.init`, or None where the network starts with random ones.
     """
 
     images: np.ndarray
@@ -28,6 +30,7 @@ class TrainingData:
     soft_labels: np.ndarray | None = None
     votes: np.ndarray | None = None
     corrected: np.ndarray | None = None
+    initial_weights: InitialWeights | None = None
 
     @property
     def classes(self) -> int:
@@ -48,12 +51,13 @@ class TrainingData:
 
 
 def read_training_data(files: Artifacts, settings: Train) -> TrainingData:
-    """Read the balanced faces and PublicTest, and predict the soft labels of teachers.
+    """Read the balanced faces, PublicTest and the initial weights; predict teachers' soft labels.
 
     Raises
     ------
     UserError
-        A file is missing, an emotion has no face, or a teacher is not the declared one.
+        A file is missing, an emotion has no face, a teacher is not the declared one, or the initial
+        weights do not fit.
     """
     training = TrainingSet.read(files.data / "train.npz")
     public = Faces.read(files.data / "faces.npz").of_split("PublicTest")
@@ -80,4 +84,5 @@ def read_training_data(files: Artifacts, settings: Train) -> TrainingData:
         soft_labels,
         training.votes,
         training.corrected,
+        read_initial_weights(settings),
     )

@@ -5,10 +5,14 @@ entry in `BUILDERS`. Normalisation is part of the network: its input is grey
 levels, unscaled.
 """
 
+import sys
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from stages import parameters
@@ -91,32 +95,87 @@ def five_layer(network: parameters.FiveLayer, size: int, classes: int) -> keras.
     return keras.Model(faces, _logits(x, classes), name="five_layer")
 
 
-def resnet50(network: parameters.ResNet50, size: int, classes: int) -> keras.Model:
-    """ResNet-50 of keras.applications on grey repeated to three channels.
+def application(network: parameters.Application, size: int, classes: int) -> keras.Model:
+    """A network of keras.applications, with its own preprocessing of grey repeated as colours.
 
     Raises
     ------
     UserError
-        ImageNet weights are requested and cannot be fetched, or `size` is below 32.
+        The weights cannot be fetched or read, or the network needs a larger `input_size`.
     """
-    if size < 32:
-        raise UserError(f"network resnet50 needs faces of at least 32 pixels, not {size}")
     faces = keras.Input((size, size, 1), name="faces")
-    # The means that keras.applications subtracts before ResNet-50 (BGR order, ImageNet).
-    x = layers.Concatenate()([layers.Rescaling(1, offset=-m)(faces) for m in (103.9, 116.8, 123.7)])
+    x = faces
+    if size != network.input_size:
+        x = layers.Resizing(network.input_size, network.input_size)(x)
+    build = getattr(keras.applications, network.model)
+    scale, offset = _preprocessing(build)
+    x = layers.Rescaling(scale, offset)(layers.Concatenate()([x, x, x]))
+    weights = network.weights
+    if isinstance(weights, Path) and not weights.is_file():
+        raise UserError(f"train.network.application.weights: {weights}: not found")
     try:
-        backbone = keras.applications.ResNet50(
-            include_top=False, weights=network.weights, input_shape=(size, size, 3), pooling="avg"
-        )
+        with warnings.catch_warnings():
+            # Keras warns where a file lacks weights of a layer, and leaves these random.
+            warnings.filterwarnings("error", "Skipping nested container", UserWarning)
+            backbone = build(
+                include_top=False,
+                weights=str(weights) if weights else None,
+                input_shape=(network.input_size, network.input_size, 3),
+                pooling="avg",
+            )
     except Exception as error:
-        if network.weights is None:
+        what = " ".join(str(error).split())
+        if "Input size must be at least" in what:
+            raise UserError(f"train.network.application.input_size: {what}") from None
+        if weights is None:
             raise
         raise UserError(
-            f"the ImageNet weights of resnet50 cannot be fetched ({' '.join(str(error).split())});"
-            " connect once, or set train.network.weights to null to start from scratch"
+            f"train.network.application.weights: no {weights} weights for {network.model}"
+            f" ({what:.200}); for imagenet, connect once, or name a local file; null starts from"
+            " random weights"
         ) from error
+    if any(isinstance(layer, layers.Normalization) for layer in backbone.layers):
+        backbone = _with_rescaling(backbone)
+    for layer in backbone.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            # The statistics of MobileNetV3 (0.999) and NASNet (0.9997) follow too slowly for the
+            # few steps of a small dataset.
+            layer.momentum = min(layer.momentum, 0.99)
     x = layers.Dropout(network.dropout)(backbone(x))
-    return keras.Model(faces, _logits(x, classes), name="resnet50")
+    return keras.Model(faces, _logits(x, classes), name=network.model)
+
+
+def _with_rescaling(backbone: keras.Model) -> keras.Model:
+    """Replace the normalisations of the input by equal rescalings, which tf2onnx can convert.
+
+    tf2onnx makes the mean and the variance of keras.layers.Normalization inputs of the graph.
+    """
+
+    def build(layer: layers.Layer) -> layers.Layer:
+        if not isinstance(layer, layers.Normalization):
+            return type(layer).from_config(layer.get_config())
+        mean, variance = (
+            keras.ops.convert_to_numpy(values).ravel() for values in (layer.mean, layer.variance)
+        )
+        scale = 1 / np.sqrt(variance)
+        return layers.Rescaling(scale.tolist(), (-mean * scale).tolist(), name=layer.name)
+
+    rebuilt = keras.models.clone_model(backbone, clone_function=build)
+    for old, new in zip(backbone.layers, rebuilt.layers, strict=True):
+        if new.weights:
+            new.set_weights(old.get_weights())
+    return rebuilt
+
+
+def _preprocessing(build: Callable[..., keras.Model]) -> tuple[list[float], list[float]]:
+    """Scale and offset of each channel by which an application's preprocessing changes pixels.
+
+    Each `preprocess_input` of keras.applications is affine: none, to -1 … 1, or by the mean and
+    deviation of ImageNet.
+    """
+    preprocess = sys.modules[build.__module__].preprocess_input
+    black, white = (preprocess(np.full((1, 1, 1, 3), grey)).ravel() for grey in (0.0, 255.0))
+    return ((white - black) / 255).round(9).tolist(), black.round(9).tolist()
 
 
 def _convolution(x: Any, width: int, pooling: layers.Layer | None = None) -> Any:
@@ -138,5 +197,5 @@ BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "symmetric_late_pooling": residual,
     "five_block": five_block,
     "five_layer": five_layer,
-    "resnet50": resnet50,
+    "application": application,
 }

@@ -18,7 +18,9 @@ def fused(network: keras.Model) -> keras.Model:
 
     def build(layer: layers.Layer) -> layers.Layer:
         kind = type(layer)
-        kind = FusedBatchNormalization if kind is layers.BatchNormalization else kind
+        # Some networks of keras.applications normalise without scales, which the operation needs.
+        if kind is layers.BatchNormalization and layer.scale and layer.center:
+            kind = FusedBatchNormalization
         return kind.from_config(layer.get_config())
 
     return keras.models.clone_model(network, clone_function=build, recursive=True)
@@ -34,7 +36,8 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalise [N, height, width, C] by the batch, or by the running statistics."""
-        if not training:
+        # A frozen layer uses and keeps its running statistics, as Keras's layer does.
+        if not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon

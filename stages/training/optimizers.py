@@ -1,5 +1,6 @@
 """Optimizers and learning-rate schedules, by name."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,7 +10,10 @@ from stages import parameters
 
 
 def build_optimizer(
-    optimizer: parameters.Optimizer, schedule: parameters.Schedule, steps: int
+    optimizer: parameters.Optimizer,
+    schedule: parameters.Schedule,
+    steps: int,
+    scales: Sequence[tuple[Any, float]] = (),
 ) -> keras.optimizers.Optimizer:
     """Build a Keras optimizer whose rate follows the schedule over `steps` steps.
 
@@ -17,10 +21,24 @@ def build_optimizer(
     learning_rate · weight_decay · weight. Biases and batch normalisation are
     excluded. The coupled decay d of PyTorch's SGD with momentum 0.9 corresponds
     to about 10 · d here.
+
+    Parameters
+    ----------
+    optimizer : parameters.Optimizer
+    schedule : parameters.Schedule
+    steps : int
+    scales : sequence of (keras.Variable, float)
+        Variables whose learning rate is a multiple of the schedule's, with the factor. Their
+        weight decay has the same factor.
     """
     settings = optimizer.model_dump(exclude={"name", "learning_rate"})
     learning_rate = _learning_rate(schedule, optimizer.learning_rate, steps)
-    built = _OPTIMIZERS[optimizer.name](learning_rate=learning_rate, **settings)
+    kind = _OPTIMIZERS[optimizer.name]
+    if scales:
+        kind = type(kind.__name__, (_DiscriminativeRates, kind), {})
+    built = kind(learning_rate=learning_rate, **settings)
+    if scales:
+        built.set_scales(scales)
     built.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return built
 
@@ -32,6 +50,34 @@ _OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,
     "rmsprop": keras.optimizers.RMSprop,
 }
+
+
+class _DiscriminativeRates(keras.optimizers.Optimizer):
+    """Base of an optimizer that updates variables in groups, each with its own learning rate.
+
+    Keras 3.15 has one learning rate per optimizer (keras-team/keras#21741).
+    """
+
+    _scale = 1.0
+    """Of the group that is updated."""
+
+    def set_scales(self, scales: Sequence[tuple[Any, float]]) -> None:
+        self._scale_of = {self._var_key(variable): scale for variable, scale in scales}
+
+    @property
+    def learning_rate(self) -> Any:
+        rate = super().learning_rate
+        return rate if self._scale == 1.0 else rate * self._scale
+
+    def _backend_apply_gradients(self, grads: Sequence[Any], trainable_variables: Any) -> None:
+        groups: dict[float, list[tuple[Any, Any]]] = {}
+        for pair in zip(grads, trainable_variables, strict=True):
+            scale = self._scale_of.get(self._var_key(pair[1]), 1.0)
+            groups.setdefault(scale, []).append(pair)
+        for scale, pairs in groups.items():
+            self._scale = scale
+            super()._backend_apply_gradients(*map(list, zip(*pairs, strict=True)))
+        self._scale = 1.0
 
 
 def _learning_rate(schedule: parameters.Schedule, peak: float, steps: int) -> Any:

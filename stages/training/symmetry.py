@@ -70,6 +70,30 @@ def ordinary_weights(weights: Sequence[np.ndarray], network: keras.Model) -> lis
     return expanded
 
 
+def equivariant_weights(
+    weights: Sequence[np.ndarray], shapes: Sequence[tuple[int, ...]]
+) -> list[np.ndarray]:
+    """Take the half of an ordinary network's weights that a mirror-equivariant network trains.
+
+    The inverse of `ordinary_weights`, for convolutions and batch normalisations.
+
+    Parameters
+    ----------
+    weights : sequence of float32
+        Of an ordinary network whose weights are mirror images of each other.
+    shapes : sequence of tuple
+        Of the mirror-equivariant network's weights. A weight of this shape is returned as it is.
+
+    Returns
+    -------
+    list of float32
+    """
+    return [
+        weight if weight.shape == shape else weight[..., : shape[-1]]
+        for weight, shape in zip(weights, shapes, strict=True)
+    ]
+
+
 def _with_mirrored(kernel: Any) -> Any:
     """Kernels [3, 3, in, out / 2], followed by their mirror images: [3, 3, in, out].
 

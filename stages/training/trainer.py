@@ -24,6 +24,7 @@ from stages.errors import UserError
 from stages.training import (
     augmentation,
     checkpoint,
+    fine_tuning,
     losses,
     networks,
     normalization,
@@ -33,6 +34,7 @@ from stages.training import (
 from stages.training.checkpoint import State
 from stages.training.data import TrainingData
 from stages.training.ema import ModelEma
+from stages.training.initial_weights import InitialWeights
 from stages.training.soft_labels import predicts_own_soft_labels, training_targets
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,7 @@ def train(
         epoch = len(state.history)
         # Random numbers drawn in an epoch depend on the epoch alone, so that a run can resume.
         keras.utils.set_random_seed((settings.seed + epoch) % 2**32)
+        fine_tuning.freeze(network, settings, epoch)
         own = state.own_soft_labels[0] if state.own_soft_labels else None
         batches = augmentation.batches(
             data.images,
@@ -173,9 +176,14 @@ def train_resumably(
 def run_fingerprint(data: TrainingData, settings: parameters.Train) -> str:
     """SHA-256 of everything that a run depends on: parameters, data, all files of this wing."""
     digest = hashlib.sha256(settings.model_dump_json().encode())
-    for array in vars(data).values():
-        if array is not None:
-            digest.update(np.ascontiguousarray(array).data)
+    for field in vars(data).values():
+        if isinstance(field, InitialWeights):
+            digest.update(field.sha256.encode())
+        elif field is not None:
+            digest.update(np.ascontiguousarray(field).data)
+    match settings.network:
+        case parameters.Application(weights=Path() as weights) if weights.is_file():
+            digest.update(weights.read_bytes())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -208,7 +216,10 @@ def build_for_training(
     finally:
         keras.config.set_dtype_policy(before)
     if fused:
+        weights = built.get_weights()
         built = normalization.fused(built)
+        if isinstance(network, parameters.Application) and network.weights:
+            built.set_weights(weights)
     if isinstance(network, parameters.MirrorEquivariant):
         return symmetry.mirror_equivariant(built)
     return built
@@ -248,11 +259,21 @@ def _compiled(
     fixed = network.input_shape[1]
     if fixed and set(sizes) != {fixed}:
         raise UserError(
-            f"train.resolutions: network {network.name} has fully connected layers and takes one"
-            f" size only, but {sorted(set(sizes))} are listed; keep one resolution with share 1.0"
+            f"train.resolutions: network {settings.network.name} takes one size only, but"
+            f" {sorted(set(sizes))} are listed; keep one resolution with share 1.0"
         )
+    if data.initial_weights is not None:
+        own = network.get_weights()
+        shapes = [array.shape for array in own[:-2]]
+        initial = symmetry.equivariant_weights(data.initial_weights.arrays, shapes)
+        network.set_weights([*initial, *own[-2:]])
     network.compile(
-        optimizers.build_optimizer(settings.optimizer, settings.schedule, settings.epochs * steps),
+        optimizers.build_optimizer(
+            settings.optimizer,
+            settings.schedule,
+            settings.epochs * steps,
+            fine_tuning.learning_rate_scales(network, settings),
+        ),
         losses.build_loss(settings.loss, np.bincount(data.labels, minlength=data.classes)),
         metrics=["categorical_accuracy"],
     )

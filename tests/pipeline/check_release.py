@@ -3,8 +3,10 @@
 pytest does not collect this file by itself: in a fork that changes code, results are of other code.
 """
 
+import hashlib
 import re
 
+from stages.training.keras_archive import model_version
 from tests.pipeline.conftest import ran
 
 
@@ -19,3 +21,10 @@ def test_committed_results_belong_to_committed_code_and_parameters(committed):
         path.write_text(text)
     assert log.count("didn't change") == 24, log
     assert ran(log) == set(), log
+
+
+def test_committed_trainable_weights_belong_to_the_model_beside_them(committed):
+    for path in (committed.folder / "models").glob("*/weights.keras"):
+        model = path.with_name("model.onnx")
+        assert model_version(path) == hashlib.sha256(model.read_bytes()).hexdigest(), path
+        assert path.stat().st_size <= 8e6, path

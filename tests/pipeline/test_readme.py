@@ -6,6 +6,7 @@ A comment before a block, which a reader does not see, says what to do with it:
 
 import csv
 import dataclasses
+import hashlib
 import importlib.util
 import json
 import os
@@ -29,6 +30,9 @@ import pytest
 import yaml
 
 from stages.dataset.fer2013 import EMOTIONS
+from stages.parameters import load_parameters
+from stages.training.keras_archive import model_version, save_trainable_weights
+from stages.training.networks import build_network
 from tests.pipeline.conftest import ROOT, Repository, ran
 from tools.readme_tables import with_fresh_tables
 
@@ -92,6 +96,7 @@ def clone(built, tmp_path) -> Repository:
         path = folder / f"params/{dataset}.yaml"
         parameters = tiny(yaml.safe_load(path.read_text()))
         path.write_text(yaml.safe_dump(parameters, sort_keys=False))
+    write_released_weights(folder)
     repository.run("git commit -qam 'a small fer2013'")
     return repository
 
@@ -110,6 +115,15 @@ def tiny(dataset: dict) -> dict:
     dataset["export"]["int8"]["calibration"] = 64
     dataset["evaluate"] |= {"bootstrap": 100}
     return dataset
+
+
+def write_released_weights(folder: Path) -> None:
+    """Write the weights that the tutorial starts from, of a network as tiny as that of `own`."""
+    models = folder / "models/ferplus"
+    network = build_network(load_parameters("own", folder / "params").train.network, 40, 8)
+    onnx = models / "model.onnx"
+    version = hashlib.sha256(onnx.read_bytes()).hexdigest() if onnx.exists() else None
+    save_trainable_weights(network, models / "weights.keras", {"model": version})
 
 
 def first_rows(path: Path, counts: dict[str, int]) -> str:
@@ -277,13 +291,22 @@ def test_every_command_of_the_readme(reader):
     assert validation["rows"]["read"] == sum(FOLDER_FACES.values()) * len(EMOTIONS)
 
 
-def test_corrections_come_back(reader):
-    """The tutorial; between two of its blocks, a person sorts the faces into the right folders."""
+def test_the_tutorial_of_own_faces(reader):
+    """Between two of its blocks, a person sorts the faces into the right folders."""
     clone = reader.repository
     metrics, training = clone.folder / "metrics/mine", clone.folder.parent / "faces/train"
+    model = clone.folder / "models/mine/model.onnx"
     write_photos(clone.folder / "data/sample/raw.csv", clone.folder.parent / "photos")
     moved, before = 0, {}
     for text, printed in reader.follow(TUTORIAL):
+        if text.endswith("make serve\n"):
+            assert len(text.splitlines()) == 5
+            assert reader.served()["dataset"] == "mine"
+            started = json.loads((metrics / "training.json").read_text())["initial_weights"]
+            assert started["file"] == "models/ferplus/weights.keras"
+        if "tools.trainable_weights" in text:
+            weights = model.with_name("weights.keras")
+            assert model_version(weights) == hashlib.sha256(model.read_bytes()).hexdigest()
         if "--crops" in text:
             before = json.loads((metrics / "validation.json").read_text())
             moved = sort_faces(training)

@@ -22,6 +22,7 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
 from recognizer.classifier import Classifier
+from recognizer.onnx_operators import check_operators
 from stages import export, parameters
 from stages.dataset.fer2013 import EMOTIONS
 from stages.errors import UserError
@@ -34,6 +35,8 @@ from stages.parameters import Parameters, load_parameters
 from stages.training.augmentation import resize
 from stages.training.networks import build_network
 from tests.faces_fixture import write_faces, write_training_set
+from tests.stages.training.test_networks import NETWORKS as SMALL
+from tests.stages.training.test_networks import settle
 
 ROOT = Path(__file__).parents[2]
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 48, 48), dtype=np.uint8)
@@ -74,6 +77,21 @@ def trained(network, size: int, seed: int = 0) -> keras.Model:
 
     built.set_weights([values(weight) for weight in built.weights])
     return built
+
+
+def test_an_application_is_converted_and_quantized():
+    """The smallest of keras.applications; its activations are those of a trained network."""
+    network = build_network(SMALL["application"], 48, 7)
+    settle(network)
+    served = served_model(network, 48)
+    converted = convert(served)
+    logits = served.predict(FACES, verbose=0)
+    assert np.ptp(logits) > 0.1
+    assert predict_logits(converted, FACES) == pytest.approx(logits, rel=1e-3, abs=1e-3)
+    check_operators(converted.SerializeToString())
+    eight_bit = quantize(converted, FACES)
+    assert len(eight_bit.SerializeToString()) < 0.4 * len(converted.SerializeToString())
+    assert np.corrcoef(predict_logits(eight_bit, FACES).ravel(), logits.ravel())[0, 1] > 0.8
 
 
 FILES = {"model.keras", "float32.onnx", "model.onnx"}

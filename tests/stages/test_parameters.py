@@ -117,6 +117,25 @@ def test_optional_keys_change_a_digest_only_where_they_differ_from_their_default
     assert folder.draw.test == 0.15
 
 
+def test_an_absent_init_and_none_are_the_same_in_a_digest():
+    document = yaml.safe_load(TEXT)
+    none = checked(Parameters, document).model_dump_json()
+    del document["train"]["init"]
+    assert checked(Parameters, document).model_dump_json() == none
+    assert '"init"' not in none
+
+
+def test_initial_weights_replace_those_of_an_application(tmp_path):
+    document = changed("train.init.name", "weights")
+    document["train"]["network"]["name"] = "application"
+    assert message(tmp_path, document).startswith(
+        "train: train.init replaces the weights of train.network.application; set init.name to none"
+    )
+    document["train"]["network"]["application"] |= {"weights": None, "frozen_epochs": 0}
+    init = checked(Parameters, document).train.init
+    assert (init.source, init.sha256, init.learning_rate_scale) == ("ferplus", None, 0.1)
+
+
 @pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small", "ferplus"])
 def test_the_committed_models_have_the_digest_of_their_parameters(dataset):
     model = onnx.load(ROOT / f"models/{dataset}/model.onnx")
@@ -288,16 +307,55 @@ def test_a_missing_key_is_named(tmp_path, place):
 
 # ---------------------------------------------------------------- wrong values
 
+APPLICATION = {
+    "model": "MobileNetV3Small",
+    "weights": "imagenet",
+    "input_size": 96,
+    "dropout": 0.2,
+    "frozen_epochs": 2,
+}
+
 
 @pytest.mark.parametrize(
     ("place", "value", "expected"),
     [
         (
             "train.network.name",
-            "ResNet50",
-            "expected one of 'five_block', 'five_layer', 'resnet50', 'residual',"
-            " 'symmetric_residual', 'symmetric_late_pooling', found 'ResNet50',"
-            " did you mean 'resnet50'?",
+            "five_blocks",
+            "expected one of 'five_block', 'five_layer', 'application', 'residual',"
+            " 'symmetric_residual', 'symmetric_late_pooling', found 'five_blocks',"
+            " did you mean 'five_block'?",
+        ),
+        (
+            "train.network.application.model",
+            "ResNet50v2",
+            "not a network of keras.applications, did you mean 'ResNet50V2'?, found 'ResNet50v2'",
+        ),
+        (
+            "train.network.application",
+            APPLICATION | {"weights": None},
+            "frozen_epochs needs pretrained weights; set it to 0",
+        ),
+        (
+            "train.network.application.input_size",
+            16,
+            "input should be greater than or equal to 32, found 16",
+        ),
+        (
+            "train.init.name",
+            "weight",
+            "expected one of 'weights', 'none', found 'weight', did you mean 'weights'?",
+        ),
+        ("train.init.weights.freeze", -1, "input should be greater than or equal to 0, found -1"),
+        (
+            "train.init.weights.learning_rate_scale",
+            0,
+            "input should be greater than 0, found 0",
+        ),
+        (
+            "train.init.weights.sha256",
+            "abc",
+            "string should match pattern '^[0-9a-f]{12,64}$', found 'abc'",
         ),
         (
             "fetch.source",

@@ -506,9 +506,15 @@ def test_the_stage_trains_as_the_function_does(uninterrupted, tmp_path, monkeypa
 
 
 def test_without_a_network_imagenet_weights_are_asked_for_in_vain(tmp_path):
-    write_files(
-        tmp_path, network={"name": "resnet50", "weights": "imagenet", "dropout": 0}, epochs=1
-    )
+    network = {
+        "name": "application",
+        "model": "MobileNetV3Small",
+        "weights": "imagenet",
+        "input_size": 96,
+        "dropout": 0,
+        "frozen_epochs": 1,
+    }
+    write_files(tmp_path, network=network, epochs=1)
     nowhere = "http://127.0.0.1:9"
     process = start(
         tmp_path, KERAS_HOME=str(tmp_path / "keras"), HTTPS_PROXY=nowhere, https_proxy=nowhere
@@ -516,8 +522,10 @@ def test_without_a_network_imagenet_weights_are_asked_for_in_vain(tmp_path):
     _, log = process.communicate()
     assert process.returncode == 1
     last = log.splitlines()[-1]
-    assert last.startswith("error: the ImageNet weights of resnet50 cannot be fetched (")
-    assert last.endswith("set train.network.weights to null to start from scratch")
+    assert last.startswith(
+        "error: train.network.application.weights: no imagenet weights for MobileNetV3Small ("
+    )
+    assert last.endswith("or name a local file; null starts from random weights")
     assert "Traceback" not in log
     assert not (tmp_path / "models").exists()
 

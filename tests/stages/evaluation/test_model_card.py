@@ -43,6 +43,16 @@ def test_the_card_follows_the_metrics():
     assert predicted == ["0", "0", "0", "0", "0", "200", "0"]
 
 
+APPLICATION = {
+    "name": "application",
+    "model": "ResNet50V2",
+    "weights": "imagenet",
+    "input_size": 96,
+    "dropout": 0.1,
+    "frozen_epochs": 1,
+}
+
+
 @pytest.mark.parametrize(
     ("fetch", "origin"),
     [
@@ -55,10 +65,35 @@ def test_the_card_names_the_origin_of_the_faces(fetch, origin):
     parameters = load_parameters("sample")
     metrics = read_metrics("sample", parameters)
     document = parameters.model_dump(by_alias=True) | {"fetch": fetch}
-    document["train"]["network"] = {"name": "resnet50", "weights": "imagenet", "dropout": 0.1}
+    document["train"]["network"] = APPLICATION
     card = model_card("sample", type(parameters).model_validate(document), metrics)
     assert origin in card
     assert "weights pretrained on imagenet" in card
+    assert "network `ResNet50V2`" in card
+
+
+def test_the_card_names_the_weights_that_the_training_started_from():
+    parameters = load_parameters("sample")
+    metrics = read_metrics("sample", parameters)
+    assert "no pretrained weights" in model_card("sample", parameters, metrics)
+    document = parameters.model_dump(by_alias=True)
+    document["train"]["init"] = {
+        "name": "weights",
+        "from": "fer2013",
+        "freeze": 2,
+        "frozen_epochs": 0,
+        "learning_rate_scale": 0.1,
+    }
+    metrics.training["initial_weights"] = {
+        "file": "models/fer2013/weights.keras",
+        "sha256": "0123456789abcdef",
+    }
+    card = model_card("sample", type(parameters).model_validate(document), metrics)
+    assert (
+        "Training started from the weights of `models/fer2013/weights.keras` (SHA-256 "
+        "`0123456789ab`) with a new head; the first 2 groups of layers kept theirs." in card
+    )
+    assert "no pretrained weights" not in card
 
 
 def test_the_card_says_which_splits_were_drawn():

@@ -116,3 +116,30 @@ def test_a_cycle_rises_then_falls_between_0_and_its_peak(name, warmup, steps):
     top = found.argmax()
     assert (np.diff(found[: top + 1]) >= -1e-6).all()
     assert (np.diff(found[top:]) <= 1e-6).all()
+
+
+# ---------------------------------------------------------------- a rate for each variable
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_scaled_variable_moves_as_with_a_smaller_learning_rate(name):
+    """Weight decay included; the momentum of two steps too."""
+
+    def two_steps(rate: float, scale: float) -> tuple[np.ndarray, float]:
+        variables = [keras.Variable(np.ones(3), name=n) for n in ("kernel", "other")]
+        scales = [(variables[0], scale)] if scale != 1 else []
+        settings = optimizer(name, learning_rate=rate)
+        built = build_optimizer(settings, Constant(name="constant"), 10, scales)
+        built.build(variables)
+        for _ in range(2):
+            built.apply([keras.ops.full((3,), 0.3) for _ in variables], variables)
+        assert int(built.iterations) == 2
+        return np.array([variable.numpy() for variable in variables]), float(built.learning_rate)
+
+    (scaled, plain), rate = two_steps(0.01, 0.25)
+    (slower, _), _ = two_steps(0.0025, 1)
+    (_, usual), _ = two_steps(0.01, 1)
+    assert scaled == pytest.approx(slower, abs=1e-6)
+    assert plain == pytest.approx(usual, abs=1e-6)
+    assert np.abs(scaled - plain).min() > 1e-4
+    assert rate == pytest.approx(0.01)
