@@ -1,12 +1,13 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
-.PHONY: help repro status test check-release test-avx2 serve lint site check-pages lock release
+.PHONY: help repro status test check-release test-avx2 serve lint site page page-packages check-pages lock \
+	release
 PYTHON ?= python3.11
 PIP = .venv/bin/python -m pip install --disable-pip-version-check --require-hashes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: .venv/pipeline  ## Build every dataset listed in params.yaml, from raw data to measured model
 	dvc repro
@@ -57,6 +58,21 @@ lint: .venv/development  ## Check style, formatting and types
 
 site: .venv/development  ## Build the guides and the API reference as a site in build/site
 	NO_MKDOCS_2_WARNING=1 mkdocs build
+
+page-packages: api/static/onnxruntime/ort.wasm.bundle.min.mjs  ## Fetch onnxruntime-web, for predictions on the visitor's device
+
+# npm checks each package against the digest in the lock file. The server offers "on this device" if
+# these files exist.
+api/static/onnxruntime/ort.wasm.bundle.min.mjs: page/package-lock.json
+	@command -v npm >/dev/null || { echo "error: npm not found; install Node.js 20 or later"; exit 1; }
+	npm ci --prefix page --ignore-scripts --no-audit --no-fund
+	mkdir -p api/static/onnxruntime
+	cd page/node_modules/onnxruntime-web/dist && cp ort-wasm-simd-threaded.wasm ort.wasm.bundle.min.mjs \
+		$(CURDIR)/api/static/onnxruntime/
+	touch $@  # cp may give the time of the package
+
+page: .venv/serving page-packages  ## Build the page as static files, for any web server, in build/page
+	python -m tools.static_page build/page
 
 check-pages: .venv/development  ## Check that the benchmark pages are about the released models
 	python -m benchmarks.check_pages

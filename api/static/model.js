@@ -4,22 +4,36 @@ import { offerDetectors } from "./detector.js";
 import { setEmotions } from "./emotions.js";
 import { drawExpressions } from "./faces.js";
 import { nextKey } from "./api_key.js";
+import { deviceModel } from "./place.js";
 import { KeyRefusal, Refusal, request } from "./recognition.js";
 
 const DATASETS = {
   fer2013: { name: "FER-2013", pictures: "FER-2013’s" },
+  "fer2013-small": { name: "FER-2013", pictures: "FER-2013’s" },
   sample: { name: "the built-in sample: rendered faces, no photographs", pictures: "the built-in sample’s" },
 };
 
+const DETECTORS_ON_DEVICE = ["yunet", "whole"];
+
 const note = document.getElementById("accuracy-note");
 
+// Describes the chosen model: that of this device, else the server's, once it is ready.
 export async function showModel() {
-  for (;;) {
+  const chosen = deviceModel();
+  if (chosen) {
+    describe(chosen);
+    offerDetectors(DETECTORS_ON_DEVICE);
+    return;
+  }
+  while (!deviceModel()) {
     try {
-      describe(await request("model"));
-      offerDetectors((await request("models")).detectors);
+      const [model, { detectors }] = [await request("model"), await request("models")];
+      if (deviceModel()) return;
+      describe(model);
+      offerDetectors(detectors);
       return;
     } catch (error) {
+      if (deviceModel()) return;
       if (!(error instanceof Refusal)) throw error;
       if (error instanceof KeyRefusal) {
         note.textContent = "This server requires an API key.";
@@ -44,6 +58,7 @@ function describe({ version, dataset, labels, evaluation }) {
   document.getElementById("dataset").textContent = name;
   document.getElementById("identity").hidden = false;
   if (!evaluation?.PrivateTest) {
+    document.getElementById("measured").hidden = true;
     note.textContent = "The accuracy is unknown: there are no published metrics of this model file.";
     return;
   }

@@ -5,6 +5,8 @@ import { describeLive, drawExpressions, showFaces, showNoFace } from "./faces.js
 import { showModel } from "./model.js";
 import { hideRates, Rates } from "./rates.js";
 import { openPhoto } from "./photo.js";
+import { prepare } from "./on_device.js";
+import { deviceModel, offerPlaces, onPlaceChange } from "./place.js";
 import { Refusal } from "./recognition.js";
 import { clearSelection, expandedFace } from "./selection.js";
 import { clearViewer, drawBoxes, mirror, showFrame, showMedium } from "./viewer.js";
@@ -133,6 +135,30 @@ onDetectorChange(() => {
   if (shownFile) openFile(shownFile);
 });
 
+// The webcam is stopped; a file is opened again.
+onPlaceChange(async () => {
+  showModel();
+  const model = deviceModel();
+  const again = shownFile;
+  const signal = begin();
+  if (model && !(await loads(model, signal))) return;
+  if (again) await openFile(again);
+  else say("No picture yet.");
+});
+
+// Loads a model onto this device; false if that fails or another activity has begun.
+async function loads(model, signal) {
+  say("Loading the detector, the model and their runtime onto this device…");
+  try {
+    await prepare(model);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    if (!signal.aborted) say(error.message, { problem: true });
+    return false;
+  }
+  return !signal.aborted;
+}
+
 mirrored.addEventListener("change", () => mirror(mirrored.checked));
 sound.addEventListener("change", () => (video.muted = !sound.checked));
 
@@ -159,4 +185,10 @@ document.addEventListener("drop", (event) => {
 
 drawExpressions();
 end("No picture yet.");
-showModel();
+start();
+
+async function start() {
+  const served = await offerPlaces();
+  await showModel();
+  if (!served && (await loads(deviceModel(), activity.signal))) say("No picture yet.");
+}
