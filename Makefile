@@ -64,7 +64,7 @@ page-packages: api/static/onnxruntime/ort.wasm.bundle.min.mjs  ## Fetch onnxrunt
 # npm checks each package against the digest in the lock file. The server offers "on this device" if
 # these files exist.
 api/static/onnxruntime/ort.wasm.bundle.min.mjs: page/package-lock.json
-	@command -v npm >/dev/null || { echo "error: npm not found; install Node.js 20 or later"; exit 1; }
+	@command -v npm >/dev/null || { echo "error: npm not found; install Node.js"; exit 1; }
 	npm ci --prefix page --ignore-scripts --no-audit --no-fund
 	mkdir -p api/static/onnxruntime
 	cd page/node_modules/onnxruntime-web/dist && cp ort-wasm-simd-threaded.wasm ort.wasm.bundle.min.mjs \

@@ -26,7 +26,7 @@ export async function offerPlaces() {
     return new Option(`on this device, ${NAMES[name] ?? name} (${size})`, name);
   });
   select.replaceChildren(...(choices.server ? [new Option("on the server", "")] : []), ...ofDevice);
-  control.hidden = select.options.length < 2;
+  control.hidden = !models.length;
   describePlace();
   return choices.server;
 }
