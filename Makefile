@@ -69,6 +69,7 @@ api/static/onnxruntime/ort.wasm.bundle.min.mjs: page/package-lock.json
 	mkdir -p api/static/onnxruntime
 	cd page/node_modules/onnxruntime-web/dist && cp ort-wasm-simd-threaded.wasm ort.wasm.bundle.min.mjs \
 		$(CURDIR)/api/static/onnxruntime/
+	cp page/LICENSE-onnxruntime.txt api/static/onnxruntime/
 	touch $@  # cp may give the time of the package
 
 page: .venv/serving page-packages  ## Build the page as static files, for any web server, in build/page

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from api.middleware.security_headers import PAGE_POLICY
 from api.on_device import RUNTIME, STATIC, device_files, device_models
+from recognizer.detectors.yunet import MODEL as YUNET
 
 ROOT = Path(__file__).parents[1]
 METRICS = ROOT / "metrics"
@@ -51,6 +52,7 @@ def write(folder: Path) -> None:
     (folder / "device").mkdir()
     for name, path in device_files().items():
         shutil.copyfile(path, folder / "device" / name)
+    shutil.copy(YUNET.with_name("LICENSE-YuNet.txt"), folder / "device")
     choices = {"server": False, "models": device_models(METRICS)}
     (folder / CHOICES).write_text(json.dumps(choices, indent=1) + "\n")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

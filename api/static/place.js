@@ -19,7 +19,9 @@ let models = [];
 
 // Reads the choices; returns whether there is a server that predicts.
 export async function offerPlaces() {
-  const choices = await (await fetch("device/choices.json")).json();
+  const response = await fetch("device/choices.json").catch(() => null);
+  if (!response?.ok) return true; // the description of the model reports a server that is down
+  const choices = await response.json();
   models = choices.models;
   const ofDevice = models.map(({ name, bytes }) => {
     const size = `${(bytes / 1e6).toFixed(1)} MB`;
