@@ -1,4 +1,4 @@
-# The server with the committed FER-2013 model. It writes no files, so it runs with --read-only:
+# The server with the committed models fer2013 and ferplus. It writes no files, so it runs with --read-only:
 #   docker build --tag fer --build-arg GIT_COMMIT=$(git rev-parse HEAD) .
 #   docker run --rm --read-only --publish 8000:8000 fer
 FROM python:3.11-slim
@@ -13,8 +13,11 @@ COPY NOTICE NOTICE
 COPY recognizer recognizer
 COPY api api
 COPY models/fer2013/model.onnx models/fer2013/model.onnx
+COPY models/ferplus/model.onnx models/ferplus/model.onnx
 COPY metrics/fer2013/evaluation.json metrics/fer2013/evaluation.json
 COPY metrics/fer2013/plots/reliability.csv metrics/fer2013/plots/reliability.csv
+COPY metrics/ferplus/evaluation.json metrics/ferplus/evaluation.json
+COPY metrics/ferplus/plots/reliability.csv metrics/ferplus/plots/reliability.csv
 
 ARG GIT_COMMIT=
 ENV GIT_COMMIT=${GIT_COMMIT} \

@@ -13,7 +13,7 @@ STATIC = Path(__file__).with_name("static")
 RUNTIME = STATIC / "onnxruntime" / "ort.wasm.bundle.min.mjs"
 """onnxruntime-web, a package that `make page-packages` fetches."""
 
-MODELS = ("fer2013-small", "fer2013")
+MODELS = ("fer2013-small", "fer2013", "ferplus")
 """The models that the page offers, if they are part of this copy; the first one is preselected."""
 
 

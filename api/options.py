@@ -66,9 +66,16 @@ class NoOptions(KnownNames):
     """The query of a route without options."""
 
 
-class VersionOption(KnownNames):
-    """Which version of the model is used."""
+class ModelOptions(KnownNames):
+    """Which of the served models is used."""
 
+    model: Annotated[
+        str | None,
+        Field(
+            description="The name of the model, which is that of its dataset, for example"
+            " `ferplus`. `GET /models` lists the served models."
+        ),
+    ] = None
     version: Annotated[
         str | None,
         Field(
@@ -94,7 +101,7 @@ class EmotionOptions(FaceOptions):
     min_probability: MinProbability = 0
 
 
-class Options(EmotionOptions, VersionOption):
+class Options(EmotionOptions, ModelOptions):
     """The options of a prediction."""
 
 
@@ -173,5 +180,5 @@ async def refuse_repeated(connection: HTTPConnection) -> None:
 
 
 QueryOptions = Annotated[Options, Query()]
-QueryVersion = Annotated[VersionOption, Query()]
+QueryModel = Annotated[ModelOptions, Query()]
 NoQuery = Annotated[NoOptions, Query()]

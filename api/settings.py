@@ -13,7 +13,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from api.errors import validation_message
 from recognizer.released_models import PACKAGED
 
-MODEL = "fer2013/model.onnx"
+MODELS = PACKAGED if PACKAGED.is_dir() else Path("models")
+
+MODEL = MODELS / "fer2013/model.onnx"
+
+BESIDE = (MODELS / "ferplus/model.onnx",)
+"""The released models that are served beside `MODEL`."""
 
 METRICS = Path(__file__).with_name("committed_metrics")
 """Folder of an installed package, as `PACKAGED`; the build copies the metrics into it."""
@@ -36,8 +41,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
-    model_path: Path = PACKAGED / MODEL if PACKAGED.is_dir() else Path("models") / MODEL
-    """The model file that is used unless a request names another version."""
+    model_path: Path = MODEL
+    """The model file that is used unless a request names another model."""
 
     metrics_dir: Path = METRICS if METRICS.is_dir() else Path("metrics")
     """Folder with <dataset>/evaluation.json, the committed metrics for `GET /model`."""
@@ -45,8 +50,12 @@ class Settings(BaseSettings):
     model_rev: Annotated[str, Field(min_length=1)] | None = None
     """A git revision: `model_path` and `metrics_dir` are read as they were committed there."""
 
-    extra_model_paths: Annotated[tuple[Path, ...], NoDecode] = ()
-    """Further model files that are served."""
+    extra_model_paths: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default_factory=lambda given: (
+            BESIDE if given.get("model_path") == MODEL and given.get("model_rev") is None else ()
+        )
+    )
+    """Further model files that are served; by default, `ferplus` beside the default model."""
 
     extra_model_revs: Annotated[tuple[str, ...], NoDecode] = ()
     """Further git revisions whose `model_path` is served."""

@@ -95,7 +95,7 @@ def analyze(
         or as the file's bytes; its pixels as uint8 [H, W, 3] as of `cv2.imread`, or [H, W], grey;
         the path of a video (with the extra `video`), which its suffix decides.
     model : str or path
-        "fer2013", "fer2013-small", or the path of a model.onnx.
+        "fer2013", "ferplus", "fer2013-small", or the path of a model.onnx.
     faces : str
         "yunet": detect the faces; "whole": each image is one face.
     align : bool

@@ -27,7 +27,7 @@ ALLOWED = frozenset(
             "Div",
             "Dropout",
         ),
-        *("Elu", "Erf", "Exp", "Flatten", "Gelu", "GlobalMaxPool", "GroupNormalization"),
+        *("Elu", "Erf", "Exp", "Flatten", "Gather", "Gelu", "GlobalMaxPool", "GroupNormalization"),
         *("HardSigmoid", "HardSwish", "Identity", "LayerNormalization", "LeakyRelu", "Log"),
         *("LogSoftmax", "MatMul", "Max", "Min", "Neg", "PRelu", "Pad", "Pow", "ReduceMax"),
         *("ReduceMean", "ReduceSum", "Reciprocal", "Selu", "Shape", "Sigmoid", "Slice", "Softplus"),

@@ -166,8 +166,11 @@ def test_the_context_has_only_what_the_server_needs():
         "NOTICE",
         "requirements/serving.txt",
         "models/fer2013/model.onnx",
+        "models/ferplus/model.onnx",
         "metrics/fer2013/evaluation.json",
         "metrics/fer2013/plots/reliability.csv",
+        "metrics/ferplus/evaluation.json",
+        "metrics/ferplus/plots/reliability.csv",
     }
     assert [path for path in sent if "__pycache__" in path] == []
 

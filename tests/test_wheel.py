@@ -29,7 +29,7 @@ from recognizer.image import decode
 ROOT = Path(__file__).parents[1]
 UV = Path(sys.prefix) / "bin/uv"
 PHOTO = ROOT / "docs/astronaut.jpg"
-MODELS = ("fer2013", "fer2013-small")
+MODELS = ("fer2013", "fer2013-small", "ferplus")
 MAX_BYTES = 15_000_000
 
 register_heif_opener()  # to write the photo as HEIC

@@ -8,6 +8,8 @@ A table stands between a mark and `<!-- end -->`. The marks:
 - `<!-- models DATASET DATASET … -->`: one row per model, from the same files
 - `<!-- unsure DATASET DATASET … -->`: predictions above a probability, from
   metrics/DATASET/predictions.csv
+- `<!-- agreement LABELS DATASET … -->`: how often models predict the labels of the dataset LABELS
+  on the same faces, from metrics/DATASET/predictions.csv
 - `<!-- comparison -->`: our models and the package `fer`, from benchmarks/comparison.csv
 - `<!-- detection -->`: accuracy after detection, from benchmarks/detection.csv
 - `<!-- balancing -->`, `<!-- duplicates -->`: runs of experiments/, from experiments/comparison.csv
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from sklearn.metrics import accuracy_score, recall_score
 
 from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts
@@ -102,22 +105,35 @@ def unsure_table(datasets: list[str]) -> str:
     UserError
         A dataset has not been evaluated.
     """
-    columns = {}
-    for dataset in datasets:
-        path = Artifacts(dataset).metrics / "predictions.csv"
-        if not path.exists():
-            raise UserError(f"{path}: not found; run dvc repro with {dataset} in datasets first")
-        columns[dataset] = pd.read_csv(path).query("split == 'PrivateTest'")
+    predictions = [_private_predictions(dataset) for dataset in datasets]
     rows = []
     for minimum in MINIMA:
         cells = []
-        for private in columns.values():
+        for private in predictions:
             kept = private[private["confidence"] >= minimum]
             correct = (kept["label"] == kept["predicted"]).mean()
             cells += [f"{len(kept) / len(private):.1%}", f"{correct:.3f}"]
         rows.append([f"{minimum:.1f}", *cells])
     headers = [f"{dataset}: {what}" for dataset in datasets for what in ("predicted", "accuracy")]
     return markdown_table(["min_probability", *headers], rows)
+
+
+def agreement_table(labels: str, datasets: list[str]) -> str:
+    """Format how often models predict another dataset's labels of the same PrivateTest faces.
+
+    Raises
+    ------
+    UserError
+        A dataset has not been evaluated.
+    """
+    wanted = _private_predictions(labels).set_index("row")["label"]
+    rows = []
+    for dataset in [labels, *datasets]:
+        predicted = _private_predictions(dataset).set_index("row")["predicted"][wanted.index]
+        recall = recall_score(wanted, predicted, average="macro")
+        rows.append([dataset, f"{accuracy_score(wanted, predicted):.3f}", f"{recall:.3f}"])
+    headers = [f"on {len(wanted):,} faces of PrivateTest", f"accuracy on {labels}' labels"]
+    return markdown_table([*headers, "balanced accuracy"], rows)
 
 
 def comparison_table() -> str:
@@ -197,12 +213,20 @@ TABLES: dict[str, Callable[[list[str]], str]] = {
     "metrics": lambda datasets: metrics_table(*datasets),
     "models": models_table,
     "unsure": unsure_table,
+    "agreement": lambda datasets: agreement_table(datasets[0], datasets[1:]),
     "comparison": lambda _: comparison_table(),
     "detection": lambda _: detection_table(),
     "balancing": lambda _: balancing_table(),
     "duplicates": lambda _: duplicates_table(),
 }
 """By the first word of a mark; the other words of the mark are the arguments."""
+
+
+def _private_predictions(dataset: str) -> pd.DataFrame:
+    path = Artifacts(dataset).metrics / "predictions.csv"
+    if not path.exists():
+        raise UserError(f"{path}: not found; run dvc repro with {dataset} in datasets first")
+    return pd.read_csv(path).query("split == 'PrivateTest'")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ ERRORS = error_responses(
     {
         400: "The body cannot be parsed, the image cannot be decoded, no face was detected, or the"
         " request uses what is not supported: another action, another detector, a URL, a path",
-        404: "No such version is served",
+        404: "No such model or version is served",
         413: "Too many bytes or too many pixels",
         415: "The content type is neither a form nor JSON",
         422: "An option in the query is unknown, out of range or repeated",
@@ -89,7 +89,7 @@ async def analyze(
     image: Annotated[AnalyzeRequest, Depends(analyze_request)], server: Server, response: Response
 ) -> Analyses:
     """Predict the emotion of every face, in percent, in the format of DeepFace's server."""
-    model = ready_model(server.models, response, image.options.version)
+    model = ready_model(server.models, response, image.options)
     try:
         result = await server.slots.run(image.pixels, _recognize, model, image.data, image.options)
     except ImageError as error:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from api.base64_file import DESCRIPTION
 from api.openapi import EXAMPLE_IMAGE
-from api.options import Align, DetectorName, MinConfidence, MinProbability, VersionOption
+from api.options import Align, DetectorName, MinConfidence, MinProbability, ModelOptions
 from api.request_body import Base64File, FileOrBase64
 from api.schemas import Pixels, Probability, Schema
 
@@ -36,7 +36,7 @@ def _refuse_true(value: bool) -> bool:
     return value
 
 
-class AnalyzeOptions(VersionOption):
+class AnalyzeOptions(ModelOptions):
     """The options of a request, in the query or in the body."""
 
     actions: Annotated[list[Literal["emotion"]], BeforeValidator(_split_actions)] = Field(

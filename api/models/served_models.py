@@ -1,4 +1,4 @@
-"""All served versions of the model, and the one that a request names."""
+"""All served models, and the one that a request names."""
 
 import re
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from fastapi import HTTPException, Response
 from api.models.model_source import sources
 from api.models.served_model import LOADING, ServedModel
 from api.models.snapshot import Snapshot
+from api.options import ModelOptions
 from api.settings import Settings
 from recognizer.detectors.registry import DETECTORS, build_detector
 
@@ -42,35 +43,45 @@ class ServedModels:
         for model in self.all:
             model.load()
 
-    def find(self, version: str | None) -> ServedModel:
-        """The version with this SHA-256, or with these first digits; None means the default.
+    def find(self, options: ModelOptions) -> ServedModel:
+        """The model with this name and this version; the default where neither is given.
+
+        Of several versions with the same name, the first one is used.
 
         Raises
         ------
         HTTPException
-            404 if no such version is served, 503 if it is not ready.
+            404 if no such model is served, 503 if it is not ready.
         """
-        if version is None:
+        name, version = options.model, options.version
+        if name is None and version is None:
             if self.default.problem:
                 raise HTTPException(503, self.default.problem)
             return self.default
-        served = {model.version: model for model in reversed(self.all) if not model.problem}
-        if re.fullmatch("[0-9a-f]{8,64}", version):
-            found = [model for name, model in served.items() if name.startswith(version)]
+        ready = [model for model in self.all if not model.problem]
+        named = [model for model in ready if name in (None, model.classifier.dataset)]
+        if named and version is None:
+            return named[0]
+        served = {model.version: model for model in reversed(named)}
+        if version and re.fullmatch("[0-9a-f]{8,64}", version):
+            found = [model for digest, model in served.items() if digest.startswith(version)]
             if len(found) == 1:
                 return found[0]
         if self.problem == LOADING:
             raise HTTPException(503, LOADING)
-        names = ", ".join(name[:12] for name in reversed(served)) or "none"
+        if not named:
+            names = ", ".join(dict.fromkeys(model.classifier.dataset for model in ready)) or "none"
+            raise HTTPException(404, f"no model {name!r:.100} is served (served: {names})")
+        versions = ", ".join(digest[:12] for digest in reversed(served))
         raise HTTPException(
             404,
-            f"no version {version[:100]!r} of {ServedModel.name} is served: expected the SHA-256 of"
-            f" a served version, or at least its first 8 digits (served: {names})",
+            f"no version {version!r:.100} of {name or ServedModel.name} is served: expected the"
+            f" SHA-256 of a served version, or at least its first 8 digits (served: {versions})",
         )
 
 
-def ready_model(models: ServedModels, response: Response, version: str | None) -> ServedModel:
-    """The version that a request names; its SHA-256 becomes a header of the response."""
-    model = models.find(version)
+def ready_model(models: ServedModels, response: Response, options: ModelOptions) -> ServedModel:
+    """The model that a request names; its SHA-256 becomes a header of the response."""
+    model = models.find(options)
     response.headers["X-Model-Version"] = model.version
     return model

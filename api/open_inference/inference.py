@@ -41,7 +41,7 @@ def parse(body: bytes, header_length: str | None, limits: Settings) -> tuple[Inf
 
 
 def infer(
-    check: Check, inference: Inference, model: ServedModel, metrics: Metrics
+    check: Check, inference: Inference, name: str, model: ServedModel, metrics: Metrics
 ) -> tuple[bytes, dict[str, str]]:
     """The body and the headers of the response to a request; it runs in the thread of a slot.
 
@@ -50,6 +50,8 @@ def infer(
     check : Check
         Called before each photo and each batch of faces.
     inference : Inference
+    name : str
+        The name of the model in the address.
     model : ServedModel
     metrics : Metrics
         The predictions are counted there.
@@ -66,7 +68,7 @@ def infer(
         outputs = _classify_photos(check, model, faces, inference.options, metrics)
     else:
         outputs = _classify_crops(check, model, faces, metrics)
-    return write_response(inference, model.name, model.version, outputs)
+    return write_response(inference, name, model.version, outputs)
 
 
 def _classify_crops(

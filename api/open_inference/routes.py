@@ -24,7 +24,7 @@ from api.open_inference.schemas import (
 )
 from api.open_inference.tensors import HEADER_LENGTH, Inference, TensorError
 from api.openapi import BINARY, OVERLOAD, error_responses, json_schema, request_body
-from api.options import NoQuery
+from api.options import ModelOptions, NoQuery
 from api.request_body import body_of, in_thread
 from api.schemas import ProtocolProblem
 from api.state import Server, ServerState
@@ -73,7 +73,12 @@ async def server_ready(server: Server) -> ProtocolReady:
 # ---------------------------------------------------------------- model
 
 Name = Annotated[
-    str, Path(description="The name of the model.", json_schema_extra={"enum": [ServedModel.name]})
+    str,
+    Path(
+        description=f"`{ServedModel.name}` is the default model; the name of a dataset, for example"
+        " `ferplus`, is the model that was trained on it.",
+        examples=[ServedModel.name],
+    ),
 ]
 VersionInPath = Annotated[
     str,
@@ -85,7 +90,7 @@ VersionInPath = Annotated[
 
 
 async def default_version(response: Response, server: Server, name: Name) -> ServedModel:
-    """The default version."""
+    """The first version of the model."""
     return _find(response, server.models, name, None)
 
 
@@ -97,11 +102,8 @@ async def named_version(
 
 
 def _find(response: Response, models: ServedModels, name: str, version: str | None) -> ServedModel:
-    if name != ServedModel.name:
-        raise HTTPException(
-            404, f"no model {name[:100]!r} is served: expected {ServedModel.name!r}"
-        )
-    return ready_model(models, response, version)
+    dataset = None if name == ServedModel.name else name
+    return ready_model(models, response, ModelOptions(model=dataset, version=version))
 
 
 DefaultVersion = Annotated[ServedModel, Depends(default_version)]
@@ -109,24 +111,28 @@ NamedVersion = Annotated[ServedModel, Depends(named_version)]
 
 
 @router.get("/models/{name}", responses=MODEL_ERRORS, response_model_exclude_none=True)
-async def model_metadata(server: Server, model: DefaultVersion) -> ProtocolModel:
-    """The served versions, and the input and output tensors of the default version."""
-    return _metadata(server.models, model)
+async def model_metadata(server: Server, name: Name, model: DefaultVersion) -> ProtocolModel:
+    """The served versions, and the input and output tensors of the first one."""
+    return _metadata(server.models, name, model)
 
 
 @router.get(
     "/models/{name}/versions/{version}", responses=MODEL_ERRORS, response_model_exclude_none=True
 )
-async def model_version_metadata(server: Server, model: NamedVersion) -> ProtocolModel:
+async def model_version_metadata(server: Server, name: Name, model: NamedVersion) -> ProtocolModel:
     """The served versions, and the input and output tensors of this version."""
-    return _metadata(server.models, model)
+    return _metadata(server.models, name, model)
 
 
-def _metadata(models: ServedModels, model: ServedModel) -> ProtocolModel:
-    versions = [served.version for served in models.all if not served.problem]
+def _metadata(models: ServedModels, name: str, model: ServedModel) -> ProtocolModel:
+    versions = [
+        served.version
+        for served in models.all
+        if not served.problem and name in (ServedModel.name, served.classifier.dataset)
+    ]
     labels = {OUTPUT: list(model.classifier.labels), BOXES: list(BOX_SIDES)}
     return ProtocolModel(
-        name=model.name,
+        name=name,
         versions=list(dict.fromkeys(versions)),
         platform="onnxruntime_onnx",
         inputs=[Tensor(name=INPUT, datatype="UINT8", shape=[-1, SIZE, SIZE])],
@@ -143,15 +149,15 @@ def _metadata(models: ServedModels, model: ServedModel) -> ProtocolModel:
 
 
 @router.get("/models/{name}/ready", responses=MODEL_ERRORS)
-async def model_ready(model: DefaultVersion) -> ProtocolModelReady:
-    """The default version has passed a warm-up inference."""
-    return ProtocolModelReady(name=model.name, ready=True)
+async def model_ready(name: Name, _model: DefaultVersion) -> ProtocolModelReady:
+    """The model has passed a warm-up inference."""
+    return ProtocolModelReady(name=name, ready=True)
 
 
 @router.get("/models/{name}/versions/{version}/ready", responses=MODEL_ERRORS)
-async def model_version_ready(model: NamedVersion) -> ProtocolModelReady:
+async def model_version_ready(name: Name, _model: NamedVersion) -> ProtocolModelReady:
     """This version has passed a warm-up inference."""
-    return ProtocolModelReady(name=model.name, ready=True)
+    return ProtocolModelReady(name=name, ready=True)
 
 
 # ---------------------------------------------------------------- inference
@@ -209,9 +215,11 @@ InferenceBody = Annotated[tuple[Inference, int], Depends(inference_body)]
     response_model=InferenceResponse,
     responses=INFERENCE_RESPONSES,
 )
-async def model_infer(model: DefaultVersion, body: InferenceBody, server: Server) -> Response:
-    """Classify the faces in photos, or cropped faces, with the default version."""
-    return await _infer(model, body, server)
+async def model_infer(
+    name: Name, model: DefaultVersion, body: InferenceBody, server: Server
+) -> Response:
+    """Classify the faces in photos, or cropped faces, with the first version of the model."""
+    return await _infer(name, model, body, server)
 
 
 @router.post(
@@ -220,15 +228,24 @@ async def model_infer(model: DefaultVersion, body: InferenceBody, server: Server
     response_model=InferenceResponse,
     responses=INFERENCE_RESPONSES,
 )
-async def model_version_infer(model: NamedVersion, body: InferenceBody, server: Server) -> Response:
+async def model_version_infer(
+    name: Name, model: NamedVersion, body: InferenceBody, server: Server
+) -> Response:
     """Classify the faces in photos, or cropped faces, with this version."""
-    return await _infer(model, body, server)
+    return await _infer(name, model, body, server)
 
 
-async def _infer(model: ServedModel, body: tuple[Inference, int], server: ServerState) -> Response:
+async def _infer(
+    name: str, model: ServedModel, body: tuple[Inference, int], server: ServerState
+) -> Response:
     inference, pixels = body
+    if inference.model_name not in (None, name):
+        found = f"{inference.model_name!r:.100}, but the address has {name!r}"
+        raise HTTPException(400, f"JSON field model_name: {found}")
     try:
-        content, headers = await server.slots.run(pixels, infer, inference, model, server.metrics)
+        content, headers = await server.slots.run(
+            pixels, infer, inference, name, model, server.metrics
+        )
     except (TensorError, ImageError) as error:
         too_large = isinstance(error, ImageError) and status_of(error) == 413
         raise HTTPException(413 if too_large else 400, str(error)) from error

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
-from api.models.served_model import ModelName
 from api.openapi import EXAMPLE_IMAGE
 from api.options import DetectorName, FaceOptions, KnownNames
 from api.schemas import Schema
@@ -112,7 +111,7 @@ class InferenceRequest(KnownNames):
     )
 
     id: str | None = Field(None, description="Returned in the response.")
-    model_name: ModelName | None = Field(
+    model_name: str | None = Field(
         None, description="The same as in the path; KServe's client sends it here as well."
     )
     parameters: RequestParameters | None = None

@@ -53,6 +53,8 @@ class Inference:
     """A parsed request."""
 
     id: str | None
+    model_name: str | None
+    """As in the body; None if it has none."""
     faces: NDArray[np.uint8] | list[bytes]
     """Cropped faces, uint8 [N, 48, 48], or N photos as image files."""
     options: FaceOptions
@@ -93,7 +95,7 @@ def read_request(body: bytes, header_length: str | None, limits: Settings) -> In
         raise TensorError(f"JSON: {error}") from None
     tensor = request.inputs[0]
     faces = _faces(tensor, split and split[1], binary, limits)
-    return Inference(request.id, faces, _options(request), _outputs(request))
+    return Inference(request.id, request.model_name, faces, _options(request), _outputs(request))
 
 
 def _split_binary(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:

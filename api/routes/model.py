@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Response
 from api.models.served_model import ServedModel
 from api.models.served_models import ready_model
 from api.openapi import error_responses
-from api.options import NoQuery, QueryVersion, refuse_repeated
+from api.options import NoQuery, QueryModel, refuse_repeated
 from api.schemas import ModelDescription, ServedVersion, ServedVersions
 from api.state import Server
 
@@ -18,17 +18,17 @@ router = APIRouter(tags=["model"], dependencies=[Depends(refuse_repeated)])
     "/model",
     responses=error_responses(
         {
-            404: "No such version is served",
+            404: "No such model or version is served",
             422: "The query cannot be parsed",
             503: "No model is ready",
         }
     ),
 )
 async def describe_model(
-    server: Server, response: Response, options: QueryVersion
+    server: Server, response: Response, options: QueryModel
 ) -> ModelDescription:
     """The metadata of the model file, and the committed metrics of its dataset."""
-    return _description(ready_model(server.models, response, options.version))
+    return _description(ready_model(server.models, response, options))
 
 
 @router.get("/models", responses=error_responses({422: "The query has an option"}))

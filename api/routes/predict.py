@@ -135,7 +135,7 @@ BATCH_BODY = request_body(
 ERRORS = error_responses(
     {
         400: "The form or the JSON cannot be parsed",
-        404: "No such version is served",
+        404: "No such model or version is served",
         413: "Too many bytes, pixels or files",
         415: "The content type is not supported",
         422: "An option is unknown, out of range or repeated, or the image cannot be decoded",
@@ -152,7 +152,7 @@ async def predict(
     image: Annotated[ImageRequest, Depends(image_request)], server: Server, response: Response
 ) -> Prediction:
     """Detect every face in an image and predict its emotion. Without a face, the list is empty."""
-    model = server.models.find(image.options.version)
+    model = server.models.find(image.options)
     result = await server.slots.run(image.pixels, model.recognize, image.data, image.options)
     server.metrics.observe(result, model.version)
     _add_headers(response, model, [result])
@@ -166,7 +166,7 @@ async def predict_batch(
     batch: Annotated[BatchRequest, Depends(batch_request)], server: Server, response: Response
 ) -> BatchPrediction:
     """Process several images. The result of an image that cannot be decoded is its error."""
-    model = server.models.find(batch.options.version)
+    model = server.models.find(batch.options)
     contents = [file.data for file in batch.files]
     results = await server.slots.run(batch.pixels, model.recognize_each, contents, batch.options)
     decoded = [result for result in results if isinstance(result, Recognition)]

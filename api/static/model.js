@@ -1,15 +1,17 @@
-// The served model: its classes, its accuracy, its version and its dataset.
+// The selected model: its classes, its accuracy, its version and its dataset.
 
 import { offerDetectors } from "./detector.js";
 import { setEmotions } from "./emotions.js";
 import { drawExpressions } from "./faces.js";
 import { nextKey } from "./api_key.js";
-import { deviceModel } from "./place.js";
+import { modelQuery, offerModels, selectedModel } from "./model_choice.js";
+import { deviceModels, onDevice } from "./place.js";
 import { KeyRefusal, Refusal, request } from "./recognition.js";
 
 const DATASETS = {
   fer2013: { name: "FER-2013", pictures: "FER-2013’s" },
   "fer2013-small": { name: "FER-2013", pictures: "FER-2013’s" },
+  ferplus: { name: "FER-2013’s faces with the votes of ten people each (FER+)", pictures: "FER+’s" },
   sample: { name: "the built-in sample: rendered faces, no photographs", pictures: "the built-in sample’s" },
 };
 
@@ -17,23 +19,36 @@ const DETECTORS_ON_DEVICE = ["yunet", "whole"];
 
 const note = document.getElementById("accuracy-note");
 
-// Describes the chosen model: that of this device, else the server's, once it is ready.
-export async function showModel() {
-  const chosen = deviceModel();
-  if (chosen) {
-    describe(chosen);
+// Offers the models and the detectors of the chosen place, and describes the selected model.
+export async function showModels() {
+  if (onDevice()) {
+    offerModels(deviceModels());
     offerDetectors(DETECTORS_ON_DEVICE);
+    describe(selectedModel());
     return;
   }
-  while (!deviceModel()) {
+  await untilReady(async () => {
+    const described = await request("model");
+    const { models, detectors } = await request("models");
+    if (onDevice()) return;
+    describe(described);
+    offerModels(models.map(({ model }) => model).filter(Boolean));
+    offerDetectors(detectors);
+  });
+}
+
+export async function showSelectedModel() {
+  if (onDevice()) describe(selectedModel());
+  else await untilReady(async () => describe(await request(`model?${modelQuery()}`)));
+}
+
+// Repeats a request of the server, unless the visitor chooses this device.
+async function untilReady(act) {
+  for (;;) {
     try {
-      const [model, { detectors }] = [await request("model"), await request("models")];
-      if (deviceModel()) return;
-      describe(model);
-      offerDetectors(detectors);
-      return;
+      return await act();
     } catch (error) {
-      if (deviceModel()) return;
+      if (onDevice()) return;
       if (!(error instanceof Refusal)) throw error;
       if (error instanceof KeyRefusal) {
         note.textContent = "This server requires an API key.";

@@ -2,11 +2,12 @@
 
 import { onDetectorChange } from "./detector.js";
 import { describeLive, drawExpressions, showFaces, showNoFace } from "./faces.js";
-import { showModel } from "./model.js";
+import { showModels, showSelectedModel } from "./model.js";
+import { onModelChange, selectedModel } from "./model_choice.js";
 import { hideRates, Rates } from "./rates.js";
 import { openPhoto } from "./photo.js";
 import { prepare } from "./on_device.js";
-import { deviceModel, offerPlaces, onPlaceChange } from "./place.js";
+import { offerPlaces, onDevice, onPlaceChange } from "./place.js";
 import { Refusal } from "./recognition.js";
 import { clearSelection, expandedFace } from "./selection.js";
 import { clearViewer, drawBoxes, mirror, showFrame, showMedium } from "./viewer.js";
@@ -30,7 +31,7 @@ const viewer = document.getElementById("viewer");
 const video = document.getElementById("video");
 
 let activity = new AbortController();
-let shownFile = null; // the file that is opened again if the detector changes
+let shownFile = null; // the file that is opened again if the detector or the model changes
 
 // Ends the current activity, and returns the signal that aborts the new one.
 function begin() {
@@ -135,22 +136,25 @@ onDetectorChange(() => {
   if (shownFile) openFile(shownFile);
 });
 
-// The webcam is stopped; a file is opened again.
-onPlaceChange(async () => {
-  showModel();
-  const model = deviceModel();
-  const again = shownFile;
-  const signal = begin();
-  if (model && !(await loads(model, signal))) return;
-  if (again) await openFile(again);
-  else say("No picture yet.");
-});
+// Another model may have other expressions, so that bars and charts begin anew.
+async function restart(describeModel) {
+  const [chosen, live] = [shownFile, video.srcObject];
+  end("");
+  const { signal } = activity;
+  await describeModel();
+  if (signal.aborted || !(await isLoaded(signal))) return;
+  if (chosen) openFile(chosen);
+  else if (live) startWebcam();
+  else end("No picture yet.");
+}
 
-// Loads a model onto this device; false if that fails or another activity has begun.
-async function loads(model, signal) {
+// Loads the selected model if it runs on this device; false if that fails, or after another activity
+// has begun.
+async function isLoaded(signal) {
+  if (!onDevice()) return true;
   say("Loading the detector, the model and their runtime onto this device…");
   try {
-    await prepare(model);
+    await prepare(selectedModel());
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     if (!signal.aborted) say(error.message, { problem: true });
@@ -158,6 +162,9 @@ async function loads(model, signal) {
   }
   return !signal.aborted;
 }
+
+onPlaceChange(() => restart(showModels));
+onModelChange(() => restart(showSelectedModel));
 
 mirrored.addEventListener("change", () => mirror(mirrored.checked));
 sound.addEventListener("change", () => (video.muted = !sound.checked));
@@ -188,7 +195,8 @@ end("No picture yet.");
 start();
 
 async function start() {
-  const served = await offerPlaces();
-  await showModel();
-  if (!served && (await loads(deviceModel(), activity.signal))) say("No picture yet.");
+  const { signal } = activity;
+  await offerPlaces();
+  await showModels();
+  if (onDevice() && (await isLoaded(signal))) say("No picture yet.");
 }

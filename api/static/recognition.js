@@ -1,10 +1,11 @@
 // Recognition of the faces in a picture, by the server or on this device; requests to the server.
 
 import { detector } from "./detector.js";
+import { modelQuery, selectedModel } from "./model_choice.js";
 import { keyHeader, requestKey } from "./api_key.js";
 import { jpeg } from "./frames.js";
 import { recognizeOnDevice } from "./on_device.js";
-import { deviceModel } from "./place.js";
+import { onDevice } from "./place.js";
 import { Refusal } from "./refusal.js";
 
 export { Refusal };
@@ -15,12 +16,12 @@ export class KeyRefusal extends Refusal {}
 
 // The faces in a picture (a Blob or a canvas), as `POST /predict` returns them; `live`: of a webcam.
 export async function recognize(picture, signal, { live = false } = {}) {
-  const model = deviceModel();
-  if (model) return recognizeOnDevice(picture, model, detector(), live, signal);
+  if (onDevice()) return recognizeOnDevice(picture, selectedModel(), detector(), live, signal);
   const body = picture instanceof Blob ? picture : await jpeg(picture);
   const type = body.type.startsWith("image/") ? body.type : "application/octet-stream";
   const headers = { "Content-Type": type };
-  return request(`predict?faces=${detector()}`, { method: "POST", body, headers, signal });
+  const query = [`faces=${detector()}`, modelQuery()].filter(Boolean).join("&");
+  return request(`predict?${query}`, { method: "POST", body, headers, signal });
 }
 
 export async function request(address, { headers, ...options } = {}) {

@@ -13,7 +13,7 @@ from tests.api.hostile_images import COLOUR, GOOD, hostile_images, saved
 
 MAX_BYTES = 1_000_000
 MAX_BATCH = 16
-MAX_BATCH_PIXELS = 4_000_000
+MAX_BATCH_PIXELS = 10_000_000
 """The limits of the server in the tests."""
 
 

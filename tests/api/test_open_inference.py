@@ -268,7 +268,10 @@ NO_PIXELS = [-1, 256, 1.5, "1", None, [1, 2], 2**70]
             "JSON field parameters.face: unknown: did you mean faces?",
         ),
         (request(parameters={"timeout": 3}), "inputs.0.parameters.timeout: unknown: expected "),
-        ({**request(), "model_name": "age"}, "JSON field model_name: input should be 'emotion'"),
+        (
+            {**request(), "model_name": "age"},
+            "JSON field model_name: 'age', but the address has 'emotion'",
+        ),
         (request(dataType="UINT8"), "inputs.0.dataType: unknown: did you mean datatype?"),
         (
             {**request(parameters={"faces": "whole"}), "parameters": {"faces": "yunet"}},

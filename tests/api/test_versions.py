@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from base64 import b64encode
 from contextlib import ExitStack
 from hashlib import sha256
 
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from api.app import create_app
 from api.models.served_model import LOADING
 from api.models.served_models import ServedModels
+from api.options import ModelOptions
 from api.settings import Settings
 from tests.model_fixture import LABELS, write_tiny_model
 
@@ -175,10 +177,41 @@ def test_several_versions(serve_here, repository, tmp_path):
         assert ready.json() == {"name": "emotion", "ready": True}
         assert ready.headers["x-model-version"] == version
 
+    assert predict(client, model="other").headers["x-model-version"] == third
+    assert client.get("/model", params={"model": "other"}).json()["dataset"] == "other"
+    assert client.get("/v2/models/other").json()["versions"] == [third]
+    assert client.get("/v2/models/other/ready").json() == {"name": "other", "ready": True}
+    image = {"name": "faces", "shape": [1], "datatype": "BYTES", "parameters": {"faces": "whole"}}
+    inputs = [image | {"data": [b64encode(FACE.tobytes()).decode()]}]
+    answer = client.post("/v2/models/other/infer", json={"inputs": inputs}).json()
+    assert (answer["model_name"], answer["model_version"]) == ("other", third)
+    # A name and a version of another model do not fit.
+    refused = predict(client, model="other", version=first)
+    assert refused.json()["detail"].startswith(f"no version {first!r:.100} of other is served: ")
+
     metrics = client.get("/metrics").text
     assert (
         f'fer_predictions_total{{emotion="{emotions[first]}",model_version="{first}"}}' in metrics
     )
+
+
+@pytest.mark.parametrize("name", ["", "age", "x" * 1000])
+def test_a_model_that_is_not_served(serve_here, name):
+    client = serve_here(model_rev="main")
+    answers = [predict(client, model=name), client.get("/model", params={"model": name})]
+    if name:
+        answers.append(client.get(f"/v2/models/{name}"))
+    for answer in answers:
+        assert answer.status_code == 404
+        problem = answer.json().get("detail") or answer.json()["error"]
+        assert problem == f"no model {name!r:.100} is served (served: tiny)"
+
+
+def test_ferplus_is_served_beside_the_default_model():
+    assert [path.parent.name for path in Settings().extra_model_paths] == ["ferplus"]
+    assert Settings(model_path=MODEL).extra_model_paths == ()
+    assert Settings(model_rev="v1").extra_model_paths == ()
+    assert Settings(extra_model_paths="").extra_model_paths == ()
 
 
 @pytest.mark.parametrize("version", ["", "0" * 64, "0" * 8, "{first:.7}", "{first}0", "V1", "../x"])
@@ -207,7 +240,7 @@ def test_requests_are_503_while_models_load():
     models = ServedModels(Settings(model_path=MODEL))
     for version in (None, "01234567"):
         with pytest.raises(HTTPException) as refusal:
-            models.find(version)
+            models.find(ModelOptions(version=version))
         assert (refusal.value.status_code, refusal.value.detail) == (503, LOADING)
 
 

@@ -47,7 +47,7 @@ def test_one_value_changes_a_choice_and_no_comment(built):
     ]
 
 
-@pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small"])
+@pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small", "ferplus"])
 def test_the_committed_model_is_the_one_that_was_measured(committed, dataset):
     evaluation = json.loads((committed.folder / f"metrics/{dataset}/evaluation.json").read_text())
     model = committed.folder / f"models/{dataset}/model.onnx"

@@ -324,7 +324,10 @@ def test_commands_that_are_not_run_exist(page):
 
 def assert_exists(command: str) -> None:
     """Fail where a command names a module, an option, a target or a stage that is not there."""
-    match shlex.split(command):
+    words = shlex.split(command)
+    # `NAME=value` before a command is an environment variable.
+    first = next(place for place, word in enumerate(words) if "=" not in word)
+    match words[first:]:
         case ["python", "-m", module, *arguments]:
             assert importlib.util.find_spec(module), command
             options = [word for word in arguments if word.startswith("--")]

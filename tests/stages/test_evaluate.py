@@ -89,7 +89,7 @@ def test_the_headline_has_few_metrics(parameters):
     assert 0 < written["margin"] == pytest.approx((high - low) / 2, abs=1e-4)
 
 
-@pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small"])
+@pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small", "ferplus"])
 def test_the_committed_headline_is_that_of_the_committed_evaluation(dataset):
     evaluation = json.loads((ROOT / f"metrics/{dataset}/evaluation.json").read_text())
     committed = json.loads((ROOT / f"metrics/{dataset}/headline.json").read_text())

@@ -117,7 +117,7 @@ def test_optional_keys_change_a_digest_only_where_they_differ_from_their_default
     assert folder.draw.test == 0.15
 
 
-@pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small"])
+@pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small", "ferplus"])
 def test_the_committed_models_have_the_digest_of_their_parameters(dataset):
     model = onnx.load(ROOT / f"models/{dataset}/model.onnx")
     metadata = {entry.key: entry.value for entry in model.metadata_props}

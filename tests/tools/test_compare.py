@@ -117,7 +117,7 @@ def test_mcnemar_without_any_difference():
     assert mcnemar(0, 10) == pytest.approx(2 / 2**10)
 
 
-@pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small"])
+@pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small", "ferplus"])
 def test_committed_predictions_are_those_of_the_confusion(dataset):
     table = pd.read_csv(ROOT / f"metrics/{dataset}/predictions.csv")
     private = table.query("split == 'PrivateTest'")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stages.errors import UserError
-from tools.readme_tables import TABLES, with_fresh_tables
+from tools.readme_tables import TABLES, agreement_table, with_fresh_tables
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,7 +53,8 @@ def test_the_tables_of_readme_and_docs_are_rewritten(repository):
     "mark",
     [
         "metrics fer2013",
-        "models fer2013 fer2013-small",
+        "models fer2013 fer2013-small ferplus",
+        "agreement ferplus fer2013 fer2013-small",
         "unsure fer2013",
         "comparison",
         "detection",
@@ -74,6 +75,23 @@ def test_an_unknown_mark_is_an_error():
     # A mark without an end does not swallow the next one.
     with pytest.raises(UserError, match="2 times <!-- end -->, but 1 marks"):
         with_fresh_tables("<!-- comparison -->\n\n" + text + "<!-- detection -->\n\n<!-- end -->\n")
+
+
+def test_agreement_is_the_share_of_the_other_labels_that_a_model_predicts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tables = {
+        "votes": ["PublicTest,2,sad,sad", "PrivateTest,3,sad,happy", "PrivateTest,4,happy,happy"],
+        "faces": ["PrivateTest,4,sad,happy", "PrivateTest,5,sad,sad", "PrivateTest,3,angry,sad"],
+    }
+    for dataset, rows in tables.items():
+        (tmp_path / "metrics" / dataset).mkdir(parents=True)
+        (tmp_path / "metrics" / dataset / "predictions.csv").write_text(
+            "\n".join(["split,row,label,predicted", *rows])
+        )
+    lines = agreement_table("votes", ["faces"]).splitlines()
+    assert lines[0].split("|")[1].strip() == "on 2 faces of PrivateTest"
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
+    assert cells == [["votes", "0.500", "0.500"], ["faces", "1.000", "1.000"]]
 
 
 def test_missing_metrics_are_one_line(repository):

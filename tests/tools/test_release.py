@@ -78,7 +78,7 @@ def version_at(folder: Path, revision: str) -> str:
 def test_a_release_tags_code_and_models_and_dates_the_changelog(released):
     folder, printed = released
     tags = git(folder, "tag", "--list").split()
-    for dataset in ("fer2013", "fer2013-small", "sample"):
+    for dataset in ("fer2013", "fer2013-small", "ferplus", "sample"):
         assert {f"emotion-{dataset}@v7.0.0", f"emotion-{dataset}#prod#1"} <= set(tags)
         assert f"emotion-{dataset}@v7.0.0" in printed
     assert {"v7.0.0", "v7.1.0"} <= set(tags)

@@ -67,6 +67,34 @@ def test_the_expressions_are_the_labels_of_the_model(browser, serve, files, tmp_
         assert len(set(colours)) == len(names)
 
 
+def test_the_visitor_selects_the_model(browser, serve, model_path, files, tmp_path):
+    names = ["one", "two", "three", "four", "five", "six", "seven"]
+    other = write_tiny_model(
+        tmp_path / "model.onnx", metadata={"labels": json.dumps(names), "dataset": "other"}
+    )
+    environment = {"MODEL_PATH": str(model_path), "EXTRA_MODEL_PATHS": str(other)}
+    with serve(**environment, METRICS_DIR=str(tmp_path)) as client:
+        first, second = (one["model"] for one in client.get("/models").json()["models"])
+        page = Page(browser, str(client.base_url))
+        page.open()
+        page.until(lambda: page.find("#model-control").is_displayed())
+        options = page.texts("#model-choice option")
+        assert options[1] == "other, 7 expressions"
+        page.choose(files["happy.jpg"])
+        page.until_says("One face: ")
+        assert page.texts(".bar-name") == first["labels"]
+        page.find(f"#model-choice option[value='{second['version']}']").click()
+        page.until(lambda: page.texts(".bar-name") == names)
+        page.until_says("One face: ")
+        assert page.text("#version") == second["version"][:12]
+        assert page.text("#dataset") == "other"
+
+
+def test_one_model_is_no_choice(page):
+    page.until(lambda: page.find("#detector").is_displayed())
+    assert not page.find("#model-control").is_displayed()
+
+
 @pytest.mark.parametrize("count", [2, 20])
 def test_each_class_has_a_bar_in_a_colour_of_its_own(page, count):
     show = """

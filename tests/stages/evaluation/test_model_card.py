@@ -24,7 +24,7 @@ def _in_the_repository(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
-@pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small"])
+@pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small", "ferplus"])
 def test_the_committed_card_is_made_of_the_committed_metrics(dataset):
     parameters = load_parameters(dataset)
     card = model_card(dataset, parameters, read_metrics(dataset, parameters))
