@@ -32,14 +32,17 @@ needs_runtime = pytest.mark.skipif(
 )
 
 
-def choose_place(page, name):
+def choose(page, control, start):
+    """Choose the option whose text begins with `start`."""
     page.run(
         """
-        const select = document.getElementById("place");
-        select.value = arguments[0];
+        const select = document.getElementById(arguments[0]);
+        const option = [...select.options].find(({ text }) => text.startsWith(arguments[1]));
+        select.value = option.value;
         select.dispatchEvent(new Event("change"));
         """,
-        name,
+        control,
+        start,
     )
 
 
@@ -169,7 +172,7 @@ def test_images_are_scaled_and_rotated_as_by_opencv(page):
 @needs_runtime
 def test_nothing_is_sent_from_the_device(page, site, files):
     """The log of the server has every request, also those of the worker."""
-    choose_place(page, "fer2013-small")
+    choose(page, "place", "on this device")
     page.until(lambda: page.text("#status") == "No picture yet.")
     assert page.text("#privacy") == "Pictures stay on this device: nothing is sent."
     assert page.text("#version") == Classifier(SMALL).version[:12]
@@ -186,7 +189,8 @@ def test_nothing_is_sent_from_the_device(page, site, files):
     page.until(lambda: page.texts(".person"))
     assert requests(site) == loaded
     page.find("#clear").click()
-    choose_place(page, "")
+    choose(page, "place", "on the server")
+    page.until(lambda: page.text("#status") == "No picture yet.")
     page.choose(files["happy.jpg"])
     page.until_shows("happy")
     assert any("/predict" in line for line in requests(site)[len(loaded) :])
@@ -198,7 +202,8 @@ def requests(site):
 
 @needs_runtime
 def test_an_image_that_the_browser_cannot_decode_is_refused(page, files):
-    choose_place(page, "fer2013-small")
+    choose(page, "place", "on this device")
+    page.until(lambda: page.text("#status") == "No picture yet.")
     page.choose(files["happy.tiff"])
     page.until_says("This browser cannot read this kind of image.")
 
@@ -252,9 +257,12 @@ def test_the_page_works_as_static_files(browser, hosted, files):
     address, paths = hosted
     page = Page(browser, address)
     page.open()
-    page.until(lambda: page.text("#status") == "No picture yet." and page.texts("#place option"))
-    assert all("on this device" in option for option in page.texts("#place option"))
     page.until(lambda: any("fer2013-small.onnx" in path for path in paths))
+    page.until(lambda: page.text("#status") == "No picture yet.")
+    assert not page.find("#place").is_displayed()
+    choose(page, "model-choice", "FER+")
+    page.until(lambda: "contempt" in page.texts(".bar-name"))
+    page.until(lambda: page.text("#status") == "No picture yet.")
     page.choose(files["pair.png"])
     page.until(lambda: len(page.texts(".faces:not(.is-placeholder) .row-emotion")) == 2)
     loaded = list(paths)
