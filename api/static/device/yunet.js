@@ -55,7 +55,9 @@ export class YuNet {
   async follow(image) {
     const now = performance.now();
     const before = now < this.#nextSearch ? this.#followed : [];
-    let faces = largestFirst(distinct(await this.#confirmed(image, before, CERTAIN)));
+    // Their orientation is known, so that rotated crops are not tried.
+    const small = (square) => this.#refine(image, square, SMALL);
+    let faces = largestFirst(distinct(await this.#confirmed(image, before, CERTAIN, small)));
     if (!faces.length || faces.length < before.length) {
       faces = await this.detect(image);
       this.#nextSearch = now + SEARCH_INTERVAL;
@@ -79,18 +81,19 @@ export class YuNet {
     return proposals.sort((a, b) => b.confidence - a.confidence).slice(0, MAX_PROPOSALS);
   }
 
-  async #confirmed(image, proposals, least) {
+  // Refines proposals, with `small` in small crops; leaves out those with a confidence below `least`.
+  async #confirmed(image, proposals, least, small = (square) => this.#refineSmall(image, square)) {
     const faces = [];
     for (const { square } of proposals) {
-      const face = await this.#confirm(image, square, least);
+      const face = await this.#confirm(image, square, least, small);
       if (face) faces.push(face);
     }
     return faces;
   }
 
-  async #confirm(image, proposed, least) {
+  async #confirm(image, proposed, least, small) {
     let square = proposed;
-    let refinement = await this.#refineSmall(image, square);
+    let refinement = await small(square);
     if (refinement) square = this.#aligned(refinement);
     if (!(refinement?.confidence >= CERTAIN) || Math.abs(square.angle) > LARGE_TILT) {
       refinement = await this.#refine(image, square, LARGE);
