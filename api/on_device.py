@@ -1,5 +1,6 @@
 """What the page needs to recognize faces on the visitor's device: files, and their description."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +40,24 @@ def device_models(metrics_dir: Path) -> list[dict[str, Any]]:
         `name`, `version`, `dataset`, `labels`, `bytes` of the file, and `evaluation`: the metrics
         on PrivateTest, or None. Empty without the runtime.
     """
-    models = []
-    for name, path in device_files().items():
-        if name.removesuffix(".onnx") not in MODELS:
-            continue
-        source = FileSource(path, metrics_dir)
-        classifier = Classifier.of(source.read(), str(source))
-        evaluation = read_evaluation(source, classifier)
-        models.append(
-            {
-                "name": name.removesuffix(".onnx"),
-                "version": classifier.version,
-                "dataset": classifier.dataset,
-                "labels": classifier.labels,
-                "bytes": path.stat().st_size,
-                "evaluation": {"PrivateTest": evaluation["PrivateTest"]} if evaluation else None,
-            }
-        )
-    return models
+    return [
+        {"name": path.parent.name, **_described(path, metrics_dir, path.stat().st_mtime_ns)}
+        for name, path in device_files().items()
+        if name.removesuffix(".onnx") in MODELS
+    ]
+
+
+@lru_cache(maxsize=2 * len(MODELS))
+def _described(path: Path, metrics_dir: Path, modified: int) -> dict[str, Any]:
+    """Describe a model file; `modified` is a part of the key of the cache."""
+    source = FileSource(path, metrics_dir)
+    content = source.read()
+    classifier = Classifier.of(content, str(source))
+    evaluation = read_evaluation(source, classifier)
+    return {
+        "version": classifier.version,
+        "dataset": classifier.dataset,
+        "labels": classifier.labels,
+        "bytes": len(content),
+        "evaluation": {"PrivateTest": evaluation["PrivateTest"]} if evaluation else None,
+    }

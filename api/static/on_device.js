@@ -38,17 +38,18 @@ function ask(message, transferred = []) {
 function started() {
   const one = new Worker(new URL("device/worker.js", import.meta.url), { type: "module" });
   one.addEventListener("message", ({ data: { number, answer, problem } }) => {
-    const { resolve, reject } = waiting.get(number);
+    if (problem) return stop(`The model does not run on this device: ${problem}.`);
+    waiting.get(number).resolve(answer);
     waiting.delete(number);
-    if (problem) reject(new Refusal(`The model does not run on this device: ${problem}.`, 2000, true));
-    else resolve(answer);
   });
-  one.addEventListener("error", () => {
-    for (const { reject } of waiting.values()) {
-      reject(new Refusal("The model cannot be loaded onto this device.", 2000, true));
-    }
-    waiting.clear();
-    worker = null;
-  });
+  one.addEventListener("error", () => stop("The model cannot be loaded onto this device."));
   return one;
+}
+
+// Refuses what is waiting; the next picture gets a new worker, which loads everything again.
+function stop(reason) {
+  for (const { reject } of waiting.values()) reject(new Refusal(reason, 2000, true));
+  waiting.clear();
+  worker?.terminate();
+  worker = null;
 }

@@ -13,7 +13,7 @@ env.wasm.wasmPaths = { wasm: new URL("../onnxruntime/ort-wasm-simd-threaded.wasm
 env.wasm.numThreads = 1; // threads need headers that isolate the page, which few hosts send
 
 const detectors = openDetectors();
-const models = new Map(); // a promise of the session and the description, by name
+const models = new Map(); // a promise of the session, by version
 const canvas = new OffscreenCanvas(1, 1);
 const context = canvas.getContext("2d", { willReadFrequently: true });
 let last = Promise.resolve(); // the sessions are used one call after the other
@@ -24,7 +24,9 @@ addEventListener("message", ({ data: { number, ...message } }) => {
 
 async function respond(number, message) {
   try {
-    postMessage({ number, answer: await (message.picture ? recognized(message) : opened(message)) });
+    const classifier = await opened(message);
+    const answer = message.picture ? await recognized(classifier, message) : null;
+    postMessage({ number, answer });
   } catch (error) {
     postMessage({ number, problem: String(error?.message ?? error) });
   }
@@ -32,18 +34,13 @@ async function respond(number, message) {
 
 async function opened({ model }) {
   await detectors;
-  if (!models.has(model.name)) models.set(model.name, session(`${model.name}.onnx`));
-  try {
-    await models.get(model.name);
-  } catch (error) {
-    models.delete(model.name); // so that it is loaded again
-    throw error;
-  }
+  const { name, version } = model;
+  // The version in the address keeps an older file out of the browser's cache.
+  if (!models.has(version)) models.set(version, session(`${name}.onnx?version=${version.slice(0, 12)}`));
+  return models.get(version);
 }
 
-async function recognized({ model, picture, detector, live }) {
-  await opened({ model });
-  const classifier = await models.get(model.name);
+async function recognized(classifier, { model, picture, detector, live }) {
   const image = pixels(picture);
   const classify = async (crops, count) => {
     const { probabilities } = await classifier.run({ faces: new Tensor("uint8", crops, [count, SIZE, SIZE]) });
@@ -86,6 +83,6 @@ async function session(name) {
 
 async function content(name) {
   const response = await fetch(new URL(name, FILES));
-  if (!response.ok) throw new Error(`${name} cannot be loaded: status ${response.status}`);
+  if (!response.ok) throw new Error(`${name.split("?")[0]} cannot be loaded: status ${response.status}`);
   return response;
 }

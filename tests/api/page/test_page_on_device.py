@@ -208,6 +208,24 @@ def test_an_image_that_the_browser_cannot_decode_is_refused(page, files):
     page.until_says("This browser cannot read this kind of image.")
 
 
+@needs_runtime
+def test_a_model_that_cannot_be_loaded_is_reported_and_loaded_again(page):
+    page.expected_messages = ["absent.onnx"]
+    answers = page.call(
+        """
+        const { prepare } = await import("/static/on_device.js");
+        const { models } = await (await fetch("/device/choices.json")).json();
+        const absent = { ...models[0], name: "absent", version: "0" };
+        const reason = await prepare(absent).then(() => "", (error) => error.message);
+        return [reason, await prepare(models[0]).then(() => "loaded")];
+        """
+    )
+    assert answers == [
+        "The model does not run on this device: absent.onnx cannot be loaded: status 404.",
+        "loaded",
+    ]
+
+
 def test_without_the_runtime_the_server_alone_predicts(monkeypatch, tmp_path):
     monkeypatch.setattr(api.on_device, "RUNTIME", tmp_path / "absent.mjs")
     assert device_files() == {} and device_models(ROOT / "metrics") == []
