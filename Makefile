@@ -1,6 +1,7 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
-.PHONY: help repro status test check-release test-avx2 serve lint site check-pages lock release
+.PHONY: help repro status test check-release test-avx2 serve lint site page page-packages check-pages lock \
+	release
 # The newest Python that fits. A shim of pyenv may be on the path without its Python.
 PYTHON ?= $(shell for version in 3.13 3.12 3.11; do \
 	python$$version -c "import ensurepip, venv" 2>/dev/null && echo python$$version && break; done)
@@ -8,7 +9,7 @@ PIP = .venv/bin/python -m pip install --disable-pip-version-check --require-hash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: .venv/pipeline  ## Build every dataset listed in params.yaml, from raw data to measured model
 	dvc repro
@@ -59,6 +60,22 @@ lint: .venv/development  ## Check style, formatting and types
 
 site: .venv/development  ## Build the guides and the API reference as a site in build/site
 	NO_MKDOCS_2_WARNING=1 mkdocs build
+
+page-packages: api/static/onnxruntime/ort.wasm.bundle.min.mjs  ## Fetch onnxruntime-web, for predictions on the visitor's device
+
+# npm checks each package against the digest in the lock file. The server offers "on this device" if
+# these files exist.
+api/static/onnxruntime/ort.wasm.bundle.min.mjs: page/package-lock.json
+	@command -v npm >/dev/null || { echo "error: npm not found; install Node.js"; exit 1; }
+	npm ci --prefix page --ignore-scripts --no-audit --no-fund
+	mkdir -p api/static/onnxruntime
+	cd page/node_modules/onnxruntime-web/dist && cp ort-wasm-simd-threaded.wasm ort.wasm.bundle.min.mjs \
+		$(CURDIR)/api/static/onnxruntime/
+	cp page/LICENSE-onnxruntime.txt api/static/onnxruntime/
+	touch $@  # cp may give the time of the package
+
+page: .venv/serving page-packages  ## Build the page as static files, for any web server, in build/page
+	python -m tools.static_page build/page
 
 check-pages: .venv/development  ## Check that the benchmark pages are about the released models
 	python -m benchmarks.check_pages

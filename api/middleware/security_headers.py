@@ -8,8 +8,12 @@ PAGE_POLICY = (
 )
 """The page may load the server's own files, and the images that its visitor chooses."""
 
+WORKER_POLICY = f"{PAGE_POLICY}; script-src 'self' 'wasm-unsafe-eval'"
+"""The page's worker may also compile WebAssembly: onnxruntime-web."""
+
 EVERYWHERE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 ON_THE_PAGE = (*EVERYWHERE, (b"content-security-policy", PAGE_POLICY.encode()))
+IN_THE_WORKER = (*EVERYWHERE, (b"content-security-policy", WORKER_POLICY.encode()))
 
 
 class SecurityHeaders:
@@ -26,7 +30,7 @@ class SecurityHeaders:
             await self.app(scope, receive, send)
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        headers = ON_THE_PAGE if path == "/" or path.startswith("/static/") else EVERYWHERE
+        headers = _headers(path)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -34,3 +38,9 @@ class SecurityHeaders:
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
+
+
+def _headers(path: str) -> tuple[tuple[bytes, bytes], ...]:
+    if path.startswith("/static/device/"):
+        return IN_THE_WORKER
+    return ON_THE_PAGE if path == "/" or path.startswith("/static/") else EVERYWHERE

@@ -4,36 +4,51 @@ import { offerDetectors } from "./detector.js";
 import { setEmotions } from "./emotions.js";
 import { drawExpressions } from "./faces.js";
 import { nextKey } from "./api_key.js";
-import { modelQuery, offerModels } from "./model_choice.js";
+import { modelQuery, offerModels, selectedModel } from "./model_choice.js";
+import { deviceModels, onDevice } from "./place.js";
 import { KeyRefusal, Refusal, request } from "./recognition.js";
 
 const DATASETS = {
   fer2013: { name: "FER-2013", pictures: "FER-2013’s" },
+  "fer2013-small": { name: "FER-2013", pictures: "FER-2013’s" },
   ferplus: { name: "FER-2013’s faces with the votes of ten people each (FER+)", pictures: "FER+’s" },
   sample: { name: "the built-in sample: rendered faces, no photographs", pictures: "the built-in sample’s" },
 };
 
+const DETECTORS_ON_DEVICE = ["yunet", "whole"];
+
 const note = document.getElementById("accuracy-note");
 
-// Offers the models and the detectors, and describes the selected model.
+// Offers the models and the detectors of the chosen place, and describes the selected model.
 export async function showModels() {
+  if (onDevice()) {
+    offerModels(deviceModels());
+    offerDetectors(DETECTORS_ON_DEVICE);
+    describe(selectedModel());
+    return;
+  }
   await untilReady(async () => {
-    describe(await request("model"));
+    const described = await request("model");
     const { models, detectors } = await request("models");
-    offerModels(models);
+    if (onDevice()) return;
+    describe(described);
+    offerModels(models.map(({ model }) => model).filter(Boolean));
     offerDetectors(detectors);
   });
 }
 
 export async function showSelectedModel() {
-  await untilReady(async () => describe(await request(`model?${modelQuery()}`)));
+  if (onDevice()) describe(selectedModel());
+  else await untilReady(async () => describe(await request(`model?${modelQuery()}`)));
 }
 
+// Repeats a request of the server, unless the visitor chooses this device.
 async function untilReady(act) {
   for (;;) {
     try {
       return await act();
     } catch (error) {
+      if (onDevice()) return;
       if (!(error instanceof Refusal)) throw error;
       if (error instanceof KeyRefusal) {
         note.textContent = "This server requires an API key.";
@@ -58,6 +73,7 @@ function describe({ version, dataset, labels, evaluation }) {
   document.getElementById("dataset").textContent = name;
   document.getElementById("identity").hidden = false;
   if (!evaluation?.PrivateTest) {
+    document.getElementById("measured").hidden = true;
     note.textContent = "The accuracy is unknown: there are no published metrics of this model file.";
     return;
   }

@@ -1,4 +1,4 @@
-// The choice of a model: the ready ones of the server, and the selected one.
+// The choice of a model: the ready ones of the server or those of this device, and the selected one.
 
 const NAMES = {
   fer2013: "FER-2013",
@@ -9,14 +9,21 @@ const NAMES = {
 const control = document.getElementById("model-control");
 const select = document.getElementById("model-choice");
 
-// `models` as `GET /models` lists them. The control is hidden where there is nothing to choose.
-export function offerModels(models) {
-  const ready = models.filter(({ model }) => model);
-  select.replaceChildren(...ready.map(({ model }) => new Option(nameOf(model), model.version)));
-  control.hidden = ready.length < 2;
+let models = [];
+
+// The control is hidden where there is nothing to choose.
+export function offerModels(offered) {
+  models = offered;
+  select.replaceChildren(...models.map((model) => new Option(nameOf(model), model.version)));
+  control.hidden = models.length < 2;
 }
 
-// The query that names the selected model; empty before the server has listed its models.
+// The description of the selected model.
+export function selectedModel() {
+  return models.find(({ version }) => version === select.value);
+}
+
+// The query that names the server's selected model; empty before it has listed its models.
 export function modelQuery() {
   return select.value && `version=${select.value}`;
 }
@@ -25,6 +32,7 @@ export function onModelChange(act) {
   select.addEventListener("change", act);
 }
 
-function nameOf({ dataset, labels }) {
-  return `${NAMES[dataset] ?? dataset}, ${labels.length} expressions`;
+function nameOf({ dataset, labels, bytes }) {
+  const size = bytes ? `, ${(bytes / 1e6).toFixed(1)} MB` : "";
+  return `${NAMES[dataset] ?? dataset}, ${labels.length} expressions${size}`;
 }

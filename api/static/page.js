@@ -3,9 +3,11 @@
 import { onDetectorChange } from "./detector.js";
 import { describeLive, drawExpressions, showFaces, showNoFace } from "./faces.js";
 import { showModels, showSelectedModel } from "./model.js";
-import { onModelChange } from "./model_choice.js";
+import { onModelChange, selectedModel } from "./model_choice.js";
 import { hideRates, Rates } from "./rates.js";
 import { openPhoto } from "./photo.js";
+import { prepare } from "./on_device.js";
+import { offerPlaces, onDevice, onPlaceChange } from "./place.js";
 import { Refusal } from "./recognition.js";
 import { clearSelection, expandedFace } from "./selection.js";
 import { clearViewer, drawBoxes, mirror, showFrame, showMedium } from "./viewer.js";
@@ -134,15 +136,35 @@ onDetectorChange(() => {
   if (shownFile) openFile(shownFile);
 });
 
-// Another model has other expressions, so that bars and charts begin anew.
-onModelChange(async () => {
+// Another model may have other expressions, so that bars and charts begin anew.
+async function restart(describeModel) {
   const [chosen, live] = [shownFile, video.srcObject];
   end("");
-  await showSelectedModel();
+  const { signal } = activity;
+  await describeModel();
+  if (signal.aborted || !(await isLoaded(signal))) return;
   if (chosen) openFile(chosen);
   else if (live) startWebcam();
   else end("No picture yet.");
-});
+}
+
+// Loads the selected model if it runs on this device; false if that fails, or after another activity
+// has begun.
+async function isLoaded(signal) {
+  if (!onDevice()) return true;
+  say("Loading the detector, the model and their runtime onto this device…");
+  try {
+    await prepare(selectedModel());
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    if (!signal.aborted) say(error.message, { problem: true });
+    return false;
+  }
+  return !signal.aborted;
+}
+
+onPlaceChange(() => restart(showModels));
+onModelChange(() => restart(showSelectedModel));
 
 mirrored.addEventListener("change", () => mirror(mirrored.checked));
 sound.addEventListener("change", () => (video.muted = !sound.checked));
@@ -170,4 +192,11 @@ document.addEventListener("drop", (event) => {
 
 drawExpressions();
 end("No picture yet.");
-showModels();
+start();
+
+async function start() {
+  const { signal } = activity;
+  await offerPlaces();
+  await showModels();
+  if (onDevice() && (await isLoaded(signal))) say("No picture yet.");
+}

@@ -1,7 +1,6 @@
 // A photo: it is shown and sent, then its faces are described.
 
 import { describe, showFaces } from "./faces.js";
-import { jpeg } from "./frames.js";
 import { showLatency } from "./rates.js";
 import { recognize, Refusal } from "./recognition.js";
 import { drawBoxes, showFrame, showMedium } from "./viewer.js";
@@ -21,7 +20,7 @@ export async function openPhoto(file, signal) {
   const shown = await showPhoto(file);
   if (signal.aborted) return;
   try {
-    const sent = shown ? await fit(file) : file;
+    const sent = shown ? fit(file) : file;
     const start = performance.now();
     const { image, faces: found, truncated } = await recognize(sent, signal);
     if (signal.aborted) return;
@@ -66,11 +65,11 @@ function showBlank(file, { width, height }) {
   showMedium("blank", width, height);
 }
 
-// The file itself, or a JPEG of it if the server would refuse the file.
-async function fit(file) {
+// The file itself, or a canvas of it if the server would refuse the file.
+function fit(file) {
   const { naturalWidth: width, naturalHeight: height } = photo;
   const isSmall = Math.max(width, height) <= LONGEST && file.size <= MAX_BYTES;
-  return isSmall && SENT_UNCHANGED.includes(file.type) ? file : jpeg(drawn(width, height));
+  return isSmall && SENT_UNCHANGED.includes(file.type) ? file : drawn(width, height);
 }
 
 // The photo (of an animation the first frame) with at most LONGEST pixels on its long side.

@@ -1,29 +1,27 @@
-// Requests to the server.
+// Recognition of the faces in a picture, by the server or on this device; requests to the server.
 
 import { detector } from "./detector.js";
-import { modelQuery } from "./model_choice.js";
+import { modelQuery, selectedModel } from "./model_choice.js";
 import { keyHeader, requestKey } from "./api_key.js";
+import { jpeg } from "./frames.js";
+import { recognizeOnDevice } from "./on_device.js";
+import { onDevice } from "./place.js";
+import { Refusal } from "./refusal.js";
 
-// An error whose message is shown to the visitor.
-export class Refusal extends Error {
-  // `wait`: milliseconds before the next attempt. `final`: another attempt would fail as well.
-  constructor(sentence, wait = 2000, final = false) {
-    super(sentence);
-    this.wait = wait;
-    this.final = final;
-  }
-}
+export { Refusal };
 
 const FINAL = [400, 403, 404, 405, 413, 415, 422]; // the same request would fail again
 
 export class KeyRefusal extends Refusal {}
 
-// The faces in a picture (a Blob), as `POST /predict` returns them.
-export async function recognize(picture, signal) {
-  const type = picture.type.startsWith("image/") ? picture.type : "application/octet-stream";
+// The faces in a picture (a Blob or a canvas), as `POST /predict` returns them; `live`: of a webcam.
+export async function recognize(picture, signal, { live = false } = {}) {
+  if (onDevice()) return recognizeOnDevice(picture, selectedModel(), detector(), live, signal);
+  const body = picture instanceof Blob ? picture : await jpeg(picture);
+  const type = body.type.startsWith("image/") ? body.type : "application/octet-stream";
   const headers = { "Content-Type": type };
   const query = [`faces=${detector()}`, modelQuery()].filter(Boolean).join("&");
-  return request(`predict?${query}`, { method: "POST", body: picture, headers, signal });
+  return request(`predict?${query}`, { method: "POST", body, headers, signal });
 }
 
 export async function request(address, { headers, ...options } = {}) {

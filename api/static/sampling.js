@@ -1,7 +1,7 @@
 // Samples of a whole video file: frames at regular times, each recognized by the server.
 
 import { CutDetector } from "./cuts.js";
-import { grab, jpeg } from "./frames.js";
+import { grab } from "./frames.js";
 import { pause, recognize, Refusal } from "./recognition.js";
 import { Tracker } from "./tracking.js";
 
@@ -96,10 +96,9 @@ export class SamplingRate {
 }
 
 async function recognizeWithRetries(frame, signal, refused) {
-  const picture = await jpeg(frame);
   for (;;) {
     try {
-      return await recognize(picture, signal);
+      return await recognize(frame, signal);
     } catch (error) {
       if (!(error instanceof Refusal) || error.final || signal.aborted) throw error;
       refused(error.message);

@@ -1,6 +1,6 @@
 // The webcam: the newest frame is sent whenever fewer than two requests are in progress.
 
-import { grab, jpeg } from "./frames.js";
+import { grab } from "./frames.js";
 import { pause, recognize, Refusal } from "./recognition.js";
 
 const LONGEST = 640; // pixels; enough for a face at arm's length
@@ -37,7 +37,7 @@ export async function follow(video, signal, { answered, refused }) {
       const taken = performance.now();
       const frame = grab(video, LONGEST);
       try {
-        const answer = await recognize(await jpeg(frame), signal);
+        const answer = await recognize(frame, signal, { live: true });
         if (signal.aborted || number < shown) continue;
         shown = number;
         answered(answer, frame, taken);

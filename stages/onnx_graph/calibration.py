@@ -9,6 +9,7 @@ from sklearn.metrics import recall_score
 from recognizer.classifier import OUTPUT
 from stages.errors import UserError
 from stages.onnx_graph.logits import LOGITS
+from stages.onnx_graph.standard import standardized
 
 
 def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,6 +95,11 @@ def calibrated(
     scale, bias : float32 [C]
     metadata : dict
         Text by key.
+
+    Returns
+    -------
+    onnx.ModelProto
+        `faces` to `probabilities`, as the ONNX standard defines the operators.
     """
     complete, make = onnx.ModelProto(), onnx.helper
     complete.CopyFrom(model)
@@ -110,5 +116,4 @@ def calibrated(
     )
     graph.output[0].name = OUTPUT
     make.set_model_props(complete, dict(sorted(metadata.items())))
-    onnx.checker.check_model(complete, full_check=True)
-    return complete
+    return standardized(complete)
