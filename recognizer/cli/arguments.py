@@ -11,6 +11,7 @@ from recognizer.cli.version import package_version
 from recognizer.detectors.registry import DETECTORS
 from recognizer.errors import ModelError
 from recognizer.image import MAX_PIXELS
+from recognizer.regular_file import MAX_BYTES
 from recognizer.released_models import DEFAULT_MODEL, find_model, released_models
 from recognizer.video.tracking import TIME_CONSTANT
 
@@ -29,6 +30,7 @@ class Arguments(argparse.Namespace):
     min_confidence: float
     unsure: float
     max_pixels: int
+    max_bytes: int
     model: str
     every: int
     smooth: float
@@ -162,6 +164,13 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="refuse photos with more pixels, width times height, before they are decoded"
         f" (default: {MAX_PIXELS})",
+    )
+    group.add_argument(
+        "--max-bytes",
+        type=count,
+        default=MAX_BYTES,
+        metavar="N",
+        help=f"refuse photos whose files have more bytes (default: {MAX_BYTES})",
     )
     group.add_argument(
         "--model",

@@ -16,7 +16,7 @@ from recognizer.cli.crop_table import CropTable
 from recognizer.cli.crops import CropTree
 from recognizer.cli.csv_table import CsvTable
 from recognizer.cli.executors import BoundedExecutor, dask_cluster, local_processes
-from recognizer.cli.inputs import Input, find_inputs, folder_of, is_pattern
+from recognizer.cli.inputs import Input, find_inputs, folder_of, is_pattern, real_path
 from recognizer.cli.job import FrameResult, Job, Result, load
 from recognizer.cli.output_paths import OutputPaths, choose_output_paths
 from recognizer.cli.progress_bar import tqdm
@@ -60,6 +60,7 @@ def _run(arguments: Arguments) -> int:
         min_confidence=arguments.min_confidence,
         min_probability=arguments.unsure,
         max_pixels=arguments.max_pixels,
+        max_bytes=arguments.max_bytes,
     )
     classifier = load(job).classifier
     if arguments.dask or arguments.workers > 1:
@@ -186,7 +187,7 @@ def _crop_table(
         return nullcontext()
     for argument in arguments.paths:
         path = folder_of(argument) if is_pattern(argument) else Path(argument)
-        if path.resolve().is_relative_to(out.resolve()):
+        if real_path(path).is_relative_to(real_path(out)):
             raise OutputError(f"--crops {out}: contains the input {argument}; name another folder")
     return CropTable(out, classifier.labels, classifier.version)
 
