@@ -16,6 +16,7 @@ NEUTRAL = {
         "stages/tracking.py",
         "recognizer/errors.py",
         "recognizer/atomic_file.py",
+        "recognizer/printable.py",
         "recognizer/regular_file.py",
     ),
 }

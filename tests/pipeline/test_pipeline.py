@@ -69,7 +69,7 @@ def test_nothing_of_the_data_is_tracked():
 def test_every_stage_file_is_a_stage_and_depends_on_itself(committed):
     stages = yaml.safe_load((committed.folder / "dvc.yaml").read_text())["stages"]
     for name, stage in stages.items():
-        assert stage["cmd"] == f"python -m stages.{name} ${{item.dataset}}"
+        assert stage["cmd"] == f"python -m stages.{name} ${{item}}"
         assert f"stages/{name}.py" in stage["deps"]
 
 
