@@ -4,10 +4,23 @@ A spreadsheet computes a cell that begins with one of `= + - @`, a tab or a line
 may begin with them too. An apostrophe in front makes the cell a text (OWASP, CSV Injection).
 """
 
+import csv
+import io
 import re
+from collections.abc import Iterable
 from typing import Any
 
 _IS_FORMULA = re.compile("'*[=+\\-@\t\r\n]")
+
+
+def csv_line(cells: Iterable[Any]) -> str:
+    """A row as a line that ends with a line feed.
+
+    csv.writer with this line end would not quote a carriage return in a cell.
+    """
+    line = io.StringIO(newline="")
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue()[:-2] + "\n"
 
 
 def text_cell(value: Any) -> Any:

@@ -44,7 +44,7 @@ def open_regular_file(path: Path) -> BinaryIO:
     """
     # Opening a device can already have an effect, so it is not opened to be checked.
     _check(path.stat(), path)
-    file = open(path, "rb", opener=_open)  # noqa: PTH123, SIM115 (Path.open has no opener)
+    file = open(path, "rb", opener=_open)  # noqa: SIM115 (Path.open has no opener)
     try:
         _check(os.fstat(file.fileno()), path)  # of what was opened, should it have been replaced
     except BaseException:

@@ -24,8 +24,8 @@ def read_teacher(teacher: Teacher) -> bytes:
         content = read_regular_file(teacher.file, MAX_MODEL_BYTES)
     except OSError as error:
         raise UserError(
-            f"{teacher.file}: {error.strerror}; restore it, or correct train.distillation.teachers or"
-            " export.ensemble"
+            f"{teacher.file}: {error.strerror}; restore it, or correct"
+            " train.distillation.teachers or export.ensemble"
         ) from None
     found = hashlib.sha256(content).hexdigest()
     if not found.startswith(teacher.sha256):

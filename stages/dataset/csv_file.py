@@ -115,7 +115,7 @@ def _unpacked(packed: io.BufferedReader, path: Path) -> io.BufferedReader:
     elif start.startswith(b"\x1f\x8b"):
         unpacked = gzip.GzipFile(fileobj=packed)
     elif start.startswith(b"\xfd7zXZ\x00"):
-        unpacked = lzma.LZMAFile(packed)
+        unpacked = lzma.LZMAFile(packed)  # noqa: SIM115 (the caller closes `packed`)
     elif start.startswith(b"\x28\xb5\x2f\xfd"):
         unpacked = _ZstdFile(packed)
     else:
