@@ -1,6 +1,7 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
 .PHONY: help repro status test check-release test-avx2 serve lint site check-pages lock release
+.PHONY: sbom audit licenses
 PYTHON ?= python3.11
 PIP = .venv/bin/python -m pip install --disable-pip-version-check --require-hashes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -63,6 +64,25 @@ check-pages: .venv/development  ## Check that the benchmark pages are about the 
 
 release: .venv/development  ## Tag a release of code and models: make release VERSION=1.2.0
 	python -m tools.release $(VERSION)
+	@$(MAKE) --no-print-directory sbom
+
+sbom: .venv/development  ## Write a software bill of materials (CycloneDX) per locked file to build/sbom
+	@mkdir -p build/sbom
+	@for room in serving pipeline tracking development; do PYTHONWARNINGS=ignore \
+		cyclonedx-py requirements requirements/$$room.txt --pyproject pyproject.toml \
+		--output-reproducible --of JSON -o build/sbom/$$room.cdx.json || exit 1; done
+	@ls build/sbom/*.cdx.json
+
+audit: .venv/development  ## Compare the locked dependencies with the published advisories
+	python -m tools.audit $(AUDIT)
+
+# The server's dependencies are in the container: each must have a known licence, and none the GPL.
+licenses: .venv/development  ## Write the licences of all dependencies to build/licenses.md
+	@mkdir -p build
+	@pip-licenses --from=mixed --order=license --format=markdown --output-file=build/licenses.md
+	@pip-licenses --from=mixed --order=license --format=plain --partial-match \
+		--fail-on='UNKNOWN;GPL;General Public' --packages \
+		$$(sed -n 's/^\([a-z0-9][a-z0-9._-]*\)==.*/\1/p' requirements/serving.txt)
 
 lock: .venv/development  ## Resolve requirements/*.in anew into the locked files
 	cd requirements && uv pip compile -q --upgrade --python-version 3.11 --generate-hashes \

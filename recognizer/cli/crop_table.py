@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 from recognizer.atomic_file import output_errors
 from recognizer.cli.csv_table import complete_rows
@@ -50,7 +49,7 @@ class CropTable:
                 self._file.write(self._header.decode())
                 self._file.flush()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "CropTable":
         return self
 
     def __exit__(self, *_: object) -> None:
