@@ -1,4 +1,4 @@
-"""Measure the server, the command line and the pipeline under abuse and faults, before and after.
+"""Measure the server under abuse and faults, before and after a change.
 
     python -m benchmarks.abuse --before REV
 
@@ -6,8 +6,6 @@ Writes `benchmarks/abuse.csv` and, from it, the page `benchmarks/abuse.md`; take
 on two cores. Linux only. REV is checked out into a temporary git worktree and runs its own code
 with the same model file. Each attack runs against both, one after the other. Clients run on the
 same machine and take a share of its cores.
-
-The attacks on the command line and the pipeline are in `benchmarks/abuse_files.py`.
 
 - A client whose requests are measured sends a JPEG of 640×480 pixels with one face, one request
   after the other. Its quiet time is the 95th percentile of a few seconds without an attack.
@@ -38,14 +36,6 @@ import psutil
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from benchmarks.abuse_files import (
-    dataset_names,
-    faults,
-    hostile_names,
-    hostile_sources,
-    no_regular_files,
-    two_runs,
-)
 from benchmarks.abuse_inputs import (
     URL_ENCODED,
     batch,
@@ -431,10 +421,7 @@ def foreign_model(folder: Path) -> Measured:
     yield "a model file whose Loop never ends", "predict", "refused", said
 
 
-ATTACKS = (
-    *(abandoned_work, bodies, stalled_uploads, starts, origins, foreign_model),
-    *(no_regular_files, two_runs, hostile_names, dataset_names, hostile_sources, faults),
-)
+ATTACKS = (abandoned_work, bodies, stalled_uploads, starts, origins, foreign_model)
 
 # ---------------------------------------------------------------- page
 
@@ -457,7 +444,8 @@ def page(rows: list[Row], before: str) -> str:
                 "The sender of an attack runs on the cores of the server. The inputs are in"
                 " `benchmarks/abuse_inputs.py`, the definitions of the measures in"
                 " `benchmarks/abuse.py`; the tests send smaller inputs of the same kinds"
-                " (`tests/api/test_abuse.py`).",
+                " (`tests/api/test_abuse.py`). The attacks on the command line and the pipeline"
+                " are in [abuse_files.md](abuse_files.md).",
                 markdown_table(headers, table, text_columns=len(headers)),
             ]
         )

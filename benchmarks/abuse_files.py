@@ -1,8 +1,14 @@
-"""Attacks of `benchmarks/abuse.py` on the command line and the pipeline.
+"""Measure the command line and the pipeline under abuse and faults, before and after a change.
 
-Each runs the code of a working tree in a new folder, with at most 6 GB of addresses per process.
+    python -m benchmarks.abuse_files --before REV
+
+Writes `benchmarks/abuse_files.csv` and, from it, the page `benchmarks/abuse_files.md`; takes about
+ten minutes on two cores. Linux only. REV and the last commit are checked out into temporary git
+worktrees. Each attack runs in a new folder, each process with at most 6 GB of addresses. Attacks on
+the server are in `benchmarks/abuse.py`.
 """
 
+import argparse
 import csv
 import os
 import re
@@ -15,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -22,8 +29,13 @@ import numpy as np
 import yaml
 
 from benchmarks.hostile_files import NAMES, NO_FILES, gzip_bomb, hostile_parameters, no_files
-from benchmarks.servers import MODEL, ROOT
+from benchmarks.provenance import here as provenance
+from benchmarks.provenance import opening
+from benchmarks.result_files import write_results
+from benchmarks.servers import MODEL, REVISION, ROOT, checked_out
+from stages.evaluation.markdown_table import markdown_table
 
+RESULT = Path(__file__).with_suffix(".csv")
 Measured = Iterator[tuple[str, str, str, str]]
 SECONDS = 60
 ADDRESSES = 6_000_000_000
@@ -52,7 +64,7 @@ def _start(tree: Path, here: Path, *command: str, files: int = -1) -> "subproces
         stderr=subprocess.PIPE,
         text=True,
         pipesize=4096,
-        preexec_fn=limit,  # noqa: PLW1509
+        preexec_fn=limit,
         start_new_session=True,
     )
 
@@ -88,8 +100,8 @@ def no_regular_files(tree: Path) -> Measured:
         seen = "answered" if "good.jpg" in out else ended if ended != LINE else "not answered"
         yield "python -m recognizer in: good.jpg beside them", "good.jpg", "answered", seen
         ended, out, _ = _ended(_recognize(tree, here, "in/**/good.jpg"))
-        lines = f"{out.count('good.jpg')} times" if ended != NO_END else ended
-        yield "python -m recognizer 'in/**/good.jpg', two looping links", "rows", "1 times", lines
+        lines = str(out.count("good.jpg")) if ended != NO_END else ended
+        yield "python -m recognizer 'in/**/good.jpg', two looping links", "rows", "1", lines
 
 
 def two_runs(tree: Path) -> Measured:
@@ -148,7 +160,7 @@ def _stage(tree: Path, change: Callable[[str], str], stage: str, files: int = -1
 
 def hostile_sources(tree: Path) -> Measured:
     """Parameters, a bomb, and a folder with what is no file."""
-    for attack in hostile_parameters("seed: 1"):
+    for attack in hostile_parameters((ROOT / "params/sample.yaml").read_text()):
         ended = _stage(tree, lambda text, attack=attack: hostile_parameters(text)[attack], "source")  # type: ignore[misc]
         yield f"parameters with {attack}", "the stage ends with", LINE, ended
     with _new_folder() as here:
@@ -188,7 +200,8 @@ def dataset_names(tree: Path) -> Measured:
         shutil.copy(clone / "params/sample.yaml", clone / "params/...yaml")
         (clone / "params.yaml").write_text('datasets: [".."]\n')
         _ended(_start(clone, clone, "dvc", "repro"))
-        kept = "kept" if (clone / "source.json").exists() else "removed"
+        source = clone / "source.json"
+        kept = "kept" if source.exists() and source.read_text() == "{}" else "lost"
         yield '`datasets: [".."]`, dvc repro', "a file source.json above data/", "kept", kept
 
 
@@ -196,3 +209,62 @@ def faults(tree: Path) -> Measured:
     """A disk that takes no more bytes."""
     ended = _stage(tree, lambda text: text, "fetch", files=100_000)
     yield "a full data disk", "fetch ends with", LINE, ended
+
+
+ATTACKS = (no_regular_files, two_runs, hostile_names, dataset_names, hostile_sources, faults)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured value."""
+
+    attack: str
+    measure: str
+    goal: str
+    before: str
+    now: str
+
+
+def page(rows: list[Row], before: str) -> str:
+    """The page, from the measured values."""
+    table = [(row.attack, row.measure, row.goal, row.before, row.now) for row in rows]
+    headers = ("attack", "measure", "goal", before, "now")
+    return (
+        "\n\n".join(
+            [
+                opening(
+                    "The command line and the pipeline under abuse",
+                    [("fer2013", provenance("fer2013"))],
+                ),
+                f"    python -m benchmarks.abuse_files --before {before.removeprefix(REVISION)}",
+                "The inputs are in `benchmarks/hostile_files.py`; the tests read the same ones"
+                " (`test_hostile_files.py` of `tests/recognizer/cli` and `tests/stages/dataset`)."
+                " `one line` is an error of one line and exit status 1.",
+                markdown_table(headers, table, text_columns=len(headers)),
+            ]
+        )
+        + "\n"
+    )
+
+
+def main() -> None:
+    """Measure, and write both files."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--before", required=True, metavar="REV", help="the commit to compare")
+    arguments = parser.parse_args()
+    rows = []
+    with (
+        _new_folder() as temporary,
+        checked_out(arguments.before, temporary / "before") as before,
+        checked_out("HEAD", temporary / "now"),
+    ):
+        for attack in ATTACKS:
+            both = zip(attack(temporary / "before"), attack(temporary / "now"), strict=True)
+            for old, new in both:
+                rows.append(Row(*old, new[3]))
+                print(*vars(rows[-1]).values(), sep=" | ", flush=True)
+    write_results(RESULT, rows, page(rows, before))
+
+
+if __name__ == "__main__":
+    main()

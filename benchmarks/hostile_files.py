@@ -1,4 +1,4 @@
-"""Hostile files for the command line and the pipeline, of `benchmarks/abuse.py` and the tests."""
+"""Hostile files for the command line and the pipeline, of `abuse_files.py` and the tests."""
 
 import gzip
 import os
