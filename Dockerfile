@@ -1,6 +1,6 @@
 # The server with the committed models fer2013 and ferplus. It writes no files, so it runs with --read-only:
 #   docker build --tag fer --build-arg GIT_COMMIT=$(git rev-parse HEAD) .
-#   docker run --rm --read-only --publish 8000:8000 fer
+#   docker run --rm --read-only --cap-drop ALL --security-opt no-new-privileges --publish 8000:8000 fer
 FROM python:3.11-slim
 
 WORKDIR /app

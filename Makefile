@@ -1,7 +1,7 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
 .PHONY: help repro status test check-release test-avx2 serve lint site page page-packages check-pages lock \
-	release
+	release sbom audit licenses
 # The newest Python that fits. A shim of pyenv may be on the path without its Python.
 PYTHON ?= $(shell for version in 3.13 3.12 3.11; do \
 	python$$version -c "import ensurepip, venv" 2>/dev/null && echo python$$version && break; done)
@@ -82,6 +82,25 @@ check-pages: .venv/development  ## Check that the benchmark pages are about the 
 
 release: .venv/development  ## Tag a release of code and models: make release VERSION=1.2.0
 	python -m tools.release $(VERSION)
+	@$(MAKE) --no-print-directory sbom
+
+sbom: .venv/development  ## Write a software bill of materials (CycloneDX) per locked file to build/sbom
+	@mkdir -p build/sbom
+	@for room in serving pipeline tracking development; do PYTHONWARNINGS=ignore \
+		cyclonedx-py requirements requirements/$$room.txt --pyproject pyproject.toml \
+		--output-reproducible --of JSON -o build/sbom/$$room.cdx.json || exit 1; done
+	@ls build/sbom/*.cdx.json
+
+audit: .venv/development  ## Compare the locked dependencies with the published advisories
+	python -m tools.audit $(AUDIT)
+
+# The server's dependencies are in the container: each must have a known licence, and none the GPL.
+licenses: .venv/development  ## Write the licences of all dependencies to build/licenses.md
+	@mkdir -p build
+	@pip-licenses --from=mixed --order=license --format=markdown --output-file=build/licenses.md
+	@pip-licenses --from=mixed --order=license --format=plain --partial-match \
+		--fail-on='UNKNOWN;GPL;General Public' --packages \
+		$$(sed -n 's/^\([a-z0-9][a-z0-9._-]*\)==.*/\1/p' requirements/serving.txt)
 
 lock: .venv/development  ## Resolve requirements/*.in anew into the locked files
 	cd requirements && uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \

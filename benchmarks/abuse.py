@@ -444,7 +444,8 @@ def page(rows: list[Row], before: str) -> str:
                 "The sender of an attack runs on the cores of the server. The inputs are in"
                 " `benchmarks/abuse_inputs.py`, the definitions of the measures in"
                 " `benchmarks/abuse.py`; the tests send smaller inputs of the same kinds"
-                " (`tests/api/test_abuse.py`).",
+                " (`tests/api/test_abuse.py`). The attacks on the command line and the pipeline"
+                " are in [abuse_files.md](abuse_files.md).",
                 markdown_table(headers, table, text_columns=len(headers)),
             ]
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from recognizer.errors import ImageError
 from recognizer.image import LONG_SIDE, MAX_PIXELS, Image, decode
+from recognizer.regular_file import read_regular_file
 
 if TYPE_CHECKING:
     from typing import TypeGuard
@@ -55,7 +56,7 @@ def read_image(
     Raises
     ------
     OSError
-        The file cannot be read.
+        The file cannot be read, is not a regular file, or has more than 500 million bytes.
     ImageError
         It cannot be decoded.
     TypeError
@@ -64,7 +65,7 @@ def read_image(
         The array has another dtype or shape.
     """
     if isinstance(source, str | PathLike):
-        return decode(Path(source).read_bytes(), max_pixels, long_side)
+        return decode(read_regular_file(Path(source)), max_pixels, long_side)
     if isinstance(source, bytes | bytearray | memoryview):
         return decode(bytes(source), max_pixels, long_side)
     if isinstance(source, np.ndarray):

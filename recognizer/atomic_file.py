@@ -1,5 +1,6 @@
 """Atomic writing: a reader finds the old file or the whole new one, never a part of it."""
 
+import errno
 import logging
 import os
 import re
@@ -30,7 +31,8 @@ def written_atomically(path: Path) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        The folder or the file cannot be written. An exception of the block is raised unchanged.
+        The folder or the file cannot be written; also where the block fails because the disk is
+        full. Another exception of the block is raised unchanged.
     """
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +46,10 @@ def written_atomically(path: Path) -> Iterator[Path]:
             with temporary.open("r+b") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
+    except Exception as error:
+        if not isinstance(error, OutputError) and (reason := full_disk(error)):
+            raise OutputError(f"{path}: cannot be written: {reason}; free some space") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -68,6 +74,16 @@ def output_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def full_disk(error: BaseException | None) -> str | None:
+    """Why nothing more can be written, where an error came from that; otherwise None."""
+    full = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG")}
+    while error:
+        if isinstance(error, OSError) and error.errno in full:
+            return error.strerror
+        error = error.__cause__ or error.__context__
+    return None
 
 
 # Once per folder and process: a folder may get thousands of files.

@@ -14,6 +14,7 @@ import onnxruntime
 
 from recognizer.errors import ModelError
 from recognizer.onnx_operators import DamagedError, check_operators
+from recognizer.regular_file import MAX_MODEL_BYTES, read_regular_file
 
 T = TypeVar("T")
 
@@ -90,7 +91,7 @@ class Classifier:
 
     def __init__(self, path: Path, threads: int = 1):
         try:
-            content = Path(path).read_bytes()
+            content = read_regular_file(Path(path), MAX_MODEL_BYTES)
         except OSError as error:
             raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
         self._load(content, str(path), threads)

@@ -33,6 +33,7 @@ from pydantic import (
     model_validator,
 )
 
+from recognizer.regular_file import read_regular_file
 from stages.errors import UserError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -704,6 +705,10 @@ class Parameters(Section):
 
 # ---------------------------------------------------------------- read and check
 
+MAX_BYTES, MAX_VALUES, MAX_LENGTH = 200_000, 10_000, 1_000
+"""The most bytes and values of a file, and characters of a value; a few lines with aliases can
+stand for billions of values."""
+
 
 def load_parameters(dataset: str, folder: Path = Path("params")) -> Parameters:
     """Read and check the whole file of a dataset, `folder/DATASET.yaml`.
@@ -711,8 +716,10 @@ def load_parameters(dataset: str, folder: Path = Path("params")) -> Parameters:
     Raises
     ------
     UserError
-        The file is missing, or a key of any stage is unknown, missing or out of range.
+        The name is none, the file is missing, or a key of any stage is unknown, missing or out of
+        range.
     """
+    check_dataset_name(dataset)
     path = folder / f"{dataset}.yaml"
     if not path.is_file():
         datasets = sorted(file.stem for file in folder.glob("*.yaml"))
@@ -727,26 +734,47 @@ def load_parameters(dataset: str, folder: Path = Path("params")) -> Parameters:
         raise UserError(f"{path}:{line_of(problem.place, lines)}: {problem}") from None
 
 
+def check_dataset_name(name: str) -> None:
+    """Check that a name can be a part of paths and of DVC's stages.
+
+    Raises
+    ------
+    UserError
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+        raise UserError(
+            f"{name[:40]!r}: no name of a dataset; expected a small letter or a digit, then small"
+            " letters, digits, dots, hyphens or underscores; correct `datasets` in params.yaml"
+        )
+
+
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
     """Read a YAML mapping, and the line of each key or list item.
 
     Raises
     ------
     UserError
-        The file is no YAML mapping, or a key occurs twice in a section.
+        The file is no YAML mapping, a key occurs twice in a section, or the file is larger or
+        nested more deeply than a file of parameters.
     """
     lines: dict[Place, int] = {}
     try:
-        text = path.read_text(encoding="utf-8")
-        document = yaml.safe_load(text)
+        text = read_regular_file(path, MAX_BYTES).decode()
         for place, line in _lines_of(yaml.compose(text, yaml.SafeLoader)):
             if place in lines:
                 raise UserError(
                     f"{path}:{line}: {'.'.join(map(str, place))}: the key is also in line"
                     f" {lines[place]}; remove one of them"
                 )
+            if len(lines) == MAX_VALUES:
+                raise UserError(f"{path}:{line}: more than {MAX_VALUES:,} values; remove some")
             lines[place] = line
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        document = yaml.safe_load(text)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply; expected sections of keys") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a day that does not exist
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
         raise UserError(f"{path}: expected a section for each stage, found {document!r:.40}")
@@ -755,13 +783,27 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
 
 def _lines_of(node: yaml.Node | None, place: Place = ()) -> Iterator[tuple[Place, int]]:
     children: list[tuple[str | int, yaml.Node, yaml.Node]] = []
+    if isinstance(node, yaml.ScalarNode):
+        _text(node)
     if isinstance(node, yaml.MappingNode):
-        children = [(key.value, key, value) for key, value in node.value]
+        children = [(_text(key), key, value) for key, value in node.value]
     elif isinstance(node, yaml.SequenceNode):
         children = [(index, value, value) for index, value in enumerate(node.value)]
     for part, start, value in children:
         yield (*place, part), start.start_mark.line + 1
         yield from _lines_of(value, (*place, part))
+
+
+def _text(node: yaml.Node) -> str:
+    """The text of a key or value."""
+    problem = None
+    if not isinstance(node, yaml.ScalarNode):
+        problem = "a key that is a list or a section"
+    elif len(node.value) > MAX_LENGTH:
+        problem = f"a text or number of more than {MAX_LENGTH:,} characters"
+    if problem:
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+    return str(node.value)
 
 
 def line_of(place: Place, lines: dict[Place, int]) -> int:

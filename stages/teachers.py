@@ -7,6 +7,7 @@ parameter, for which `dvc repro` trains the student again.
 import hashlib
 import json
 
+from recognizer.regular_file import MAX_MODEL_BYTES, read_regular_file
 from stages.errors import UserError
 from stages.parameters import Parameters, Teacher, TeacherDistillation
 
@@ -17,14 +18,14 @@ def read_teacher(teacher: Teacher) -> bytes:
     Raises
     ------
     UserError
-        The file is missing or has another SHA-256.
+        The file cannot be read or has another SHA-256.
     """
     try:
-        content = teacher.file.read_bytes()
-    except FileNotFoundError:
+        content = read_regular_file(teacher.file, MAX_MODEL_BYTES)
+    except OSError as error:
         raise UserError(
-            f"{teacher.file}: not found; restore it, or correct train.distillation.teachers or"
-            " export.ensemble"
+            f"{teacher.file}: {error.strerror}; restore it, or correct"
+            " train.distillation.teachers or export.ensemble"
         ) from None
     found = hashlib.sha256(content).hexdigest()
     if not found.startswith(teacher.sha256):

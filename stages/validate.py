@@ -14,6 +14,7 @@ import logging
 from typing import Any
 
 from recognizer.atomic_file import written_atomically
+from recognizer.csv_cells import text_cell
 from stages.artifacts import Artifacts, write_metrics
 from stages.dataset.fer_csv import read_faces
 from stages.dataset.labels import declared_emotions, in_order
@@ -41,7 +42,8 @@ def main(dataset: str, parameters: Parameters) -> None:
     rows = check_rows(rows, images, emotions, parameters.validate_.min_std)
     rejected = rows[rows["check"].notna()]
     with written_atomically(quarantine) as temporary:
-        rejected.to_csv(temporary, columns=["row", "check", "observed"], index=False)
+        cells = rejected.assign(observed=rejected["observed"].map(text_cell))
+        cells.to_csv(temporary, columns=["row", "check", "observed"], index=False)
     by_check = rejected["check"].value_counts()
     reasons = ", ".join(f"{by_check[check]} {check}" for check in CHECKS if check in by_check)
     logger.info("%s: %d rows (%s)", quarantine, len(rejected), reasons or "none rejected")

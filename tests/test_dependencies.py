@@ -16,6 +16,10 @@ NEUTRAL = {
         "stages/tracking.py",
         "recognizer/errors.py",
         "recognizer/atomic_file.py",
+        "recognizer/onnx_operators.py",
+        "recognizer/optional_packages.py",
+        "recognizer/printable.py",
+        "recognizer/regular_file.py",
     ),
 }
 """Files that read, write and report, and that no result depends on."""

@@ -4,13 +4,15 @@ import argparse
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from recognizer.classifier import Classifier
 from recognizer.cli.version import package_version
 from recognizer.detectors.registry import DETECTORS
 from recognizer.errors import ModelError
 from recognizer.image import MAX_PIXELS
+from recognizer.printable import printable
+from recognizer.regular_file import MAX_BYTES
 from recognizer.released_models import DEFAULT_MODEL, find_model, released_models
 from recognizer.video.tracking import TIME_CONSTANT
 
@@ -21,6 +23,7 @@ class Arguments(argparse.Namespace):
     paths: list[str]
     json: bool
     csv: Path | None
+    raw_cells: bool
     annotate: Path | None
     crops: Path | None
     plot: Path | None
@@ -29,6 +32,7 @@ class Arguments(argparse.Namespace):
     min_confidence: float
     unsure: float
     max_pixels: int
+    max_bytes: int
     model: str
     every: int
     smooth: float
@@ -38,7 +42,11 @@ class Arguments(argparse.Namespace):
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> Arguments:
     """Parse arguments, by default those of this process; exit after a wrong one, as argparse."""
-    return _parser().parse_args(arguments, Arguments())
+    parser = _parser()
+    parsed = parser.parse_args(arguments, Arguments())
+    if parsed.raw_cells and not parsed.csv:
+        parser.error("--raw-cells: needs --csv")
+    return parsed
 
 
 class _ShowVersion(argparse.Action):
@@ -54,8 +62,13 @@ class _ShowVersion(argparse.Action):
         parser.exit()
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="recognize-emotions",
         description="Find the faces in photos and videos and recognize the emotion of each.",
     )
@@ -104,6 +117,12 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
         metavar="OUT",
         help="write one row a face to this file, instead of the table; if the file exists, resume"
         " after its last input",
+    )
+    group.add_argument(
+        "--raw-cells",
+        action="store_true",
+        help="with --csv: write texts that begin with = + - @ or a tab as they are; without this"
+        " option they get an apostrophe in front, because a spreadsheet would compute them",
     )
     group.add_argument(
         "--annotate",
@@ -162,6 +181,13 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="refuse photos with more pixels, width times height, before they are decoded"
         f" (default: {MAX_PIXELS})",
+    )
+    group.add_argument(
+        "--max-bytes",
+        type=count,
+        default=MAX_BYTES,
+        metavar="N",
+        help=f"refuse photos whose files have more bytes (default: {MAX_BYTES})",
     )
     group.add_argument(
         "--model",

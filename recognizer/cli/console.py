@@ -11,6 +11,7 @@ from typing import Any
 from recognizer.cli.job import FrameResult, Result
 from recognizer.cli.progress_bar import tqdm
 from recognizer.errors import OutputError
+from recognizer.printable import printable
 from recognizer.recognizer import UNSURE, RecognizedFace
 from recognizer.video.tracking import TrackedFace
 
@@ -30,8 +31,13 @@ def json_line(result: Result, version: str, dataset: str) -> str:
     return json.dumps(line)
 
 
+def print_message(line: str) -> None:
+    """Print a line to stderr, above the progress bar."""
+    tqdm.write(printable(line), file=sys.stderr)
+
+
 def print_lines(*lines: str) -> None:
-    """Print to stdout and flush.
+    """Print to stdout and flush; control characters of file names are escaped.
 
     Raises
     ------
@@ -41,7 +47,7 @@ def print_lines(*lines: str) -> None:
         It cannot be written, for example if stdout is a file on a full disk.
     """
     try:
-        print(*lines, sep="\n", flush=True)
+        print(*map(printable, lines), sep="\n", flush=True)
     except OSError as error:
         # Python would flush once more at exit and report that this failed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,7 +1,5 @@
 """faces.csv, the table of a tree of crops: see recognizer/crop_tree.py."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +7,7 @@ from recognizer.atomic_file import output_errors
 from recognizer.cli.csv_table import complete_rows
 from recognizer.cli.job import Result
 from recognizer.crop_tree import EMOTION, FILE, PHOTO, PHOTO_SHA256, TABLE
+from recognizer.csv_cells import csv_line, from_text_cell, text_cell
 from recognizer.errors import OutputError
 
 BEFORE = [FILE, PHOTO, PHOTO_SHA256, "x", "y", "width", "height", "confidence", EMOTION]
@@ -39,16 +38,13 @@ class CropTable:
     def __init__(self, out: Path, labels: Sequence[str], model: str):
         self.path, self._model = out / TABLE, model
         self._columns = [*BEFORE, *labels, MODEL]
-        header = io.StringIO()
-        csv.writer(header, lineterminator="\n").writerow(self._columns)
-        self._header = header.getvalue().encode()
+        self._header = csv_line(map(text_cell, self._columns)).encode()
         self._files: set[str] = set()
         with output_errors(self.path):
             out.mkdir(parents=True, exist_ok=True)
             if self.path.is_file():
                 self._read()
             self._file = self.path.open("a", encoding="utf-8", errors="surrogateescape", newline="")
-            self._writer = csv.DictWriter(self._file, self._columns, lineterminator="\n")
             if self._file.tell() == 0:
                 self._file.write(self._header.decode())
                 self._file.flush()
@@ -74,13 +70,14 @@ class CropTable:
             for file, face in zip(result.crops.files, result.faces, strict=True):
                 if file not in self._files:
                     self._files.add(file)
-                    self._writer.writerow(
-                        {FILE: file, PHOTO: result.path, PHOTO_SHA256: result.crops.sha256}
+                    row = (
+                        {FILE: file, PHOTO: str(result.path), PHOTO_SHA256: result.crops.sha256}
                         | vars(face.box)
                         | {"confidence": face.confidence, EMOTION: face.emotion}
                         | face.probabilities
                         | {MODEL: self._model}
                     )
+                    self._file.write(csv_line(text_cell(row[name]) for name in self._columns))
             self._file.flush()
 
     def _read(self) -> None:
@@ -97,6 +94,6 @@ class CropTable:
                 )
             whole = len(found)
             for _, end, row in complete_rows(file, self.path, self._columns):
-                self._files.add(row[FILE])
+                self._files.add(from_text_cell(row[FILE]))
                 whole = end
             file.truncate(whole)

@@ -1,19 +1,23 @@
 """The CSV file of a run: a row for each face, and for each picture without a face or error."""
 
 import csv
-import io
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from recognizer.atomic_file import output_errors
+from recognizer.atomic_file import output_errors, written_atomically
 from recognizer.cli.job import FrameResult, Result
+from recognizer.csv_cells import csv_line, from_text_cell, text_cell
 from recognizer.errors import OutputError
 from recognizer.recognizer import RecognizedFace
 from recognizer.video.tracking import TrackedFace
 
-BEFORE = ["path", "frame", "seconds", "person", "x", "y", "width", "height", "confidence"]
+PLACE = ["path", "frame", "seconds", "person", "x", "y", "width", "height"]
 """`frame`, `seconds` and `person` are for videos. The box is in pixels."""
+
+BEFORE = [*PLACE, "confidence"]
+"""Columns before `emotion`."""
 
 AFTER = ["error", "model", "settings"]
 """Columns after `emotion` and the probabilities: `model` is the SHA-256 of the model file."""
@@ -26,17 +30,22 @@ class CsvTable:
     ----------
     path : Path
         If the file exists, rows are appended. The rows of its last input are removed first,
-        because some of them may be missing; this input is not in `done`.
+        because some of them may be missing; so are those of inputs that two runs have written at
+        once. These inputs are not in `done`.
     labels : sequence of str
     model : str
         Version of the model.
     settings : str
         The other settings that the rows depend on.
+    raw_cells : bool
+        Write texts that a spreadsheet would take for formulas as they are: see csv_cells.py.
 
     Attributes
     ----------
     done : set of str
         Paths of the inputs in the file.
+    repeated : int
+        Number of inputs whose rows were removed because two runs had written them.
     errors : int
         Number of rows with an error.
 
@@ -47,21 +56,30 @@ class CsvTable:
         model or other settings.
     """
 
-    def __init__(self, path: Path, labels: Sequence[str], model: str, settings: str):
+    def __init__(
+        self,
+        path: Path,
+        labels: Sequence[str],
+        model: str,
+        settings: str,
+        raw_cells: bool = False,
+    ):
         self.path, self._model, self._settings = path, model, settings
         self._columns = [*BEFORE, "emotion", *labels, *AFTER]
-        header = io.StringIO()
-        csv.writer(header, lineterminator="\n").writerow(self._columns)
-        self._header = header.getvalue()
+        self._raw_cells = raw_cells
+        self._header = csv_line(map(self._cell, self._columns))
         self.done: set[str] = set()
+        self.repeated = 0
         self.errors = 0
         with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_file():
+                if repeated := self._repeated():
+                    self.repeated = len(repeated)
+                    self._remove(repeated)
                 with path.open("r+b") as file:
                     file.truncate(self._read(file))
             self._file = path.open("a", encoding="utf-8", errors="surrogateescape", newline="")
-            self._writer = csv.DictWriter(self._file, self._columns, lineterminator="\n")
             if self._file.tell() == 0:
                 self._file.write(self._header)
                 self._file.flush()
@@ -84,11 +102,11 @@ class CsvTable:
         faces: Sequence[RecognizedFace | None] = result.faces or [None]
         self.errors += bool(result.error)
         with output_errors(self.path):
-            self._writer.writerows(self._row(result, face) for face in faces)
+            self._file.writelines(csv_line(self._row(result, face)) for face in faces)
             self._file.flush()
 
-    def _row(self, result: Result, face: RecognizedFace | None) -> dict[str, Any]:
-        row: dict[str, Any] = {"path": result.path, "error": result.error}
+    def _row(self, result: Result, face: RecognizedFace | None) -> Iterator[Any]:
+        row: dict[str, Any] = {"path": str(result.path), "error": result.error}
         row |= {"model": self._model, "settings": self._settings}
         if isinstance(result, FrameResult):
             row |= {"frame": result.frame, "seconds": result.seconds}
@@ -97,30 +115,76 @@ class CsvTable:
             row |= face.probabilities
         if isinstance(face, TrackedFace):
             row["person"] = face.person
-        return row
+        return (self._cell(row.get(name, "")) for name in self._columns)
+
+    def _cell(self, value: Any) -> Any:
+        return value if self._raw_cells else text_cell(value)
 
     def _read(self, file: BinaryIO) -> int:
         """Read the existing rows; return the length in bytes without those of the last input."""
+        length, last, errors = self._read_header(file), None, 0
+        for start, _, row in complete_rows(file, self.path, self._columns):
+            path = row["path"] if self._raw_cells else from_text_cell(row["path"])
+            if path != last:
+                self.done.add(path)
+                self.errors += errors
+                length, last, errors = start, path, 0
+            errors += bool(row["error"])
+        if last is not None:
+            self.done.remove(last)
+        return length
+
+    def _read_header(self, file: BinaryIO) -> int:
+        """Read the first line; return its length, or 0 where it was not written whole."""
         header = self._header.encode()
         found = file.read(len(header))
         if len(found) < len(header) and header.startswith(found):
-            return 0  # killed while the first line was written
+            return 0
         if found != header:
             raise OutputError(
                 f"{self.path}: exists and is no table of this program, or one of a model with"
                 " other emotions; name another file"
             )
-        length, last, errors = len(header), None, 0
-        for start, _, row in complete_rows(file, self.path, self._columns):
-            self._check_origin(row["model"], row["settings"])
-            if row["path"] != last:
-                self.done.add(row["path"])
-                self.errors += errors
-                length, last, errors = start, row["path"], 0
-            errors += bool(row["error"])
-        if last is not None:
-            self.done.remove(last)
-        return length
+        return len(header)
+
+    def _repeated(self) -> set[str]:
+        """Find the inputs that two runs have written at once, by their cells in the column `path`.
+
+        Their rows are in several places, or the same face of the same frame has several rows.
+        """
+        repeated: set[str] = set()
+        finished: set[str] = set()
+        last, faces = None, set[tuple[str, ...]]()
+        with self.path.open("rb") as file:
+            self._read_header(file)
+            for _, _, row in complete_rows(file, self.path, self._columns):
+                self._check_origin(row["model"], row["settings"])
+                path = row["path"]
+                if path != last:
+                    if path in finished:
+                        repeated.add(path)
+                    finished.add(path)
+                    last, faces = path, set()
+                face = tuple(row[name] for name in PLACE)
+                if face in faces:
+                    repeated.add(path)
+                faces.add(face)
+        return repeated
+
+    def _remove(self, inputs: Collection[str]) -> None:
+        """Remove the rows of inputs; after a kill, the file is the old or the new one."""
+        with (
+            # A link to the file stays one.
+            written_atomically(Path(os.path.realpath(self.path))) as temporary,
+            self.path.open("rb") as old,
+            self.path.open("rb") as rows,
+            temporary.open("wb") as new,
+        ):
+            new.write(old.read(self._read_header(rows)))
+            for start, end, row in complete_rows(rows, self.path, self._columns):
+                if row["path"] not in inputs:
+                    old.seek(start)
+                    new.write(old.read(end - start))
 
     def _check_origin(self, model: str, settings: str) -> None:
         if (model, settings) != (self._model, self._settings):

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from recognizer.errors import WorkersError
 from recognizer.optional_packages import needs_package
+from recognizer.printable import printable
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -142,7 +143,7 @@ def dask_cluster(address: str) -> Iterator[BoundedExecutor]:
         raise WorkersError(f"--dask {address}: no Dask scheduler answers there") from error
     with client:
         if not client.nthreads():
-            print(f"{address} has no workers yet; waiting for them", file=sys.stderr)
+            print(printable(f"{address} has no workers yet; waiting for them"), file=sys.stderr)
         try:
             client.submit(_check_import, pure=False).result()
         except (ImportError, RuntimeError) as error:

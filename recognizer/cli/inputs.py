@@ -64,8 +64,9 @@ def find_inputs(arguments: Sequence[str], ignored: Collection[Path] = ()) -> Ite
 
     A named file is taken whatever its suffix. A folder gives the photos and videos in it and
     below it, recognized by their suffixes; a pattern gives those that match it. Neither gives
-    hidden files. A picture in an unsupported format is an input with a problem. Only the names
-    in the folders on the path to the current file are in memory, and the matches of one pattern.
+    hidden files, nor the files of linked folders below it. A picture in an unsupported format is an
+    input with a problem. Only the names in the folders on the path to the current file are in
+    memory, and the matches of one pattern.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def find_inputs(arguments: Sequence[str], ignored: Collection[Path] = ()) -> Ite
     ignored : collection of Path
         Folders; the files in them are left out, unless an argument names them.
     """
-    ignored_folders = frozenset(folder.resolve() for folder in ignored)
+    ignored_folders = frozenset(map(real_path, ignored))
     for argument in arguments:
         path = Path(argument)
         if is_folder(argument):
@@ -110,20 +111,41 @@ def folder_of(argument: str) -> Path:
             path = path.parent
     elif not is_folder(argument):
         path = path.parent
-    return path.resolve()
+    return real_path(path)
+
+
+def real_path(path: str | Path) -> Path:
+    """Return the absolute path without links. Unlike Path.resolve, it accepts looping links."""
+    return Path(os.path.realpath(path))
 
 
 def _matches(pattern: str, ignored: frozenset[Path]) -> Iterator[Input]:
-    # Path.glob accepts no absolute pattern.
-    for name in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207
-        path = Path(name)
-        if _is_known(name) and path.is_file() and ignored.isdisjoint(path.resolve().parents):
-            yield _input(path)
+    for name in sorted(set(_expanded(pattern))):
+        if _is_known(name) and not is_folder(name) and ignored.isdisjoint(real_path(name).parents):
+            yield _input(Path(name))
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    """Yield the paths that match, some of them twice.
+
+    `**` enters no linked folder, as in the shell; that of `glob` does, and with two looping links
+    it does not end.
+    """
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        yield from glob.iglob(pattern)  # noqa: PTH207 (Path.glob accepts no absolute pattern)
+        return
+    place = parts.index("**")
+    start, rest = parts[:place], parts[place + 1 :] or ("*",)
+    for top in glob.iglob(str(Path(*start))) if start else ["."]:  # noqa: PTH207
+        for folder, names, _ in os.walk(top):
+            names[:] = [name for name in names if not name.startswith(".")]
+            yield from _expanded(str(Path(glob.escape(folder), *rest)))
 
 
 def _in_folder(folder: Path, ignored: frozenset[Path]) -> Iterator[Input]:
     try:
-        if folder.resolve() in ignored:
+        if real_path(folder) in ignored:
             return
         with os.scandir(folder) as entries:
             names = sorted(filter(None, map(_name, entries)))
@@ -143,9 +165,8 @@ def _name(entry: "os.DirEntry[str]") -> str | None:
         return None
     if entry.is_dir(follow_symlinks=False):
         return entry.name + "/"
-    # A broken link is reported when it is read; a pipe would block the run.
-    wanted = _is_known(entry.name) and (entry.is_file() or entry.is_symlink())
-    return entry.name if wanted else None
+    # What is no file, as a broken link or a pipe, is reported when it is read.
+    return entry.name if _is_known(entry.name) else None
 
 
 def _input(path: Path) -> Input:

@@ -3,6 +3,7 @@
 Everything here can be sent to another process: plain data, and functions of it.
 """
 
+import errno
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from recognizer.detectors.registry import build_detector
 from recognizer.errors import ImageError, ModelError, TooManyPixelsError
 from recognizer.image import MAX_PIXELS, Image, decode
 from recognizer.recognizer import RecognizedFace, Recognizer
+from recognizer.regular_file import MAX_BYTES, read_regular_file
 from recognizer.video.frame import Frame
 
 
@@ -39,6 +41,8 @@ class Job:
     """The emotion of a face is None where its highest probability is below this, 0 … 1."""
     max_pixels: int = MAX_PIXELS
     """A photo with more pixels gets an error as its result."""
+    max_bytes: int = MAX_BYTES
+    """A photo with a larger file gets an error as its result."""
     version: str | None = None
     """SHA-256 that the model file must have in this process; None accepts any."""
     threads: int | None = None
@@ -107,9 +111,10 @@ def _recognize_photo(
         return Result(photo.path, error=photo.problem)
     path = job.folder / photo.path
     try:
-        data = path.read_bytes()
+        data = read_regular_file(path, job.max_bytes)
     except OSError as error:
-        return Result(photo.path, error=error.strerror)
+        remedy = "; --max-bytes allows more" if error.errno == errno.EFBIG else ""
+        return Result(photo.path, error=f"{error.strerror}{remedy}")
     try:
         image = decode(data, job.max_pixels)
         faces = _recognize(job, image)

@@ -2,8 +2,8 @@
 
 import io
 import sys
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,17 +11,25 @@ from pathlib import Path
 from recognizer.classifier import Classifier
 from recognizer.cli.annotate import ANNOTATED_PHOTOS, ANNOTATED_VIDEOS, need_drawing
 from recognizer.cli.arguments import Arguments, parse_arguments
-from recognizer.cli.console import Progress, json_line, print_lines, table_header, table_lines
+from recognizer.cli.console import (
+    Progress,
+    json_line,
+    print_lines,
+    print_message,
+    table_header,
+    table_lines,
+)
 from recognizer.cli.crop_table import CropTable
 from recognizer.cli.crops import CropTree
 from recognizer.cli.csv_table import CsvTable
 from recognizer.cli.executors import BoundedExecutor, dask_cluster, local_processes
-from recognizer.cli.inputs import Input, find_inputs, folder_of, is_pattern
+from recognizer.cli.inputs import Input, find_inputs, folder_of, is_pattern, real_path
 from recognizer.cli.job import FrameResult, Job, Result, load
+from recognizer.cli.output_lock import output_lock
 from recognizer.cli.output_paths import OutputPaths, choose_output_paths
-from recognizer.cli.progress_bar import tqdm
 from recognizer.cli.run import Run
 from recognizer.cli.timeline import TIMELINES, need_matplotlib
+from recognizer.crop_tree import TABLE
 from recognizer.errors import DetectorError, ModelError, OutputError, WorkersError
 from recognizer.released_models import find_model
 
@@ -38,7 +46,7 @@ def main() -> int:
     try:
         return _run(arguments)
     except (DetectorError, ModelError, OutputError, WorkersError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_message(f"error: {error}")
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -60,6 +68,7 @@ def _run(arguments: Arguments) -> int:
         min_confidence=arguments.min_confidence,
         min_probability=arguments.unsure,
         max_pixels=arguments.max_pixels,
+        max_bytes=arguments.max_bytes,
     )
     classifier = load(job).classifier
     if arguments.dask or arguments.workers > 1:
@@ -82,15 +91,29 @@ def _run(arguments: Arguments) -> int:
             progress=progress,
         )
         if table and table.done:
-            print(f"{table.path}: resuming after {len(table.done)} inputs", file=sys.stderr)
+            print_message(f"{table.path}: resuming after {len(table.done)} inputs")
+        if table and table.repeated:
+            print_message(
+                f"{table.path}: removed the rows of {table.repeated} inputs that two runs had"
+                " written; processing them again"
+            )
         ignored = [paths.out for paths in (annotated, timelines) if paths and paths.root]
         if arguments.crops:
             ignored.append(arguments.crops)
         inputs = partial(find_inputs, arguments.paths, ignored)
         done = table.done if table else set()
         with _progress(inputs, done, progress) as bar:
-            results = run.results(item for item in inputs() if str(item.path) not in done)
+            results = run.results(_each_once(inputs(), done) if table else inputs())
             return _report(results, arguments, classifier, table, crop_table, bar)
+
+
+def _each_once(inputs: Iterable[Input], done: Collection[str]) -> Iterator[Input]:
+    """Yield the inputs that have no rows yet; a photo that two arguments name gets them once."""
+    taken = set(done)
+    for item in inputs:
+        if str(item.path) not in taken:
+            taken.add(str(item.path))
+            yield item
 
 
 def _report(
@@ -117,14 +140,14 @@ def _report(
             print_lines(*table_lines(result, classifier.labels))
         if result.error:
             errors += 1
-            tqdm.write(f"error: {result.path}: {result.error}", file=sys.stderr)
+            print_message(f"error: {result.path}: {result.error}")
         frames |= isinstance(result, FrameResult)
         progress.add(result)
     progress.finish_video()
     if arguments.plot and not frames and not errors and not (table and table.done):
         raise OutputError("--plot: there is no video among the inputs; name one or omit --plot")
     if table and table.errors:
-        print(f"cannot be read: {table.errors} inputs; see {table.path}", file=sys.stderr)
+        print_message(f"cannot be read: {table.errors} inputs; see {table.path}")
         return 1
     return int(errors > 0)
 
@@ -158,9 +181,11 @@ def _timelines(arguments: Arguments) -> OutputPaths | None:
     return choose_output_paths("--plot", arguments.plot, arguments.paths, TIMELINES)
 
 
-def _table(arguments: Arguments, classifier: Classifier) -> AbstractContextManager[CsvTable | None]:
+@contextmanager
+def _table(arguments: Arguments, classifier: Classifier) -> Iterator[CsvTable | None]:
     if arguments.csv is None:
-        return nullcontext()
+        yield None
+        return
     settings = (
         f"faces={arguments.faces} align={'yes' if arguments.align else 'no'}"
         f" min_confidence={arguments.min_confidence:g}"
@@ -168,12 +193,18 @@ def _table(arguments: Arguments, classifier: Classifier) -> AbstractContextManag
     )
     if arguments.unsure:
         settings += f" unsure={arguments.unsure:g}"
-    return CsvTable(arguments.csv, classifier.labels, classifier.version, settings)
+    if arguments.raw_cells:
+        settings += " cells=raw"
+    origin = classifier.labels, classifier.version, settings
+    with (
+        output_lock(arguments.csv),
+        CsvTable(arguments.csv, *origin, raw_cells=arguments.raw_cells) as table,
+    ):
+        yield table
 
 
-def _crop_table(
-    arguments: Arguments, classifier: Classifier
-) -> AbstractContextManager[CropTable | None]:
+@contextmanager
+def _crop_table(arguments: Arguments, classifier: Classifier) -> Iterator[CropTable | None]:
     """The table of `--crops`.
 
     Raises
@@ -183,12 +214,17 @@ def _crop_table(
     """
     out = arguments.crops
     if out is None:
-        return nullcontext()
+        yield None
+        return
     for argument in arguments.paths:
         path = folder_of(argument) if is_pattern(argument) else Path(argument)
-        if path.resolve().is_relative_to(out.resolve()):
+        if real_path(path).is_relative_to(real_path(out)):
             raise OutputError(f"--crops {out}: contains the input {argument}; name another folder")
-    return CropTable(out, classifier.labels, classifier.version)
+    with (
+        output_lock(out / TABLE),
+        CropTable(out, classifier.labels, classifier.version) as table,
+    ):
+        yield table
 
 
 def _executor(arguments: Arguments) -> AbstractContextManager[BoundedExecutor]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recognizer.cli.inputs import folder_of, is_folder, is_pattern
+from recognizer.cli.inputs import folder_of, is_folder, is_pattern, real_path
 from recognizer.errors import OutputError
 
 
@@ -54,7 +54,7 @@ def choose_output_paths(
     """
     one = len(arguments) == 1 and not is_pattern(arguments[0]) and not is_folder(arguments[0])
     if one and not out.is_dir():
-        if out.resolve() == Path(arguments[0]).resolve():
+        if real_path(out) == real_path(arguments[0]):
             raise OutputError(f"{option} {out}: is the input itself; name another file")
         if out.suffix.lower() not in suffixes:
             raise OutputError(f"{option} {out}: expected a name that ends in {', '.join(suffixes)}")
@@ -63,7 +63,7 @@ def choose_output_paths(
         raise OutputError(f"{option} {out}: is a file, but many inputs need a folder")
     for argument in arguments:
         path = folder_of(argument) if is_pattern(argument) else Path(argument)
-        if path.resolve().is_relative_to(out.resolve()):
+        if real_path(path).is_relative_to(real_path(out)):
             raise OutputError(f"{option} {out}: contains the input {argument}; name another folder")
     folders = [str(_absolute(folder_of(argument))) for argument in arguments]
     return OutputPaths(_absolute(out), Path(os.path.commonpath(folders)))

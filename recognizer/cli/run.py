@@ -19,6 +19,7 @@ from recognizer.cli.progress_bar import tqdm
 from recognizer.cli.timeline import TIMELINES, Timeline
 from recognizer.errors import VideoError
 from recognizer.optional_packages import needs_package
+from recognizer.printable import printable
 from recognizer.video.cuts import mark_cuts
 from recognizer.video.frame import Frame
 from recognizer.video.tracking import Tracker
@@ -96,7 +97,12 @@ class Run:
                 copy = self.annotated.path(path, ANNOTATED_VIDEOS)
                 write = stack.enter_context(annotated_video(path, copy, self.every))
             bar = tqdm(
-                results, path.name, total, leave=False, unit="frame", disable=not self.progress
+                results,
+                printable(path.name),
+                total,
+                leave=False,
+                unit="frame",
+                disable=not self.progress,
             )
             for result in bar:
                 faces = tracker.update(result.seconds, result.faces, result.cut)

@@ -1,5 +1,6 @@
 """The frames of a video file, with their times."""
 
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -14,6 +15,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 
 from recognizer.errors import VideoError
+from recognizer.regular_file import open_regular_file
 from recognizer.video.declared_size import missing_bytes
 from recognizer.video.frame import Frame
 
@@ -83,8 +85,8 @@ class Video:
         # FFmpeg would read a relative path such as "concat:a.mp4" as an address.
         self._path = path.absolute()
         try:
-            with path.open("rb"):
-                size = path.stat().st_size
+            with open_regular_file(path) as file:
+                size = os.fstat(file.fileno()).st_size
         except OSError as error:
             raise VideoError(error.strerror) from error
         if not size:

@@ -18,6 +18,7 @@ from recognizer.crop_tree import (
     TABLE,
     UNSURE_FOLDER,
 )
+from recognizer.csv_cells import from_text_cell
 from stages.dataset.labels import STANDARD
 from stages.errors import UserError
 
@@ -59,7 +60,7 @@ class CropTables:
         return Crop(
             out / NETWORK_FOLDER / path.name,
             row[PHOTO_SHA256],
-            _standard(row[EMOTION]) != _standard(emotion_folder.name),
+            _standard(from_text_cell(row[EMOTION])) != _standard(emotion_folder.name),
         )
 
 
@@ -136,7 +137,8 @@ def _read_table(out: Path) -> dict[str, dict[str, str]]:
             missing = [name for name in (FILE, PHOTO_SHA256, EMOTION) if name not in names]
             if not missing:
                 # A last row that was not written whole has no last field.
-                return {row[FILE]: row for row in reader if row[names[-1]] is not None}
+                whole = (row for row in reader if row[names[-1]] is not None)
+                return {from_text_cell(row[FILE]): row for row in whole}
     except csv.Error as error:
         raise UserError(f"{path}: {error}; restore the table that --crops has written") from None
     if (out / NETWORK_FOLDER).is_dir():

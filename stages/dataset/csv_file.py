@@ -20,7 +20,8 @@ import zstandard
 from tqdm import tqdm
 
 from stages.dataset import fer2013
-from stages.dataset.fer_csv import DRAWN, HEADER, format_row
+from stages.dataset.decompression import BoundedStream
+from stages.dataset.fer_csv import DRAWN, HEADER, LONGEST_RECORD, format_row, numbered_lines
 from stages.dataset.labels import STANDARD, Spellings, declared_emotions
 from stages.dataset.source_path import located
 from stages.dataset.splits import draw_missing
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 CHUNK = 1 << 16
 """Bytes read at a time."""
+
+ZSTD_CHUNK = 1 << 10
+"""Bytes read at a time of a .zst file: four of them can unpack to 128 KiB."""
 
 
 def file(source: FileSource) -> Iterator[bytes]:
@@ -60,7 +64,7 @@ def file(source: FileSource) -> Iterator[bytes]:
 
 
 def _lines(source: FileSource, path: Path) -> Iterator[bytes]:
-    """Yield the lines of the CSV with their ends, while a progress bar shows the place."""
+    """Yield the lines of the CSV without their ends, while a progress bar shows the place."""
     progress = tqdm(
         total=path.stat().st_size, unit="B", unit_scale=True, desc=path.name, disable=None
     )
@@ -70,7 +74,7 @@ def _lines(source: FileSource, path: Path) -> Iterator[bytes]:
             stream = _unpacked(packed, path)
             is_tar = stream.peek(512)[257:262] == b"ustar"
             table = _tar_member(stream, path) if is_tar else stream
-            for line in table:
+            for _, line in numbered_lines(table):
                 progress.update(packed.tell() - progress.n)
                 yield line
             # The checksum is at the end, after the other members of the archive.
@@ -105,15 +109,18 @@ def _unpacked(packed: io.BufferedReader, path: Path) -> io.BufferedReader:
     """Decompress an open file as a stream; of a zip, its CSV."""
     start = packed.read(6)
     packed.seek(0)
+    unpacked: io.BufferedIOBase | io.RawIOBase
     if start.startswith(b"PK\x03\x04"):
-        return io.BufferedReader(_zip_member(packed, path))
-    if start.startswith(b"\x1f\x8b"):
-        return io.BufferedReader(gzip.GzipFile(fileobj=packed))
-    if start.startswith(b"\xfd7zXZ\x00"):
-        return io.BufferedReader(lzma.LZMAFile(packed))
-    if start.startswith(b"\x28\xb5\x2f\xfd"):
-        return io.BufferedReader(_ZstdFile(packed))
-    return packed
+        unpacked = _zip_member(packed, path)
+    elif start.startswith(b"\x1f\x8b"):
+        unpacked = gzip.GzipFile(fileobj=packed)
+    elif start.startswith(b"\xfd7zXZ\x00"):
+        unpacked = lzma.LZMAFile(packed)  # noqa: SIM115 (the caller closes `packed`)
+    elif start.startswith(b"\x28\xb5\x2f\xfd"):
+        unpacked = _ZstdFile(packed)
+    else:
+        return packed
+    return io.BufferedReader(BoundedStream(unpacked, path))
 
 
 def _zip_member(packed: io.BufferedReader, path: Path) -> io.BufferedIOBase:
@@ -123,7 +130,7 @@ def _zip_member(packed: io.BufferedReader, path: Path) -> io.BufferedIOBase:
         headers = {}
         for name in names:
             with archive.open(name) as member:
-                headers[name] = member.readline()
+                headers[name] = member.readline(LONGEST_RECORD)
         chosen = _chosen(path, archive.namelist(), headers)
         return cast(zipfile.ZipExtFile, archive.open(chosen))
     except (
@@ -143,7 +150,7 @@ def _tar_member(stream: io.BufferedReader, path: Path) -> IO[bytes]:
             continue
         members[member.name] = member
         if _is_table(member.name):
-            headers[member.name] = _opened(archive, member).readline()
+            headers[member.name] = _opened(archive, member).readline(LONGEST_RECORD)
         # Listing the rest would decompress the whole archive once before it is read.
         if PurePosixPath(member.name).name == "fer2013.csv":
             break
@@ -218,11 +225,11 @@ class _ZstdFile(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         while not self._plain:
             if self._frame.eof:
-                packed = self._frame.unused_data or self._packed.read(CHUNK)
+                packed = self._frame.unused_data or self._packed.read(ZSTD_CHUNK)
                 if not packed:
                     return 0
                 self._frame = zstandard.ZstdDecompressor().decompressobj()
-            elif not (packed := self._packed.read(CHUNK)):
+            elif not (packed := self._packed.read(ZSTD_CHUNK)):
                 raise EOFError("the file ends inside a zstd frame")
             self._plain = memoryview(self._frame.decompress(packed))
         count = min(len(buffer), len(self._plain))
@@ -239,7 +246,7 @@ def _in_fer_form(lines: Iterator[bytes], source: FileSource, path: Path) -> Iter
     header = next(lines, None)
     if header is None:
         raise UserError(f"{path.absolute()}: empty; expected a CSV with the header {HEADER}")
-    header = header.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
+    header = header.removeprefix(b"\xef\xbb\xbf")
     columns = _columns_of(header)
     if columns == ["pixels"]:
         raise UserError(
@@ -247,20 +254,19 @@ def _in_fer_form(lines: Iterator[bytes], source: FileSource, path: Path) -> Iter
             "labels: expected fer2013.csv, icml_face_data.csv or "
             "train.csv"
         )
-    rows = (line.rstrip(b"\r\n") for line in lines)
     if {"emotion", "pixels"} <= set(columns) <= {"emotion", "pixels", "person"}:
-        yield from _with_drawn_splits(rows, columns, source, path)
+        yield from _with_drawn_splits(lines, columns, source, path)
         return
     expected = HEADER.split(",")
     if sorted(columns) != sorted(expected):
         yield header
-        yield from rows
+        yield from lines
         return
     yield HEADER.encode()
     order = [columns.index(name) for name in expected]
     reordered = order != sorted(order)
     known = _KnownLabels(source, path)
-    for line in rows:
+    for line in lines:
         fields = line.split(b",") if reordered else ()
         if len(fields) == len(order):
             line = b",".join(fields[index] for index in order)
@@ -320,7 +326,8 @@ class _KnownLabels(dict[bytes, bytes | None]):
     def __missing__(self, label: bytes) -> bytes | None:
         text = label.strip(b' "').decode(errors="replace")
         is_number = text.isdecimal() and text not in self._source.labels
-        if is_number and self._has_names and int(text) < len(fer2013.EMOTIONS):
+        # Python refuses to convert thousands of digits.
+        if is_number and self._has_names and len(text) < 10 and int(text) < len(fer2013.EMOTIONS):
             text, is_number = fer2013.EMOTIONS[int(text)], False
         spelled = {spelling.lower() for spelling in self._source.labels} | STANDARD.keys()
         is_known = text.lower() in spelled or self._source.emotions is not None

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -81,7 +81,7 @@ def read_faces(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
         path.open("rb") as file,
         tqdm(total=path.stat().st_size, unit="B", unit_scale=True, disable=None) as bar,
     ):
-        records = _records(_lines(file))
+        records = _records(numbered_lines(file))
         columns = _columns(next(records, None), path)
         while batch := list(islice(records, BATCH)):
             table, batch_images = _read_batch(batch, columns)
@@ -107,8 +107,11 @@ def shortened(text: str, length: int = 80) -> str:
 _BEGINS_ROW = re.compile(rb'([^\s",]*|"[^\s",]*"),')
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield numbered lines without their ends, and only the start of a line that is too long."""
+def numbered_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield numbered lines without their ends, and only the start of a line that is too long.
+
+    This start is one byte longer than LONGEST_RECORD, so that its row ends in quarantine.
+    """
     number = 0
     while line := file.readline(LONGEST_RECORD + 1):
         number += 1

@@ -8,11 +8,14 @@ of FER-2013's CSV, in the same order.
 import csv
 import hashlib
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from recognizer.regular_file import read_regular_file
 from stages.dataset import fer2013
+from stages.dataset.fer_csv import shortened
 from stages.errors import UserError
 
 EMOTIONS = (*fer2013.EMOTIONS, "contempt")
@@ -32,6 +35,10 @@ SHA256 = "9206e20d62f56475939f516847d61753e4860caeac9718b560129541b776fc2c"
 
 REJECTED = ("unknown", "not_a_face", "no_majority")
 """Labels of the rows that FER+ leaves out; validate puts them into quarantine."""
+
+
+MAX_BYTES = 100_000_000
+"""The most bytes of the file; FER+'s has 2 million."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +64,20 @@ def read_votes(path: Path | None) -> list[Votes]:
     else:
         place = str(path.absolute())
         try:
-            content = path.read_bytes()
+            content = read_regular_file(path, MAX_BYTES)
         except OSError as error:
             raise UserError(
                 f"{place}: {error.strerror}; expected FER+'s fer2013new.csv; correct FERPLUS_CSV"
                 " or fetch.ferplus.votes"
             ) from None
-    table = csv.DictReader(io.StringIO(content.decode("utf-8-sig", errors="replace"), newline=""))
+    try:
+        return _parsed(content.decode("utf-8-sig", errors="replace"), place)
+    except csv.Error as error:
+        raise UserError(f"{place}: no CSV ({error}); expected FER+'s fer2013new.csv") from None
+
+
+def _parsed(text: str, place: str) -> list[Votes]:
+    table = csv.DictReader(io.StringIO(text, newline=""))
     missing = [name for name in ("Usage", *COLUMNS) if name not in (table.fieldnames or ())]
     if missing:
         raise UserError(
@@ -73,10 +87,10 @@ def read_votes(path: Path | None) -> list[Votes]:
     votes = []
     for row in table:
         counts = [row[name] for name in COLUMNS]
-        if not all(count and count.isdecimal() for count in counts):
+        if not all(re.fullmatch(r"\d{1,4}", count or "") for count in counts):
             raise UserError(
                 f"{place}, line {table.line_num}: expected ten numbers of votes, found"
-                f" {','.join(map(str, counts))}; get the whole file again"
+                f" {shortened(','.join(map(str, counts)))}; get the whole file again"
             )
         votes.append(Votes(row["Usage"], tuple(map(int, counts))))
     return votes

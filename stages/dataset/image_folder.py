@@ -16,6 +16,7 @@ from recognizer.detectors.registry import build_detector
 from recognizer.errors import ImageError
 from recognizer.face_cropper import FaceCropper
 from recognizer.image import decode
+from recognizer.regular_file import read_regular_file
 from stages.dataset import corrections
 from stages.dataset.corrections import Crop
 from stages.dataset.faces import SPLITS
@@ -163,9 +164,14 @@ def _emotion_folders(root: Path, folders: list[Path]) -> list[tuple[str, Path]]:
 
 
 def _visible_folders(path: Path) -> list[Path]:
+    """The folders in a folder; a link to the folder that contains it is none."""
     hidden = (".", "_")  # .git, __MACOSX, and the folders of crop_tree.py
+    real = path.resolve()
+    around = {real, *real.parents}
     return sorted(
-        child for child in path.iterdir() if child.is_dir() and not child.name.startswith(hidden)
+        child
+        for child in path.iterdir()
+        if child.is_dir() and child.resolve() not in around and not child.name.startswith(hidden)
     )
 
 
@@ -284,8 +290,6 @@ def _read_all(photos: list[Photo], root: Path, faces: str) -> Iterator[tuple[Pho
                 yield photo, " ".join(map(str, face.ravel().tolist()))
                 continue
             reasons[face] += 1
-            if face == UNREADABLE:
-                logger.warning("%s: not readable as an image", photo.path)
             name = photo.path.relative_to(root).as_posix()
             yield (
                 photo,
@@ -300,8 +304,10 @@ def _read_all(photos: list[Photo], root: Path, faces: str) -> Iterator[tuple[Pho
 def _read_face(path: Path, cropper: FaceCropper) -> np.ndarray | str:
     """The grey face, uint8 [48, 48], or UNREADABLE or NO_FACE."""
     try:
-        image = decode(path.read_bytes())
-    except (OSError, ImageError):  # no permission, a folder; empty, damaged, too large
+        image = decode(read_regular_file(path))
+    except (OSError, ImageError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        logger.warning("%s: not readable as an image: %s", path, reason)
         return UNREADABLE
     faces = cropper.detect(image)
     return cropper.crop(image, cropper.square(faces[0])) if faces else NO_FACE

@@ -69,7 +69,7 @@ def _is_votes(text: str, classes: int) -> bool:
     counts = text.split(" ")
     return (
         len(counts) == classes
-        and all(count.isdecimal() and int(count) < 256 for count in counts)
+        and all(count.isdecimal() and len(count) < 10 and int(count) < 256 for count in counts)
         and any(int(count) for count in counts)
     )
 

@@ -9,6 +9,7 @@ To add a source, write a function here, enter it in `SOURCES`, and describe its 
 
 import logging
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
@@ -16,8 +17,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stages.dataset import csv_file, fer2013, ferplus, image_folder
+from stages.dataset.decompression import check_size
 from stages.dataset.faces import SPLITS
-from stages.dataset.fer_csv import HEADER, VOTES, format_row
+from stages.dataset.fer_csv import HEADER, LONGEST_RECORD, VOTES, format_row
 from stages.dataset.sample_faces import render_sample
 from stages.dataset.source_path import located
 from stages.errors import UserError
@@ -124,15 +126,15 @@ def folder(source: FolderSource) -> Iterator[bytes]:
     """
     root = located(source.path)
     if root.is_file() and zipfile.is_zipfile(root):
-        with TemporaryDirectory() as unpacked, zipfile.ZipFile(root) as archive:
-            logger.info("unpacking %s", root)
-            archive.extractall(unpacked)
+        with TemporaryDirectory() as unpacked:
+            _unpack(root, Path(unpacked))
             yield from image_folder.folder(source, Path(unpacked))
         return
     headers = {}
     for path in sorted(root.rglob("[!.]*.csv")):
-        with path.open("rb") as table:
-            headers[str(path)] = table.readline()
+        if path.is_file():
+            with path.open("rb") as table:
+                headers[str(path)] = table.readline(LONGEST_RECORD)
     table_path = csv_file.preferred_csv(headers)
     if table_path is None:
         yield from image_folder.folder(source, root)
@@ -149,6 +151,20 @@ def folder(source: FolderSource) -> Iterator[bytes]:
             draw=source.draw,
         )
     )
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    logger.info("unpacking %s", path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_size(sum(member.file_size for member in archive.infolist()), path)
+            archive.extractall(folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        # RuntimeError: encrypted, or compressed by a method that Python does not support.
+        raise UserError(
+            f"{path.absolute()}: damaged or no ordinary zip file ({error}); copy or download it"
+            " again, or unpack it and give the path of the folder"
+        ) from error
 
 
 def _as_folder(source: KaggleSource | FileSource, path: Path) -> FolderSource:

@@ -24,7 +24,7 @@ def test_the_committed_pages_pass():
         [sys.executable, "-m", "benchmarks.check_pages"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert re.match(r"\d benchmark pages name their model, commit and machine", done.stdout)
+    assert re.match(r"\d+ benchmark pages name their model, commit and machine", done.stdout)
 
 
 def test_a_page_of_another_version_says_so_on_its_first_line():

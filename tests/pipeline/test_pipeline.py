@@ -4,12 +4,13 @@ What is trained here is compared with bounds: another processor trains other wei
 """
 
 import json
+import shutil
 import subprocess
 
 import pytest
 import yaml
 
-from tests.pipeline.conftest import ROOT, ran
+from tests.pipeline.conftest import ROOT, Repository, ran
 
 
 def test_the_sample_is_learned(built):
@@ -69,8 +70,25 @@ def test_nothing_of_the_data_is_tracked():
 def test_every_stage_file_is_a_stage_and_depends_on_itself(committed):
     stages = yaml.safe_load((committed.folder / "dvc.yaml").read_text())["stages"]
     for name, stage in stages.items():
-        assert stage["cmd"] == f"python -m stages.{name} ${{item.dataset}}"
+        assert stage["cmd"] == f"python -m stages.{name} ${{item}}"
         assert f"stages/{name}.py" in stage["deps"]
+
+
+@pytest.mark.parametrize(
+    "name", ["x; touch PWNED", "x'; touch PWNED; '", "x\ntouch PWNED\n", "$(touch PWNED)", ".."]
+)
+def test_a_dataset_with_a_hostile_name_runs_no_command_and_loses_no_file(committed, tmp_path, name):
+    folder = tmp_path / "clone"
+    committed.run(f"git clone -q . {folder}")
+    shutil.copy(folder / "params/sample.yaml", folder / "params" / f"{name}.yaml")
+    (folder / "params.yaml").write_text(yaml.safe_dump({"datasets": [name]}))
+    (folder / "source.json").write_text("{}")
+    err = Repository(folder, committed.home).run("(! dvc repro) 2>&1")
+    if "\n" not in name:  # DVC ends a command at a line end: the shell refuses the open quote
+        assert "no name of a dataset; expected a small letter or a digit" in err
+    assert not (folder / "PWNED").exists()
+    assert (folder / "source.json").read_text() == "{}"
+    assert [path.name for path in (folder / "data").iterdir()] == ["README.md"]
 
 
 def test_plots_are_drawn(built):

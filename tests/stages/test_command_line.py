@@ -1,6 +1,8 @@
 """The command line of the stages, in a process of its own."""
 
 import os
+import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 
-STAGE = """
+STAGE = r"""
 import logging
 import sys
 
@@ -26,6 +28,14 @@ def main(dataset, parameters):
     logging.getLogger("a_library").warning("take care")
     if dataset == "fer2013":
         raise UserError("data/fer2013/raw.csv, row 3: expected 2304 pixels, found 7; mend it")
+    if parameters.evaluate.seed == 2:
+        logging.getLogger(__name__).info("a\x1b[2Jb\nc")
+        raise UserError("a\x1b[2Jb\nc")
+    if parameters.evaluate.seed == 3:
+        with open("small", "wb") as file:
+            file.write(bytes(1000))
+    if parameters.evaluate.seed == 4:
+        bytes(1 << 60)
     if parameters.evaluate.seed == 1:
         raise KeyError("a bug")
 
@@ -100,6 +110,51 @@ def test_a_mistake_in_a_parameter_file_is_one_line_and_exit_status_1(folder):
     assert done.stderr == f"A stage of its own.\n{error}"
 
 
+def test_no_text_controls_the_terminal(folder):
+    change(folder, "evaluate", "seed", 2)
+    done = run(folder, "sample")
+    assert done.stderr.splitlines()[-2:] == [r"a\x1b[2Jb\nc", r"error: a\x1b[2Jb\nc"]
+    assert done.returncode == 1
+
+
+def test_a_full_disk_is_one_line(folder):
+    change(folder, "evaluate", "seed", 3)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        done = run(folder, "sample")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert done.stderr.splitlines()[-1] == "error: a file: File too large; free some space"
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+
+
+def test_a_lack_of_memory_is_one_line(folder):
+    change(folder, "evaluate", "seed", 4)
+    done = run(folder, "sample")
+    assert done.stderr.splitlines()[-1].startswith("error: memory ran out")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x; touch PWNED", "x'; touch PWNED; '", "x\ny", "$(touch PWNED)", "../x", "..", "-x", "X", ""],
+)
+@pytest.mark.parametrize("form", ["{}", "--dataset={}"])
+def test_a_name_that_is_none_is_refused_before_anything_else(folder, name, form):
+    if "/" not in name:
+        shutil.copy(folder / "params/sample.yaml", folder / "params" / f"{name}.yaml")
+    done = run(folder, "--", name) if form == "{}" else run(folder, form.format(name))
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*: no name of a dataset; expected .*\n", done.stderr)
+    assert not (folder / "PWNED").exists()
+
+
+def test_a_name_may_be_given_as_an_option_which_dvc_quotes(folder):
+    assert run(folder, "--dataset", "sample").stderr == run(folder, "sample").stderr
+    assert run(folder, "sample", "--dataset", "sample").returncode == 2
+
+
 def test_a_bug_keeps_its_traceback(folder):
     change(folder, "evaluate", "seed", 1)
     done = run(folder, "sample")
@@ -112,7 +167,7 @@ def test_a_bug_keeps_its_traceback(folder):
 def test_a_dataset_must_be_named(folder):
     done = run(folder)
     assert done.returncode == 2
-    assert "the following arguments are required: dataset" in done.stderr
+    assert "one of the arguments dataset --dataset is required" in done.stderr
     assert "A stage of its own." in run(folder, "--help").stdout
 
 

@@ -16,6 +16,7 @@ from dvc.utils.hydra import apply_overrides
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.hostile_files import hostile_parameters
 from stages.errors import UserError
 from stages.parameters import (
     Distillation,
@@ -450,6 +451,27 @@ def test_a_file_that_is_no_text(tmp_path):
     path.write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(UserError, match="not YAML"):
         load_parameters("sample", tmp_path)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("attack", sorted(hostile_parameters(TEXT)))
+def test_a_hostile_file_is_one_line(tmp_path, attack):
+    path = tmp_path / "sample.yaml"
+    path.write_text(hostile_parameters(TEXT)[attack], encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(UserError) as refusal:
+        load_parameters("sample", tmp_path)
+    assert str(refusal.value).startswith(f"{path}:")
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 400
+
+
+def test_a_file_that_is_too_large_or_none(tmp_path):
+    (tmp_path / "sample.yaml").write_text(TEXT + "#" * 200_000)
+    with pytest.raises(UserError, match=r"cannot be read: the file has more than 200,000 bytes"):
+        load_parameters("sample", tmp_path)
+    for name in ("../sample", "", "x; y"):
+        with pytest.raises(UserError, match="no name of a dataset"):
+            load_parameters(name, tmp_path / "below")
 
 
 def test_a_missing_file(tmp_path):

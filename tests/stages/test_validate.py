@@ -55,6 +55,11 @@ def quarantine() -> list[list[str]]:
         return list(csv.reader(file))
 
 
+def test_no_cell_of_the_quarantine_is_a_formula(dataset):
+    dataset(*GOOD, format_row("=1+1", pixels(250), "Training"))
+    assert quarantine()[1][1:] == ["label", "'=1+1"]
+
+
 def test_a_valid_dataset_passes_and_is_reported(dataset):
     metrics = dataset(
         *GOOD,

@@ -1,6 +1,9 @@
 """Rows of results; a run that was killed at any byte is resumed."""
 
 import csv
+import re
+import resource
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,15 +22,18 @@ LABELS = ("sad", "happy, or so")
 BOX = Box(1, 2, 3, 4)
 PROBABILITIES = {"sad": 0.25, "happy, or so": 0.75}
 HAPPY = RecognizedFace(BOX, 0.5, "happy, or so", PROBABILITIES, box_square(BOX))
+OTHER = replace(HAPPY, box=Box(50, 2, 3, 4))
 TRACKED = TrackedFace(**vars(HAPPY), person=7)
 RESULTS = [
-    Result(Path("a.jpg"), 9, 8, [HAPPY, HAPPY]),
+    Result(Path("a.jpg"), 9, 8, [HAPPY, OTHER]),
     Result(Path("none.jpg"), 9, 8),
     Result(Path('odd "name",\nin two lines.jpg'), 9, 8, [HAPPY]),
     Result(Path("bad.jpg"), error="it is damaged, all of it"),
     FrameResult(path=Path("b.mp4"), faces=[TRACKED], frame=0, seconds=0.0),
     FrameResult(path=Path("b.mp4"), faces=[], frame=5, seconds=0.2),
-    FrameResult(path=Path("b.mp4"), faces=[TRACKED, TRACKED], frame=10, seconds=0.4),
+    FrameResult(
+        path=Path("b.mp4"), faces=[TRACKED, replace(TRACKED, person=8)], frame=10, seconds=0.4
+    ),
     Result(Path("\udcff not UTF-8.jpg"), 9, 8, [HAPPY]),
 ]
 
@@ -89,6 +95,64 @@ def test_a_run_killed_at_any_byte_is_resumed_to_the_same_file(whole, tmp_path, d
     _, errors = write(path)
     assert path.read_bytes() == whole
     assert errors == 1
+
+
+def test_inputs_that_two_runs_have_written_are_processed_again(whole, tmp_path):
+    path, both = tmp_path / "t.csv", tmp_path / "both.csv"
+    header, *lines = whole.splitlines(keepends=True)
+    # Two runs that finish the same photos, one after the other.
+    start = whole.index(b"none.jpg")
+    once, twice = whole[len(header) : start], whole[start:]
+    both.write_bytes(header + once + twice + twice)
+    path.write_bytes(both.read_bytes())
+    with CsvTable(path, LABELS, "0a" * 32, "every=1") as table:
+        assert table.done == set()  # "a.jpg" is the last one left, which may be incomplete
+        assert table.repeated == len({str(result.path) for result in RESULTS[1:]})
+    path.write_bytes(both.read_bytes())
+    done, errors = write(path)
+    assert path.read_bytes() == whole
+    assert errors == 1
+    # Each row twice, as of two runs with the same pace.
+    path.write_bytes(header + b"".join(line + line for line in lines[:2]) + b"".join(lines[2:]))
+    done, _ = write(path)
+    assert "a.jpg" not in done
+    assert sorted(path.read_bytes()) == sorted(whole)
+
+
+def test_healing_a_file_leaves_it_whole_after_a_full_disk(whole, tmp_path):
+    path = tmp_path / "t.csv"
+    header, *lines = whole.splitlines(keepends=True)
+    path.write_bytes(doubled := header + b"".join(lines + lines))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(header) - 1, before[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot be written: File too large"):
+            write(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_bytes() == doubled
+
+
+NAMES = ["=1+1.jpg", "+a.jpg", "-a.jpg", "@a.jpg", "\ta.jpg", "\ra.jpg", "\na.jpg"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, *(f"'{name}" for name in NAMES), "'a.jpg", "a=b.jpg"])
+def test_no_cell_is_a_formula_and_the_name_is_found_again(tmp_path, name):
+    results = [Result(Path(name), error="=1"), Result(Path("last.jpg"), 9, 8)]
+    write(tmp_path / "t.csv", results)
+    first = rows(tmp_path / "t.csv")[0]
+    assert not re.match("[=+@\t\r\n-]", first["path"])
+    assert first["error"] == "'=1"
+    done, _ = write(tmp_path / "t.csv", results)
+    assert done == {name}
+    raw = tmp_path / "raw.csv"
+    for _ in range(2):
+        with CsvTable(raw, LABELS, "0a", "every=1", raw_cells=True) as table:
+            if name not in table.done:
+                table.write(results[0])
+            table.write(results[1])
+    assert table.done == {name}
+    assert rows(raw)[0]["path"] == name
 
 
 def test_only_the_last_input_is_repeated(whole, tmp_path):

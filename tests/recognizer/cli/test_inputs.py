@@ -91,16 +91,32 @@ def test_a_folder_that_cannot_be_read_is_reported(tree):
     (tree / "c").chmod(0o755)
 
 
-def test_a_broken_link_is_kept_and_a_pipe_is_left_out(tree):
+def test_what_is_no_file_is_kept_and_hides_nothing(tree):
     (tree / "empty/gone.jpg").symlink_to("nowhere.jpg")
+    (tree / "empty/loop.jpg").symlink_to("loop.jpg")
+    (tree / "empty/self").symlink_to("self")
+    (tree / "empty/zero.jpg").symlink_to("/dev/zero")
     os.mkfifo(tree / "empty/pipe.jpg")
-    assert found("empty") == ["empty/gone.jpg"]
+    (tree / "empty/good.jpg").touch()
+    names = [f"empty/{name}.jpg" for name in ("gone", "good", "loop", "pipe", "zero")]
+    assert found("empty", ignored=[Path("c")]) == names
+    assert found("empty/*", "empty/**", ignored=[Path("c")]) == [*names, *names]
+    assert found("empty/loop.jpg") == ["empty/loop.jpg"]
 
 
+@pytest.mark.timeout(10)
 def test_a_link_to_a_parent_folder_is_not_followed(tree):
     (tree / "empty/loop").symlink_to(tree)
+    (tree / "empty/again").symlink_to(tree)
     (tree / "empty/a.jpg").touch()
     assert found("empty") == ["empty/a.jpg"]
+    assert found("**/a.jpg", "empty/**/a.jpg", "**/empty/**/a.jpg") == ["empty/a.jpg"] * 3
+
+
+def test_a_pattern_with_two_stars_gives_each_file_once(tree):
+    expected = ["a.PNG", "b.jpg", "c/d/y.mp4", "c/z.webp", "e[1].jpg"]
+    assert found("**") == found("**/**/*") == expected
+    assert found("c/**") == found("[c]/**/?.*") == ["c/d/y.mp4", "c/z.webp"]
 
 
 def test_folders_are_read_lazily(tree):
