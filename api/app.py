@@ -8,10 +8,12 @@ import anyio
 import cv2
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from pydantic import BaseModel
 
 import api.deepface.routes as deepface
 import api.open_inference.routes as open_inference
 from api.build import VERSION, commit_of_the_code, library_versions
+from api.deepface.schemas import AnalyzeJson
 from api.errors import EXCEPTION_HANDLERS
 from api.logs import log_as_json
 from api.middleware.allowed_hosts import AllowedHosts
@@ -22,9 +24,18 @@ from api.middleware.request_log import RequestLog
 from api.middleware.request_metrics import RequestMetrics
 from api.middleware.security_headers import SecurityHeaders
 from api.models.snapshot import Snapshot, read_snapshots
-from api.openapi import error_responses, operation_id
+from api.open_inference.schemas import InferenceRequest
+from api.openapi import JsonSchema, add_schemas, error_responses, operation_id
 from api.routes import docs, health, metrics, model, page, predict, stream
-from api.schemas import Problem, ProtocolProblem
+from api.routes.predict import ImageJson
+from api.schemas import (
+    Problem,
+    ProtocolProblem,
+    ServedVersions,
+    StreamEnd,
+    StreamError,
+    StreamFaces,
+)
 from api.security import require_api_key
 from api.settings import Settings, load_settings
 from api.state import ServerState
@@ -49,9 +60,24 @@ RESPONSE_HEADERS = [
 """Headers of a response that these pages may read."""
 
 
+RECEIVED: list[type[BaseModel]] = [ImageJson, AnalyzeJson, InferenceRequest]
+SENT: list[type[BaseModel]] = [ServedVersions, StreamFaces, StreamError, StreamEnd]
+"""Bodies that handlers parse themselves; messages of streams, and an example with nulls."""
+
+
+class Application(FastAPI):
+    """FastAPI with the schemas of RECEIVED and SENT."""
+
+    def openapi(self) -> JsonSchema:
+        """The OpenAPI document; FastAPI keeps it after the first call."""
+        if self.openapi_schema is None:
+            add_schemas(super().openapi(), RECEIVED, SENT)
+        return super().openapi()
+
+
 def create_app(settings: Settings, snapshots: Sequence[Snapshot] = ()) -> FastAPI:
     """Build the application; the models are loaded at startup, from snapshots if there are any."""
-    app = FastAPI(
+    app = Application(
         title="Facial expression recognition",
         version=VERSION,
         description="Detects the faces in an image and predicts the emotion of each.",

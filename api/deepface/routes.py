@@ -18,7 +18,7 @@ from api.deepface.schemas import (
 from api.errors import status_of
 from api.models.served_model import Recognition, ServedModel
 from api.models.served_models import ready_model
-from api.openapi import OVERLOAD, error_responses, form_schema, json_schema, request_body
+from api.openapi import OVERLOAD, error_responses, form_schema, reference, request_body
 from api.options import EmotionOptions, merged, refuse_repeated
 from api.pixels import claimed_pixels
 from api.request_body import content_type_of, form_of, in_thread, json_of
@@ -33,7 +33,7 @@ FORMS = {"multipart/form-data", "application/x-www-form-urlencoded"}
 
 BODY = request_body(
     "The options of the query may be sent in the JSON or in the form instead.",
-    {"application/json": json_schema(AnalyzeJson), "multipart/form-data": form_schema(AnalyzeForm)},
+    {"application/json": reference(AnalyzeJson), "multipart/form-data": form_schema(AnalyzeForm)},
 )
 ERRORS = error_responses(
     {

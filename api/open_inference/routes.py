@@ -23,7 +23,7 @@ from api.open_inference.schemas import (
     TensorParameters,
 )
 from api.open_inference.tensors import HEADER_LENGTH, Inference, TensorError
-from api.openapi import BINARY, OVERLOAD, error_responses, json_schema, request_body
+from api.openapi import BINARY, OVERLOAD, error_responses, reference, request_body
 from api.options import ModelOptions, NoQuery
 from api.request_body import body_of, in_thread
 from api.schemas import ProtocolProblem
@@ -165,7 +165,7 @@ async def model_version_ready(name: Name, _model: NamedVersion) -> ProtocolModel
 INFERENCE_BODY = request_body(
     "One input `faces`. BYTES [N]: N photos as image files, in base64 in the JSON or as binary data"
     " after it; the largest face of each is classified. UINT8 [N, 48, 48]: N cropped grey faces.",
-    {"application/json": json_schema(InferenceRequest), "application/octet-stream": BINARY},
+    {"application/json": reference(InferenceRequest), "application/octet-stream": BINARY},
 )
 BINARY_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/octet-stream": {}}}

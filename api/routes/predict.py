@@ -15,7 +15,7 @@ from api.openapi import (
     OVERLOAD,
     error_responses,
     form_schema,
-    json_schema,
+    reference,
     request_body,
 )
 from api.options import Options, QueryOptions, merged, refuse_repeated
@@ -119,13 +119,13 @@ async def batch_request(request: Request, query: QueryOptions, server: Server) -
 
 
 IMAGE_BODY = request_body(
-    "An image file, for example a JPEG: in the field `file` of a form, as the body, or in JSON."
-    " The options of the query may be sent in the form or in the JSON instead.",
+    "An image file, for example a JPEG: in the field `file` of a form, as the body, or in JSON. As"
+    " the body, its type may also be `image/jpeg` or another `image/…`. The options of the query"
+    " may be sent in the form or in the JSON instead.",
     {
         "multipart/form-data": form_schema(ImageForm),
-        "image/*": BINARY,
         "application/octet-stream": BINARY,
-        "application/json": json_schema(ImageJson),
+        "application/json": reference(ImageJson),
     },
 )
 BATCH_BODY = request_body(
