@@ -1,7 +1,8 @@
 """The application, built from its settings; `python -m api` starts it."""
 
 import os
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 
 import api.deepface.routes as deepface
 import api.open_inference.routes as open_inference
-from api.build import VERSION, commit_of_the_code, library_versions
+from api.build import VERSION
 from api.deepface.schemas import AnalyzeJson
 from api.errors import EXCEPTION_HANDLERS
 from api.logs import log_as_json
@@ -23,10 +24,10 @@ from api.middleware.head_requests import HeadRequests
 from api.middleware.request_log import RequestLog
 from api.middleware.request_metrics import RequestMetrics
 from api.middleware.security_headers import SecurityHeaders
-from api.models.snapshot import Snapshot, read_snapshots
+from api.models.workers import Worker
 from api.open_inference.schemas import InferenceRequest
 from api.openapi import JsonSchema, add_schemas, error_responses, operation_id
-from api.routes import docs, health, metrics, model, page, predict, stream
+from api.routes import admin, docs, health, metrics, model, page, predict, stream
 from api.routes.predict import ImageJson
 from api.schemas import (
     Problem,
@@ -54,6 +55,7 @@ RESPONSE_HEADERS = [
     "Inference-Header-Content-Length",
     "Retry-After",
     "Server-Timing",
+    "X-Model-Alias",
     "X-Model-Version",
     "X-Request-ID",
 ]
@@ -75,8 +77,15 @@ class Application(FastAPI):
         return super().openapi()
 
 
-def create_app(settings: Settings, snapshots: Sequence[Snapshot] = ()) -> FastAPI:
-    """Build the application; the models are loaded at startup, from snapshots if there are any."""
+def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
+    """Build the application; the models are loaded at startup.
+
+    Parameters
+    ----------
+    settings : Settings
+    worker : Worker, optional
+        If this process is one of several workers.
+    """
     app = Application(
         title="Facial expression recognition",
         version=VERSION,
@@ -89,7 +98,7 @@ def create_app(settings: Settings, snapshots: Sequence[Snapshot] = ()) -> FastAP
         # Where OpenTelemetry is configured, FastAPI would export the query string of each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.server = server = ServerState.of(settings, snapshots)
+    app.state.server = server = ServerState.of(settings, worker)
     _add_middleware(app, server)
     _add_routes(app, settings)
     return app
@@ -120,6 +129,7 @@ def _add_routes(app: FastAPI, settings: Settings) -> None:
     for subject, shape in (
         (predict, Problem),
         (model, Problem),
+        (admin, Problem),
         (metrics, Problem),
         (deepface, ProtocolProblem),
         (open_inference, ProtocolProblem),
@@ -143,24 +153,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Settings]]:
     # The models are loaded before the first connection: with several workers, one that replaces
     # another must not answer 503 while the others are ready. /readyz reports an error.
     server: ServerState = app.state.server
-    await anyio.to_thread.run_sync(_load, server)
+    await anyio.to_thread.run_sync(server.models.load)
+    server.describe_build()
+    if server.worker:
+        follow = server.worker.follow
+        reload = server.models.prepare, server.switch
+        threading.Thread(target=follow, args=reload, daemon=True).start()
     yield {"settings": server.settings}  # for middleware/connections.py
 
 
-def _load(server: ServerState) -> None:
-    """Load the models, and set the metric with all versions."""
-    models = server.models
-    models.load()
-    commit = server.settings.git_commit or commit_of_the_code()
-    server.metrics.build.info(
-        {
-            "version": VERSION,
-            "commit": commit or "unknown",
-            **library_versions(),
-            "model_version": "none" if models.default.problem else models.default.version,
-        }
-    )
-
-
 log_as_json()
-app = create_app(load_settings(), read_snapshots(os.environ))
+app = create_app(load_settings(), Worker.of(os.environ))

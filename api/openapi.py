@@ -33,8 +33,10 @@ EXAMPLE_ERRORS = {
     400: "JSON: invalid JSON: EOF while parsing an object at line 1 column 8",
     401: "the API key is missing or wrong: send it in the header X-API-Key, or as Authorization:"
     " Bearer",
+    403: "only a server with API_KEY can be told to reload its models",
     404: "no model 'age' is served (served: fer2013, ferplus)",
     408: "the request had not arrived within 30 seconds",
+    409: "not reloaded: /models/stable.onnx: not an ONNX model, or a damaged one",
     413: "the request body is larger than 10,485,760 bytes",
     415: "content type 'text/plain' is not supported: send the image in the field 'file' of a form,"
     " as the body with its type, for example image/jpeg, or in JSON",

@@ -1,6 +1,6 @@
 """The JSON of the responses, as /docs shows it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -100,6 +100,11 @@ class ModelIdentity(Schema):
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
     dataset: str = Field(description="The dataset that it was trained on.", examples=["fer2013"])
+    alias: Literal["stable", "candidate"] | None = Field(
+        None,
+        exclude_if=lambda alias: alias is None,
+        description="The name of the file in `MODEL_DIR`, if it is one of these.",
+    )
 
 
 MODEL: dict[str, JsonValue] = {

@@ -17,7 +17,6 @@ from api.deepface.schemas import (
 )
 from api.errors import status_of
 from api.models.served_model import Recognition, ServedModel
-from api.models.served_models import ready_model
 from api.openapi import OVERLOAD, error_responses, form_schema, reference, request_body
 from api.options import EmotionOptions, merged, refuse_repeated
 from api.pixels import claimed_pixels
@@ -89,7 +88,8 @@ async def analyze(
     image: Annotated[AnalyzeRequest, Depends(analyze_request)], server: Server, response: Response
 ) -> Analyses:
     """Predict the emotion of every face, in percent, in the format of DeepFace's server."""
-    model = ready_model(server.models, response, image.options)
+    model = server.models.choose(image.options)
+    response.headers.update(model.headers)
     try:
         result = await server.slots.run(image.pixels, _recognize, model, image.data, image.options)
     except ImageError as error:

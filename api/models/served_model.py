@@ -1,8 +1,9 @@
 """One served version of the model: loading, ready, or failed with a reason."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
 from time import perf_counter
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from api.models.evaluation import read_confidence, read_evaluation
-from api.models.model_source import Source
+from api.models.model_source import CANDIDATE, STABLE, Alias, Source
 from api.models.snapshot import Snapshot
 from api.options import EmotionOptions, FaceOptions
 from api.schemas import ConfidenceBin, Face, ImageSize, ModelIdentity
@@ -88,15 +89,38 @@ class ServedModel:
         return self.classifier.version
 
     @property
-    def identity(self) -> ModelIdentity:
-        """The name, the version and the dataset, as responses contain them."""
-        return ModelIdentity(name=self.name, version=self.version, dataset=self.classifier.dataset)
+    def alias(self) -> Alias | None:
+        """The role of this model, by the name of its file in MODEL_DIR."""
+        return next((alias for alias in (STABLE, CANDIDATE) if alias == self.source.name), None)
 
-    def load(self) -> None:
-        """Load the file and run the warm-up. An error is logged and becomes `problem`."""
+    @property
+    def identity(self) -> ModelIdentity:
+        """The name, the version, the dataset and the alias, as responses contain them."""
+        return ModelIdentity(
+            name=self.name,
+            version=self.version,
+            dataset=self.classifier.dataset,
+            alias=self.alias,
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of a response of this model."""
+        alias = {"X-Model-Alias": self.alias} if self.alias else {}
+        return {"X-Model-Version": self.version, **alias}
+
+    def load(self, loaded: Mapping[str, Classifier]) -> None:
+        """Load the file and run the warm-up. An error is logged and becomes `problem`.
+
+        Parameters
+        ----------
+        loaded : mapping of str to Classifier
+            By version. A file with the same bytes is not loaded again.
+        """
         try:
-            content = self.snapshot.read(self.source) if self.snapshot else self.source.read()
-            self.classifier = Classifier.of(content, str(self.source))
+            content = self.snapshot.read() if self.snapshot else self.source.read()
+            known = loaded.get(sha256(content).hexdigest())
+            self.classifier = known or Classifier.of(content, str(self.source))
             self.evaluation = read_evaluation(self.source, self.classifier)
             self.confidence = None
             if self.evaluation:

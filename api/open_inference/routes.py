@@ -102,11 +102,20 @@ async def named_version(
 
 
 def _find(response: Response, models: ServedModels, name: str, version: str | None) -> ServedModel:
-    dataset = None if name == ServedModel.name else name
-    return ready_model(models, response, ModelOptions(model=dataset, version=version))
+    return ready_model(models, response, _options(name, version))
+
+
+async def chosen_version(server: Server, name: Name) -> ServedModel:
+    """The model for a prediction; the candidate gets its share of the default model's."""
+    return server.models.choose(_options(name, None))
+
+
+def _options(name: str, version: str | None) -> ModelOptions:
+    return ModelOptions(model=None if name == ServedModel.name else name, version=version)
 
 
 DefaultVersion = Annotated[ServedModel, Depends(default_version)]
+ChosenVersion = Annotated[ServedModel, Depends(chosen_version)]
 NamedVersion = Annotated[ServedModel, Depends(named_version)]
 
 
@@ -216,7 +225,7 @@ InferenceBody = Annotated[tuple[Inference, int], Depends(inference_body)]
     responses=INFERENCE_RESPONSES,
 )
 async def model_infer(
-    name: Name, model: DefaultVersion, body: InferenceBody, server: Server
+    name: Name, model: ChosenVersion, body: InferenceBody, server: Server
 ) -> Response:
     """Classify the faces in photos, or cropped faces, with the first version of the model."""
     return await _infer(name, model, body, server)
@@ -249,4 +258,4 @@ async def _infer(
     except (TensorError, ImageError) as error:
         too_large = isinstance(error, ImageError) and status_of(error) == 413
         raise HTTPException(413 if too_large else 400, str(error)) from error
-    return Response(content, headers={**headers, "X-Model-Version": model.version})
+    return Response(content, headers={**headers, **model.headers})

@@ -152,7 +152,7 @@ async def predict(
     image: Annotated[ImageRequest, Depends(image_request)], server: Server, response: Response
 ) -> Prediction:
     """Detect every face in an image and predict its emotion. Without a face, the list is empty."""
-    model = server.models.find(image.options)
+    model = server.models.choose(image.options)
     result = await server.slots.run(image.pixels, model.recognize, image.data, image.options)
     server.metrics.observe(result, model.version)
     _add_headers(response, model, [result])
@@ -166,7 +166,7 @@ async def predict_batch(
     batch: Annotated[BatchRequest, Depends(batch_request)], server: Server, response: Response
 ) -> BatchPrediction:
     """Process several images. The result of an image that cannot be decoded is its error."""
-    model = server.models.find(batch.options)
+    model = server.models.choose(batch.options)
     contents = [file.data for file in batch.files]
     results = await server.slots.run(batch.pixels, model.recognize_each, contents, batch.options)
     decoded = [result for result in results if isinstance(result, Recognition)]
@@ -191,7 +191,7 @@ def _batch_result(filename: str, result: Recognition | ImageError) -> BatchFaces
 
 
 def _add_headers(response: Response, model: ServedModel, results: list[Recognition]) -> None:
-    response.headers["X-Model-Version"] = model.version
+    response.headers.update(model.headers)
     response.headers["Server-Timing"] = _server_timing(results)
 
 

@@ -79,7 +79,7 @@ def _admit(socket: WebSocket, server: ServerState) -> tuple[ServedModel, Options
             " Bearer, or as a subprotocol",
         )
     options = read_options(socket)
-    return server.models.find(options), options
+    return server.models.choose(options), options
 
 
 def _enter(streams: anyio.Semaphore) -> None:

@@ -44,7 +44,7 @@ def test_the_schema_documents_all_bodies_and_errors(server):
     version = emotion + "/versions/{version}"
     assert set(paths) == {
         *("/predict", "/predict/batch", "/analyze", "/stream"),
-        *("/model", "/models", "/livez", "/readyz", "/metrics"),
+        *("/model", "/models", "/livez", "/readyz", "/metrics", "/admin/reload"),
         *("/v2", "/v2/health/live", "/v2/health/ready"),
         *(emotion, f"{emotion}/ready", f"{emotion}/infer"),
         *(version, f"{version}/ready", f"{version}/infer"),
@@ -77,7 +77,7 @@ def test_the_schema_documents_all_bodies_and_errors(server):
 
 OPERATIONS = """
 predict predict_batch analyze describe_stream describe_model list_models livez readyz metrics
-server_metadata server_live server_ready model_metadata model_ready model_infer
+reload_models server_metadata server_live server_ready model_metadata model_ready model_infer
 model_version_metadata model_version_ready model_version_infer
 """
 
