@@ -16,8 +16,10 @@ COPY models/fer2013/model.onnx models/fer2013/model.onnx
 COPY models/ferplus/model.onnx models/ferplus/model.onnx
 COPY metrics/fer2013/evaluation.json metrics/fer2013/evaluation.json
 COPY metrics/fer2013/plots/reliability.csv metrics/fer2013/plots/reliability.csv
+COPY metrics/fer2013/plots/per_class.csv metrics/fer2013/plots/per_class.csv
 COPY metrics/ferplus/evaluation.json metrics/ferplus/evaluation.json
 COPY metrics/ferplus/plots/reliability.csv metrics/ferplus/plots/reliability.csv
+COPY metrics/ferplus/plots/per_class.csv metrics/ferplus/plots/per_class.csv
 
 ARG GIT_COMMIT=
 ENV GIT_COMMIT=${GIT_COMMIT} \

@@ -154,7 +154,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Settings]]:
     # another must not answer 503 while the others are ready. /readyz reports an error.
     server: ServerState = app.state.server
     await anyio.to_thread.run_sync(server.models.load)
-    server.describe_build()
+    server.describe_models()
     if server.worker:
         follow = server.worker.follow
         reload = server.models.prepare, server.switch

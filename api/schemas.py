@@ -254,6 +254,7 @@ DESCRIPTION: dict[str, JsonValue] = {
     "metrics": {"PublicTest": {"accuracy": 0.7051}},
     "evaluation": {"PrivateTest": {"accuracy": 0.703}},
     "confidence": [{"up_to": 0.6667, "share": 0.426}, {"up_to": 1, "share": 1}],
+    "emotion_shares": {"happy": 0.51, "neutral": 0.32, "surprise": 0.17},
 }
 """An example of a model's description, shortened."""
 
@@ -281,6 +282,10 @@ class ModelDescription(ModelIdentity):
         description="The confidence of the model on PrivateTest, in the bins of `fer_confidence` in"
         " `GET /metrics`. If the shares there are very different, the photos differ from the"
         " dataset. Null if `evaluation` is null or the table is not committed."
+    )
+    emotion_shares: dict[str, Probability] | None = Field(
+        description="The share of each predicted emotion on PrivateTest, to compare with"
+        " `fer_predictions_total` in `GET /metrics`. Null as `confidence`."
     )
 
 

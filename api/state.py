@@ -10,8 +10,9 @@ from starlette.requests import HTTPConnection
 
 from api.build import VERSION, commit_of_the_code, library_versions
 from api.metrics import Metrics
-from api.models.served_model import ServedModel
+from api.models.served_model import Recognition, ServedModel
 from api.models.served_models import ServedModels
+from api.models.shadow import Shadow
 from api.models.workers import Worker
 from api.settings import Settings
 from api.slots import InferenceSlots
@@ -36,6 +37,8 @@ class ServerState:
     """Threads that parse bodies."""
     worker: Worker | None
     """If this process is one of several workers."""
+    shadow: Shadow | None
+    """If the settings have switched it on."""
     _reload: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -54,16 +57,25 @@ class ServerState:
             running=lambda: slots.running,
             streams=lambda: settings.max_streams - streams.value,
         )
+        models = ServedModels(settings, worker.snapshots if worker else ())
         return cls(
             settings,
-            ServedModels(settings, worker.snapshots if worker else ()),
+            models,
             slots,
             streams,
             metrics,
             Uploads(settings.max_bytes_in_flight),
             anyio.CapacityLimiter(PARSERS),
             worker,
+            Shadow(models, metrics) if settings.candidate_shadow else None,
         )
+
+    def observe(self, recognition: Recognition, model: ServedModel) -> None:
+        """Count an image and its faces; the shadow gets the faces as well."""
+        self.metrics.observe(recognition, model.version)
+        if self.shadow:
+            emotions = [emotion for emotion, _ in recognition.predictions]
+            self.shadow.compare(model, recognition.crops, emotions)
 
     def reload(self) -> None:
         """Serve the models that the settings name now, in all workers.
@@ -82,10 +94,11 @@ class ServerState:
     def switch(self, models: list[ServedModel]) -> None:
         """Serve these models. Requests in progress keep theirs."""
         self.models.all = models
-        self.describe_build()
+        self.describe_models()
 
-    def describe_build(self) -> None:
-        """Set the metric with all versions."""
+    def describe_models(self) -> None:
+        """Set the metrics that describe the served models and all versions."""
+        self.metrics.describe(self.models.all)
         model = self.models.default
         self.metrics.build.info(
             {

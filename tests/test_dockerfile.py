@@ -169,8 +169,10 @@ def test_the_context_has_only_what_the_server_needs():
         "models/ferplus/model.onnx",
         "metrics/fer2013/evaluation.json",
         "metrics/fer2013/plots/reliability.csv",
+        "metrics/fer2013/plots/per_class.csv",
         "metrics/ferplus/evaluation.json",
         "metrics/ferplus/plots/reliability.csv",
+        "metrics/ferplus/plots/per_class.csv",
     }
     assert [path for path in sent if "__pycache__" in path] == []
 

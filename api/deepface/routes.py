@@ -95,7 +95,7 @@ async def analyze(
     except ImageError as error:
         status = 413 if status_of(error) == 413 else 400
         raise HTTPException(status, f"img: {error}") from error
-    server.metrics.observe(result, model.version)
+    server.observe(result, model)
     if not result.faces:
         raise HTTPException(
             400,

@@ -6,4 +6,5 @@ workers.py        several worker processes switch to new models together
 evaluation.py     the committed metrics of a model
 served_model.py   one version: loading, ready or failed
 served_models.py  all versions, and the one that a request names
+shadow.py         the candidate on the faces of the default model, for the metrics only
 """

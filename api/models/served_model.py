@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
+from operator import itemgetter
 from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from api.models.evaluation import read_confidence, read_evaluation
+from api.models.evaluation import read_confidence, read_emotion_shares, read_evaluation
 from api.models.model_source import CANDIDATE, STABLE, Alias, Source
 from api.models.snapshot import Snapshot
 from api.options import EmotionOptions, FaceOptions
@@ -42,6 +44,13 @@ class Recognition:
     """Whether more faces were detected than the limit allows."""
     seconds: dict[str, float]
     """Duration of each step: decode, detect, classify."""
+    crops: NDArray[np.uint8]
+    """uint8 [N, 48, 48], what was classified of each face."""
+
+    @property
+    def predictions(self) -> list[tuple[str, float]]:
+        """The most probable emotion of each face, also where `emotion` is None."""
+        return [max(face.probabilities.items(), key=itemgetter(1)) for face in self.faces]
 
 
 class ServedModel:
@@ -52,11 +61,13 @@ class ServedModel:
     problem : str or None
         Why the model is not ready; None once a warm-up inference has passed.
     classifier : Classifier
-        Present once `problem` is None, as are `evaluation` and `confidence`.
+        Present once `problem` is None, as are the following.
     evaluation : dict or None
         The committed metrics, if they were measured on this file.
     confidence : list of ConfidenceBin or None
         The distribution of the confidence in that evaluation.
+    emotion_shares : dict or None
+        The share of each predicted emotion in that evaluation.
     """
 
     name: ModelName = "emotion"
@@ -64,6 +75,7 @@ class ServedModel:
     classifier: Classifier
     evaluation: dict[str, Any] | None
     confidence: list[ConfidenceBin] | None
+    emotion_shares: dict[str, float] | None
 
     def __init__(
         self,
@@ -122,9 +134,10 @@ class ServedModel:
             known = loaded.get(sha256(content).hexdigest())
             self.classifier = known or Classifier.of(content, str(self.source))
             self.evaluation = read_evaluation(self.source, self.classifier)
-            self.confidence = None
+            self.confidence = self.emotion_shares = None
             if self.evaluation:
                 self.confidence = read_confidence(self.source, self.classifier)
+                self.emotion_shares = read_emotion_shares(self.source, self.classifier)
             self._warm_up()
         except ModelError as error:
             self.problem = str(error)
@@ -181,7 +194,9 @@ class ServedModel:
         detected = recognizer.detect(image)
         times.append(perf_counter())
         confident = [face for face in detected if face.confidence >= options.min_confidence]
-        faces = recognizer.classify(image, confident[: max_faces or self.max_faces])
+        kept = confident[: max_faces or self.max_faces]
+        squares, crops = recognizer.crop(image, kept)
+        faces = recognizer.classify_crops(kept, squares, crops)
         times.append(perf_counter())
         seconds = [end - start for start, end in pairwise(times)]
         return Recognition(
@@ -190,6 +205,7 @@ class ServedModel:
             faces=[Face.model_validate(face) for face in faces],
             truncated=len(confident) > len(faces),
             seconds=dict(zip(("decode", "detect", "classify"), seconds, strict=True)),
+            crops=crops,
         )
 
     def recognize_each(

@@ -48,6 +48,12 @@ class ServedModels:
         return self.all[0]
 
     @property
+    def candidate(self) -> ServedModel | None:
+        """The model that may replace the default, if there is one and it is ready."""
+        ready = (model for model in self.all if not model.problem)
+        return next((model for model in ready if model.alias == CANDIDATE), None)
+
+    @property
     def problem(self) -> str | None:
         """Why a version is not ready; None once all are ready."""
         return _problem(self.all)
@@ -81,9 +87,7 @@ class ServedModels:
         """
         share = self._settings.candidate_share
         if options.model is None and options.version is None and random.random() < share:
-            for model in self.all:
-                if model.alias == CANDIDATE and not model.problem:
-                    return model
+            return self.candidate or self.find(options)
         return self.find(options)
 
     def find(self, options: ModelOptions) -> ServedModel:

@@ -252,9 +252,7 @@ async def _infer(
         found = f"{inference.model_name!r:.100}, but the address has {name!r}"
         raise HTTPException(400, f"JSON field model_name: {found}")
     try:
-        content, headers = await server.slots.run(
-            pixels, infer, inference, name, model, server.metrics
-        )
+        content, headers = await server.slots.run(pixels, infer, inference, name, model, server)
     except (TensorError, ImageError) as error:
         too_large = isinstance(error, ImageError) and status_of(error) == 413
         raise HTTPException(413 if too_large else 400, str(error)) from error

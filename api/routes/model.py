@@ -63,5 +63,6 @@ def _description(model: ServedModel) -> ModelDescription:
         alias=model.alias,
         evaluation=model.evaluation,
         confidence=model.confidence,
+        emotion_shares=model.emotion_shares,
         **asdict(model.classifier.metadata),
     )

@@ -154,7 +154,7 @@ async def predict(
     """Detect every face in an image and predict its emotion. Without a face, the list is empty."""
     model = server.models.choose(image.options)
     result = await server.slots.run(image.pixels, model.recognize, image.data, image.options)
-    server.metrics.observe(result, model.version)
+    server.observe(result, model)
     _add_headers(response, model, [result])
     return Prediction(
         image=result.image, faces=result.faces, truncated=result.truncated, model=model.identity
@@ -171,7 +171,7 @@ async def predict_batch(
     results = await server.slots.run(batch.pixels, model.recognize_each, contents, batch.options)
     decoded = [result for result in results if isinstance(result, Recognition)]
     for result in decoded:
-        server.metrics.observe(result, model.version)
+        server.observe(result, model)
     _add_headers(response, model, decoded)
     return BatchPrediction(
         results=[

@@ -188,7 +188,7 @@ class Session:
                 frame=number, dropped=dropped, status=result.status_code, error=result.detail
             )
         metrics.frames.labels("answered").inc()
-        metrics.observe(result, self.model.version)
+        self.server.observe(result, self.model)
         times = {step: round(1000 * seconds, 2) for step, seconds in result.seconds.items()}
         return StreamFaces(
             frame=number,
