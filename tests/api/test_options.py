@@ -144,7 +144,7 @@ def test_the_error_for_an_unknown_name_suggests_the_nearest_one(post, path, way)
     assert sentence(query) == f"query parameter min_confidense: {hint}"
     body = post(path, way, body={"min_confidense": 0.9})
     assert sentence(body) == f"{way} field min_confidense: {hint}"
-    assert "unknown: expected version, " in sentence(post(path, way, query={"q": "1"}))
+    assert "unknown: expected model, version, " in sentence(post(path, way, query={"q": "1"}))
 
 
 @pytest.mark.parametrize(("path", "way"), WAYS)
