@@ -164,6 +164,13 @@ class Settings(BaseSettings):
             raise ValueError(f"expected at least MAX_BYTES, {info.data['max_bytes']}")
         return count
 
+    @field_validator("candidate_share", "candidate_shadow")
+    @classmethod
+    def _with_a_candidate(cls, value: float, info: ValidationInfo) -> float:
+        if value and info.data.get("model_dir") is None:
+            raise ValueError("needs MODEL_DIR, the folder with candidate.onnx")
+        return value
+
     @field_validator("model_rev", "extra_model_revs")
     @classmethod
     def _inside_the_repository(cls, revisions: object, info: ValidationInfo) -> object:

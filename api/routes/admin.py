@@ -24,6 +24,7 @@ router = APIRouter(prefix="/admin", tags=["model"], dependencies=[Depends(refuse
             403: "The server has no API key",
             409: "A model cannot be loaded; the server keeps the models that it has",
             422: "The query has an option",
+            504: "It takes longer than DEADLINE_SECONDS; `GET /models` shows when it has succeeded",
         }
     ),
 )

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from pydantic import ValidationError
 from websockets.sync.client import connect
 
 from api.app import create_app
@@ -216,14 +217,57 @@ def test_a_reload_loses_no_request(serve, folder, versions, command, workers):
             a_replaced_worker_serves_the_reloaded_models(client, second)
 
 
+def workers_of(client):
+    """The process ids of the workers."""
+    found = []
+    for child in psutil.Process(client.process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # also of a process that was killed just now
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child.pid)
+    return found
+
+
 def a_replaced_worker_serves_the_reloaded_models(client, version):
-    loaded = ready_workers(client)
-    children = psutil.Process(client.process.pid).children()
-    killed = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-    for child in killed:
-        os.kill(child.pid, signal.SIGKILL)
+    loaded, killed = ready_workers(client), workers_of(client)
+    for worker in killed:
+        os.kill(worker, signal.SIGKILL)
     wait_for(lambda: ready_workers(client) >= loaded + 2 * len(killed))
     assert served_on_new_connections(client) == {version}
+
+
+def test_a_worker_that_dies_during_a_reload_leaves_no_mixture(serve, folder, versions):
+    known = digests(versions)
+    settings = {"MODEL_PATH": str(folder / "stable.onnx"), "API_KEY": "secret"}
+    with serve(TWO, ready=False, **settings) as client:
+        for attempt in range(3):
+            wait_for(lambda: len(workers_of(client)) == 2 and is_served(client))
+            before = workers_of(client)
+            replace(folder / "stable.onnx", versions[(attempt + 1) % 3])
+            reloading = threading.Thread(target=reload_or_lose_the_connection, args=(client,))
+            reloading.start()
+            time.sleep(0.02 * attempt)
+            os.kill(before[attempt % 2], signal.SIGKILL)
+            reloading.join(PATIENCE)
+            wait_for(lambda: len(set(workers_of(client)) - set(before)) == 1)  # noqa: B023
+            wait_for(lambda: is_served(client))
+            (version,) = served_on_new_connections(client)
+            # Nothing else has to be said: a new reload succeeds, for all workers.
+            assert version in known
+            assert reload(client).status_code == 200
+            assert served_on_new_connections(client) == {known[(attempt + 1) % 3]}
+
+
+def reload_or_lose_the_connection(client):
+    """Reload; the worker that has accepted the request may be the one that is killed."""
+    with suppress(httpx.HTTPError), httpx.Client(base_url=client.base_url, timeout=PATIENCE) as own:
+        reload(own)
+
+
+def is_served(client):
+    """Whether a worker answers on a new connection."""
+    with suppress(httpx.HTTPError), httpx.Client(base_url=client.base_url, timeout=PATIENCE) as own:
+        return predict(own).status_code == 200
+    return False
 
 
 def test_new_files_of_the_folder_appear_with_a_reload(serve_app, folder, versions):
@@ -313,6 +357,12 @@ def test_without_a_ready_candidate_stable_answers(serve_app, folder):
     with serve_app(create_app(settings)) as client:
         assert client.get("/readyz").status_code == 503
         assert predict(client).json()["model"]["alias"] == "stable"
+
+
+@pytest.mark.parametrize("setting", [{"candidate_share": 0.1}, {"candidate_shadow": True}])
+def test_a_candidate_needs_a_folder(setting, model_path):
+    with pytest.raises(ValidationError, match="needs MODEL_DIR"):
+        Settings(model_path=model_path, **setting)
 
 
 def test_a_folder_that_does_not_exist_stops_the_start(tmp_path):
