@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from api.models.model_source import sources
@@ -69,14 +70,49 @@ class Connection:
 # ---------------------------------------------------------------- the main process
 
 
+class Peer:
+    """A worker, as the main process sees it."""
+
+    def __init__(self, pid: int, connection: Connection) -> None:
+        self.pid = pid
+        self.connection = connection
+        self._answers: SimpleQueue[Message | None] = SimpleQueue()
+
+    def read(self) -> None:
+        """Receive answers until the worker ends."""
+        try:
+            while True:
+                self._answers.put(self.connection.receive())
+        except (OSError, ValueError):
+            self._answers.put(None)
+
+    def send(self, message: Message) -> None:
+        """Send a message; one to a worker that has ended is lost."""
+        with suppress(OSError, ValueError):
+            self.connection.send(message)
+
+    def answer(self) -> Message | None:
+        """The answer to the last message; None if the worker has ended."""
+        try:
+            answer = self._answers.get(timeout=RELOAD_SECONDS)
+        except Empty:
+            # It would serve other models than the rest. Its connection is open, so the process id
+            # is still its own. uvicorn replaces it.
+            log.error("worker %d did not answer for %d seconds: killed", self.pid, RELOAD_SECONDS)
+            os.kill(self.pid, signal.SIGKILL)
+            return None
+        if answer is None:
+            self._answers.put(None)  # for the next call
+        return answer
+
+
 class MainProcess:
     """The process that starts the workers."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._snapshots = Snapshots(sources(settings))
-        self._workers: dict[int, Connection] = {}
-        """By process id."""
+        self._workers: set[Peer] = set()
         self._token = secrets.token_hex()
         # A worker that starts during a reload gets its snapshots after it.
         self._lock = threading.Lock()
@@ -90,27 +126,37 @@ class MainProcess:
     def _accept(self, listener: socket.socket) -> None:
         while True:
             stream, _ = listener.accept()
-            threading.Thread(target=self._greet, args=(stream,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(stream,), daemon=True).start()
 
-    def _greet(self, stream: socket.socket) -> None:
+    def _serve(self, stream: socket.socket) -> None:
         """Read the first message of a connection, and do what it asks for."""
         connection = Connection(stream, HELLO_SECONDS)
         try:
             hello = connection.receive()
             if not secrets.compare_digest(str(hello["token"]), self._token):
                 raise ValueError("wrong token")
-            stream.settimeout(RELOAD_SECONDS)
-            with self._lock:
-                if hello["reload"]:
-                    connection.send({"problem": self._reload()})
-                else:
-                    connection.send({"snapshots": list(map(asdict, self._snapshots.all))})
-                    self._workers[hello["pid"]] = connection
-                    return
+            stream.settimeout(None)
+            if hello["reload"]:
+                with self._lock:
+                    problem = self._reload()
+                connection.send({"problem": problem})
+            else:
+                self._greet(Peer(hello["pid"], connection))
         except (OSError, ValueError, KeyError, TypeError) as error:
             # Another process of this machine, or a worker that was killed.
             log.warning("a connection to the main process failed: %r", error)
-        connection.close()
+        finally:
+            connection.close()
+
+    def _greet(self, worker: Peer) -> None:
+        """Send a new worker the snapshots, and keep it until it ends."""
+        with self._lock:
+            worker.connection.send({"snapshots": list(map(asdict, self._snapshots.all))})
+            self._workers.add(worker)
+        try:
+            worker.read()
+        finally:
+            self._workers.discard(worker)
 
     def _reload(self) -> str | None:
         """Let all workers switch to the present model files, or none; returns the reason."""
@@ -128,25 +174,12 @@ class MainProcess:
         return problem
 
     def _ask(self, message: Message) -> list[Message]:
-        """The answers of all workers. One that gives none is killed; uvicorn replaces it."""
-        answers = []
-        for step in (_send(message), Connection.receive):
-            for pid, connection in list(self._workers.items()):
-                try:
-                    answer = step(connection)
-                except (OSError, ValueError):
-                    del self._workers[pid]
-                    connection.close()
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                else:
-                    if answer is not None:
-                        answers.append(answer)
-        return answers
-
-
-def _send(message: Message) -> Callable[[Connection], None]:
-    return lambda connection: connection.send(message)
+        """The answers of all workers that have not ended."""
+        workers = list(self._workers)
+        for worker in workers:
+            worker.send(message)
+        answers = [worker.answer() for worker in workers]
+        return [answer for answer in answers if answer is not None]
 
 
 # ---------------------------------------------------------------- a worker
@@ -215,23 +248,22 @@ class Worker:
             Serves them.
         """
         prepared: list[ServedModel] = []
-        while True:
-            try:
+        try:
+            while True:
                 message = self._connection.receive()
-            except OSError:
-                log.warning("the main process has ended: this worker can no longer reload")
-                return
-            problem = None
-            if "prepare" in message:
-                try:
-                    prepared = prepare(_snapshots(message["prepare"]))
-                except ModelError as error:
-                    problem = str(error)
-            elif message["commit"]:
-                switch(prepared)
-            if "commit" in message:
-                prepared = []
-            self._connection.send({"problem": problem})
+                problem = None
+                if "prepare" in message:
+                    try:
+                        prepared = prepare(_snapshots(message["prepare"]))
+                    except ModelError as error:
+                        problem = str(error)
+                else:
+                    if message["commit"]:
+                        switch(prepared)
+                    prepared = []
+                self._connection.send({"problem": problem})
+        except OSError:
+            log.warning("the main process has ended: this worker can no longer reload")
 
 
 def _snapshots(fields: list[Message]) -> list[Snapshot]:
