@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import promql_parser as promql
@@ -129,6 +131,20 @@ def test_the_check_of_expressions_can_fail(exported):
             test_every_metric_of_an_expression_exists(exported, expression)
     with pytest.raises(ValueError):
         promql.parse("sum by (le (fer_requests_total)")
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+def test_the_alerts_find_what_they_are_for():
+    command = ["promtool", "test", "rules", str(MONITORING / "rules_test.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_a_case():
+    """Also where promtool is not installed."""
+    cases = yaml.safe_load((MONITORING / "rules_test.yml").read_text())["tests"]
+    tested = {case["alertname"] for group in cases for case in group["alert_rule_test"]}
+    assert tested == {rule["alert"] for rule in RULES if "alert" in rule}
 
 
 def test_every_alert_says_what_is_wrong():
