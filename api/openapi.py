@@ -48,6 +48,9 @@ EXAMPLE_ERRORS = {
 }
 """An error by its status, as a server with the default settings sends it."""
 
+NO_OPTIONS = {422: "query parameter version: unknown: expected none"}
+"""The example of routes without options."""
+
 
 def operation_id(route: APIRoute) -> str:
     """The name of an operation, which generated clients use as the name of a function."""
@@ -55,15 +58,28 @@ def operation_id(route: APIRoute) -> str:
 
 
 def error_responses(
-    descriptions: dict[int, str], shape: type[BaseModel] = Problem
+    descriptions: dict[int, str],
+    shape: type[BaseModel] = Problem,
+    examples: dict[int, str] | None = None,
 ) -> dict[int | str, dict[str, Any]]:
-    """The error responses of a route, each with an example, from a description per status."""
+    """The error responses of a route.
+
+    Parameters
+    ----------
+    descriptions : dict of int to str
+        By status.
+    shape : type
+        Problem or ProtocolProblem.
+    examples : dict of int to str, optional
+        Errors of this route that differ from EXAMPLE_ERRORS.
+    """
     field = next(iter(shape.model_fields))
+    sentences = EXAMPLE_ERRORS | (examples or {})
     return {
         status: {
             "model": shape,
             "description": text,
-            "content": {"application/json": {"example": {field: EXAMPLE_ERRORS[status]}}},
+            "content": {"application/json": {"example": {field: sentences[status]}}},
         }
         for status, text in descriptions.items()
     }

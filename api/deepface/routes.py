@@ -45,6 +45,10 @@ ERRORS = error_responses(
         **OVERLOAD,
     },
     ProtocolProblem,
+    {
+        415: "content type 'text/plain' is not supported: send JSON with the image in base64 as"
+        " 'img', or a form with the file as 'img'"
+    },
 )
 
 

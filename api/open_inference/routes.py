@@ -23,7 +23,7 @@ from api.open_inference.schemas import (
     TensorParameters,
 )
 from api.open_inference.tensors import HEADER_LENGTH, Inference, TensorError
-from api.openapi import BINARY, OVERLOAD, error_responses, reference, request_body
+from api.openapi import BINARY, NO_OPTIONS, OVERLOAD, error_responses, reference, request_body
 from api.options import ModelOptions, NoQuery
 from api.request_body import body_of, in_thread
 from api.schemas import ProtocolProblem
@@ -43,13 +43,14 @@ INVALID = {422: "The path cannot be parsed, or the query has an option"}
 MODEL_ERRORS = error_responses(
     {404: "No such model or version is served", **INVALID, 503: "The model is not ready"},
     ProtocolProblem,
+    NO_OPTIONS,
 )
 
 
 # ---------------------------------------------------------------- server
 
 
-@router.get("", responses=error_responses(INVALID, ProtocolProblem))
+@router.get("", responses=error_responses(INVALID, ProtocolProblem, NO_OPTIONS))
 async def server_metadata(request: Request) -> ProtocolServer:
     """The name and the version of the server, and the supported extensions of the protocol."""
     app = request.app
@@ -190,6 +191,7 @@ INFERENCE_RESPONSES = BINARY_RESPONSE | error_responses(
         **OVERLOAD,
     },
     ProtocolProblem,
+    {415: "the body is compressed: send it uncompressed", **NO_OPTIONS},
 )
 
 

@@ -5,7 +5,7 @@ import logging
 import anyio
 from fastapi import APIRouter, Depends, HTTPException
 
-from api.openapi import error_responses
+from api.openapi import NO_OPTIONS, error_responses
 from api.options import NoQuery, refuse_repeated
 from api.routes.model import served_versions
 from api.schemas import ServedVersions
@@ -25,7 +25,8 @@ router = APIRouter(prefix="/admin", tags=["model"], dependencies=[Depends(refuse
             409: "A model cannot be loaded; the server keeps the models that it has",
             422: "The query has an option",
             504: "It takes longer than DEADLINE_SECONDS; `GET /models` shows when it has succeeded",
-        }
+        },
+        examples=NO_OPTIONS,
     ),
 )
 async def reload_models(server: Server, options: NoQuery) -> ServedVersions:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Response
 
 from api.models.served_model import ServedModel
 from api.models.served_models import ServedModels, ready_model
-from api.openapi import error_responses
+from api.openapi import NO_OPTIONS, error_responses
 from api.options import NoQuery, QueryModel, refuse_repeated
 from api.schemas import ModelDescription, ServedVersion, ServedVersions
 from api.state import Server
@@ -31,7 +31,9 @@ async def describe_model(
     return _description(ready_model(server.models, response, options))
 
 
-@router.get("/models", responses=error_responses({422: "The query has an option"}))
+@router.get(
+    "/models", responses=error_responses({422: "The query has an option"}, examples=NO_OPTIONS)
+)
 async def list_models(server: Server, options: NoQuery) -> ServedVersions:
     """All versions in the settings, each with its committed metrics or with its error."""
     return served_versions(server.models)

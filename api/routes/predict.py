@@ -132,22 +132,25 @@ BATCH_BODY = request_body(
     "The options of the query may be sent in the form instead.",
     {"multipart/form-data": form_schema(BatchForm)},
 )
-ERRORS = error_responses(
-    {
-        400: "The form or the JSON cannot be parsed",
-        404: "No such model or version is served",
-        413: "Too many bytes, pixels or files",
-        415: "The content type is not supported",
-        422: "An option is unknown, out of range or repeated, or the image cannot be decoded",
-        **OVERLOAD,
-    }
-)
+ERRORS = {
+    400: "The form or the JSON cannot be parsed",
+    404: "No such model or version is served",
+    413: "Too many bytes, pixels or files",
+    415: "The content type is not supported",
+    422: "An option is unknown, out of range or repeated, or the image cannot be decoded",
+    **OVERLOAD,
+}
+BATCH_EXAMPLES = {
+    400: "Missing boundary in multipart.",
+    415: "content type 'text/plain' is not supported: send the images in a form, each in a field"
+    " 'files'",
+}
 
 
 # ---------------------------------------------------------------- routes
 
 
-@router.post("/predict", openapi_extra=IMAGE_BODY, responses=ERRORS)
+@router.post("/predict", openapi_extra=IMAGE_BODY, responses=error_responses(ERRORS))
 async def predict(
     image: Annotated[ImageRequest, Depends(image_request)], server: Server, response: Response
 ) -> Prediction:
@@ -161,7 +164,11 @@ async def predict(
     )
 
 
-@router.post("/predict/batch", openapi_extra=BATCH_BODY, responses=ERRORS)
+@router.post(
+    "/predict/batch",
+    openapi_extra=BATCH_BODY,
+    responses=error_responses(ERRORS, examples=BATCH_EXAMPLES),
+)
 async def predict_batch(
     batch: Annotated[BatchRequest, Depends(batch_request)], server: Server, response: Response
 ) -> BatchPrediction:

@@ -180,26 +180,41 @@ def fields_of(schema):
     return {name: field["examples"][0] for name, field in schema["properties"].items()}
 
 
+JSON, TEXT = {"content-type": "application/json"}, {"content-type": "text/plain"}
+
+ERRORS = [
+    ("/predict", {"content": b'{"image"', "headers": JSON}),
+    ("/predict", {"headers": {"x-api-key": "wrong"}}),
+    ("/predict", {"params": {"model": "age"}}),
+    ("/predict", {"content": bytes(10_485_761)}),
+    ("/predict", {"headers": TEXT}),
+    ("/predict", {"params": {"verson": "1"}}),
+    ("/predict/batch", {"headers": {"content-type": "multipart/form-data"}}),
+    ("/predict/batch", {"headers": TEXT}),
+    ("/analyze", {"content": b'{"image"', "headers": JSON}),
+    ("/analyze", {"headers": TEXT}),
+    ("/analyze", {"content": b"{}", "headers": JSON, "params": {"verson": "1"}}),
+    ("/v2/models/{name}/infer", {"content": b'{"image"'}),
+    ("/v2/models/{name}/infer", {"headers": {"content-encoding": "br"}}),
+    ("/admin/reload", {"params": {"version": "1"}}),
+]
+
+
 def test_the_examples_of_errors_are_what_the_server_sends(serve, photo):
-    document = create_app(Settings(api_key="secret")).openapi()
-    responses = document["paths"]["/predict"]["post"]["responses"]
+    paths = create_app(Settings(api_key="secret")).openapi()["paths"]
     with serve(API_KEY="secret") as server:
         server.headers["X-API-Key"] = "secret"
-
-        def sentence(content=photo, query="", **headers):
-            answer = server.post(f"/predict{query}", content=content, headers=headers)
-            return str(answer.status_code), answer.json()
-
-        for status, body in (
-            sentence(b'{"image"', **{"content-type": "application/json"}),
-            sentence(**{"x-api-key": "wrong"}),
-            sentence(query="?model=age"),
-            sentence(bytes(10_485_761)),
-            sentence(**{"content-type": "text/plain"}),
-            sentence(query="?verson=1"),
-        ):
-            example = responses[status]["content"]["application/json"]["example"]
-            assert body == example, status
+        for path, request in ERRORS:
+            content = {} if path == "/admin/reload" else {"content": photo}
+            answer = server.post(path.format(name="emotion"), **(content | request))
+            response = paths[path]["post"]["responses"][str(answer.status_code)]
+            example = response["content"]["application/json"]["example"]
+            assert answer.json() == example, (path, request)
+        for path in ("/models", "/v2", "/v2/models/{name}"):
+            answer = server.get(path.format(name="emotion"), params={"version": "1"})
+            assert answer.status_code == 422
+            response = paths[path]["get"]["responses"]["422"]
+            assert answer.json() == response["content"]["application/json"]["example"], path
 
 
 def test_the_names_of_types_are_stable():
