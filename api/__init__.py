@@ -21,7 +21,7 @@ build.py         versions of the code and of its libraries
 routes/          the project's own API: one file per subject
 open_inference/  the Open Inference Protocol v2
 deepface/        DeepFace's /analyze
-models/          the served versions of the model
+models/          the served versions of the model, and how they are replaced
 middleware/      what applies to every request: limits, log line, counters, headers
 static/          the page
 """

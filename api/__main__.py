@@ -7,7 +7,7 @@ import uvicorn
 from uvicorn.main import main
 
 from api.build import VERSION
-from api.models.snapshot import VARIABLE, take_snapshots
+from api.models.workers import VARIABLE, MainProcess
 from api.settings import load_settings
 
 OPTIONS = (
@@ -36,5 +36,5 @@ if __name__ == "__main__":
     settings = load_settings()
     command = ["api.app:app", *OPTIONS, *sys.argv[1:]]
     if has_workers(command):
-        os.environ[VARIABLE] = take_snapshots(settings)
+        os.environ[VARIABLE] = MainProcess(settings).listen()
     main(command, prog_name=PROGRAM)

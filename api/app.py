@@ -1,17 +1,20 @@
 """The application, built from its settings; `python -m api` starts it."""
 
 import os
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
 import cv2
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from pydantic import BaseModel
 
 import api.deepface.routes as deepface
 import api.open_inference.routes as open_inference
-from api.build import VERSION, commit_of_the_code, library_versions
+from api.build import VERSION
+from api.deepface.schemas import AnalyzeJson
 from api.errors import EXCEPTION_HANDLERS
 from api.logs import log_as_json
 from api.middleware.allowed_hosts import AllowedHosts
@@ -21,10 +24,19 @@ from api.middleware.head_requests import HeadRequests
 from api.middleware.request_log import RequestLog
 from api.middleware.request_metrics import RequestMetrics
 from api.middleware.security_headers import SecurityHeaders
-from api.models.snapshot import Snapshot, read_snapshots
-from api.openapi import error_responses, operation_id
-from api.routes import docs, health, metrics, model, page, predict, stream
-from api.schemas import Problem, ProtocolProblem
+from api.models.workers import Worker
+from api.open_inference.schemas import InferenceRequest
+from api.openapi import JsonSchema, add_schemas, error_responses, operation_id
+from api.routes import admin, docs, health, metrics, model, page, predict, stream
+from api.routes.predict import ImageJson
+from api.schemas import (
+    Problem,
+    ProtocolProblem,
+    ServedVersions,
+    StreamEnd,
+    StreamError,
+    StreamFaces,
+)
 from api.security import require_api_key
 from api.settings import Settings, load_settings
 from api.state import ServerState
@@ -43,15 +55,38 @@ RESPONSE_HEADERS = [
     "Inference-Header-Content-Length",
     "Retry-After",
     "Server-Timing",
+    "X-Model-Alias",
     "X-Model-Version",
     "X-Request-ID",
 ]
 """Headers of a response that these pages may read."""
 
 
-def create_app(settings: Settings, snapshots: Sequence[Snapshot] = ()) -> FastAPI:
-    """Build the application; the models are loaded at startup, from snapshots if there are any."""
-    app = FastAPI(
+RECEIVED: list[type[BaseModel]] = [ImageJson, AnalyzeJson, InferenceRequest]
+SENT: list[type[BaseModel]] = [ServedVersions, StreamFaces, StreamError, StreamEnd]
+"""Bodies that handlers parse themselves; messages of streams, and an example with nulls."""
+
+
+class Application(FastAPI):
+    """FastAPI with the schemas of RECEIVED and SENT."""
+
+    def openapi(self) -> JsonSchema:
+        """The OpenAPI document; FastAPI keeps it after the first call."""
+        if self.openapi_schema is None:
+            add_schemas(super().openapi(), RECEIVED, SENT)
+        return super().openapi()
+
+
+def create_app(settings: Settings, worker: Worker | None = None) -> FastAPI:
+    """Build the application; the models are loaded at startup.
+
+    Parameters
+    ----------
+    settings : Settings
+    worker : Worker, optional
+        If this process is one of several workers.
+    """
+    app = Application(
         title="Facial expression recognition",
         version=VERSION,
         description="Detects the faces in an image and predicts the emotion of each.",
@@ -63,7 +98,7 @@ def create_app(settings: Settings, snapshots: Sequence[Snapshot] = ()) -> FastAP
         # Where OpenTelemetry is configured, FastAPI would export the query string of each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.server = server = ServerState.of(settings, snapshots)
+    app.state.server = server = ServerState.of(settings, worker)
     _add_middleware(app, server)
     _add_routes(app, settings)
     return app
@@ -94,6 +129,7 @@ def _add_routes(app: FastAPI, settings: Settings) -> None:
     for subject, shape in (
         (predict, Problem),
         (model, Problem),
+        (admin, Problem),
         (metrics, Problem),
         (deepface, ProtocolProblem),
         (open_inference, ProtocolProblem),
@@ -117,24 +153,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Settings]]:
     # The models are loaded before the first connection: with several workers, one that replaces
     # another must not answer 503 while the others are ready. /readyz reports an error.
     server: ServerState = app.state.server
-    await anyio.to_thread.run_sync(_load, server)
+    await anyio.to_thread.run_sync(server.models.load)
+    server.describe_models()
+    if server.worker:
+        follow = server.worker.follow
+        reload = server.models.prepare, server.switch
+        threading.Thread(target=follow, args=reload, daemon=True).start()
     yield {"settings": server.settings}  # for middleware/connections.py
 
 
-def _load(server: ServerState) -> None:
-    """Load the models, and set the metric with all versions."""
-    models = server.models
-    models.load()
-    commit = server.settings.git_commit or commit_of_the_code()
-    server.metrics.build.info(
-        {
-            "version": VERSION,
-            "commit": commit or "unknown",
-            **library_versions(),
-            "model_version": "none" if models.default.problem else models.default.version,
-        }
-    )
-
-
 log_as_json()
-app = create_app(load_settings(), read_snapshots(os.environ))
+app = create_app(load_settings(), Worker.of(os.environ))

@@ -4,8 +4,9 @@ Each process has its own metrics: with several workers, a scrape reads those of 
 """
 
 from collections.abc import Callable, Iterable
-from operator import itemgetter
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -15,9 +16,10 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.utils import floatToGoString
 
 from api.models.evaluation import CONFIDENCE_BINS
-from api.models.served_model import Recognition
+from api.models.served_model import Recognition, ServedModel
 
 # Each counter has a further sample with its creation time, which would double the output.
 disable_created_metrics()
@@ -41,6 +43,12 @@ REASONS = {
 
 DURATION_BINS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Upper edges in seconds."""
+
+SIZE_BINS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)
+"""Upper edges in pixels. A face of less than 48 is enlarged, so the model sees it blurred."""
+
+BRIGHTNESS_BINS = (32, 64, 96, 128, 160, 192, 224)
+"""Upper edges in grey levels, 0 … 255."""
 
 
 class Metrics:
@@ -69,6 +77,19 @@ class Metrics:
         self.build = Info(
             "fer_build",
             "Versions of the server, its libraries and the default model.",
+            registry=self.registry,
+        )
+        self.expected_share = Gauge(
+            "fer_expected_share",
+            "Share of each predicted emotion on PrivateTest.",
+            ("emotion", "model_version"),
+            registry=self.registry,
+        )
+        self.expected_confidence = Gauge(
+            "fer_expected_confidence",
+            "Share of the images of PrivateTest whose predicted emotion has at most this"
+            " probability, in the buckets of fer_confidence.",
+            ("le", "model_version"),
             registry=self.registry,
         )
         for name, description, count in (
@@ -135,6 +156,43 @@ class Metrics:
             registry=registry,
             buckets=CONFIDENCE_BINS,
         )
+        self.sizes = Histogram(
+            "fer_face_pixels",
+            "Longer side of the box of a face in its photo.",
+            registry=registry,
+            buckets=SIZE_BINS,
+        )
+        self.brightness = Histogram(
+            "fer_face_brightness",
+            "Mean grey level of a classified crop, 0 to 255.",
+            registry=registry,
+            buckets=BRIGHTNESS_BINS,
+        )
+        self.shadow = Counter(
+            "fer_shadow_faces",
+            "Faces that the candidate has classified as well, by the emotion of the default model.",
+            ("emotion", "agrees", "model_version"),
+            registry=registry,
+        )
+        self.shadow_skipped = Counter(
+            "fer_shadow_skipped_faces",
+            "Faces that the candidate should have classified as well, by reason.",
+            ("reason",),
+            registry=registry,
+        )
+
+    def describe(self, models: Iterable[ServedModel]) -> None:
+        """Set the distributions on PrivateTest of the served models."""
+        self.expected_share.clear()
+        self.expected_confidence.clear()
+        for model in models:
+            if model.problem:
+                continue
+            for emotion, share in (model.emotion_shares or {}).items():
+                self.expected_share.labels(emotion, model.version).set(share)
+            for point in model.confidence or []:
+                edge = floatToGoString(point.up_to)
+                self.expected_confidence.labels(edge, model.version).set(point.share)
 
     def observe(self, recognition: Recognition, version: str) -> None:
         """Count one image and its faces, those with a null emotion by the most probable one."""
@@ -142,13 +200,16 @@ class Metrics:
             self.steps.labels(step).observe(seconds)
         self.images.labels(recognition.detector).inc()
         self.faces.observe(len(recognition.faces))
-        faces = recognition.faces
-        self.count_predictions(
-            (max(face.probabilities.items(), key=itemgetter(1)) for face in faces), version
-        )
+        for face in recognition.faces:
+            self.sizes.observe(max(face.box.width, face.box.height))
+        self.count_predictions(recognition.crops, recognition.predictions, version)
 
-    def count_predictions(self, predictions: Iterable[tuple[str, float]], version: str) -> None:
-        """Count faces by their predicted emotion and its probability."""
+    def count_predictions(
+        self, crops: NDArray[np.uint8], predictions: Iterable[tuple[str, float]], version: str
+    ) -> None:
+        """Count classified crops by their brightness, their emotion and its probability."""
+        for level in crops.mean(axis=(1, 2)):
+            self.brightness.observe(level)
         for emotion, probability in predictions:
             self.predictions.labels(emotion, version).inc()
             self.confidence.labels(version).observe(probability)

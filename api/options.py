@@ -79,8 +79,8 @@ class ModelOptions(KnownNames):
     version: Annotated[
         str | None,
         Field(
-            description="The version of the model: its SHA-256, or at least the first 8 digits."
-            " `GET /models` lists the served versions."
+            description="The version of the model: its SHA-256, or at least the first 8 digits, or"
+            " the name of its file in `MODEL_DIR`. `GET /models` lists the served versions."
         ),
     ] = None
 

@@ -1,8 +1,8 @@
 """The JSON of the responses, as /docs shows it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[int, Field(ge=0)]
@@ -13,6 +13,11 @@ class Schema(BaseModel):
     """A model that is also read from objects with the same attributes."""
 
     model_config = ConfigDict(from_attributes=True)
+
+
+def example(value: dict[str, JsonValue]) -> ConfigDict:
+    """The configuration of a model with one example."""
+    return ConfigDict(json_schema_extra={"examples": [value]})
 
 
 class Problem(Schema):
@@ -73,7 +78,6 @@ class Face(Schema):
     )
     square: Square
     eyes: tuple[Point, Point] | None = Field(
-        None,
         description="Both eyes as (x, y) in pixels, the one on the left of the image first; null if"
         " the detector finds none.",
         examples=[[[286.4, 151.2], [352.9, 150.1]]],
@@ -96,6 +100,33 @@ class ModelIdentity(Schema):
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
     dataset: str = Field(description="The dataset that it was trained on.", examples=["fer2013"])
+    alias: Literal["stable", "candidate"] | None = Field(
+        None,
+        exclude_if=lambda alias: alias is None,
+        description="The name of the file in `MODEL_DIR`, if it is one of these.",
+    )
+
+
+MODEL: dict[str, JsonValue] = {
+    "name": "emotion",
+    "version": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "dataset": "fer2013",
+}
+FACES: dict[str, JsonValue] = {
+    "image": {"width": 640, "height": 480},
+    "faces": [
+        {
+            "box": {"x": 231, "y": 84, "width": 176, "height": 176},
+            "confidence": 0.97,
+            "emotion": "happy",
+            "probabilities": {"happy": 0.921, "neutral": 0.053, "surprise": 0.026},
+            "square": {"x": 319.1, "y": 171.4, "side": 160.2, "angle": -0.017},
+            "eyes": [[286.4, 151.2], [352.9, 150.1]],
+        }
+    ],
+    "truncated": False,
+}
+"""Parts of the examples of whole responses."""
 
 
 class Faces(Schema):
@@ -110,6 +141,8 @@ class Faces(Schema):
 
 class Prediction(Faces):
     """The faces in one image."""
+
+    model_config = example({**FACES, "model": MODEL})
 
     model: ModelIdentity
 
@@ -132,6 +165,20 @@ class BatchError(BatchFile):
 
 class BatchPrediction(Schema):
     """One result per file, in the order of the request."""
+
+    model_config = example(
+        {
+            "results": [
+                {"filename": "portrait.jpg", **FACES},
+                {
+                    "filename": "notes.txt",
+                    "error": "not an image of a known format: expected JPEG, PNG, WebP, BMP, TIFF,"
+                    " AVIF, HEIC or GIF",
+                },
+            ],
+            "model": MODEL,
+        }
+    )
 
     results: list[BatchFaces | BatchError]
     model: ModelIdentity
@@ -197,8 +244,25 @@ class ConfidenceBin(Schema):
     )
 
 
+DESCRIPTION: dict[str, JsonValue] = {
+    **MODEL,
+    "labels": ["happy", "neutral", "surprise"],
+    "format": "fer-onnx/2",
+    "parameters_digest": "0c2ff0a5a0e4e1e4a6a8d28b6ee4b95ff8cb4bca5d9eb0e5f1d4ed2bd4f0ab31",
+    "data_digest": "7d1a54127b222502f5b79b5fb0803061152a44f92b37e23c6527baf665d4da9a",
+    "calibration": {"scale": [1.02, 0.97, 1.1], "bias": [0.1, -0.32, 0.22]},
+    "metrics": {"PublicTest": {"accuracy": 0.7051}},
+    "evaluation": {"PrivateTest": {"accuracy": 0.703}},
+    "confidence": [{"up_to": 0.6667, "share": 0.426}, {"up_to": 1, "share": 1}],
+    "emotion_shares": {"happy": 0.51, "neutral": 0.32, "surprise": 0.17},
+}
+"""An example of a model's description, shortened."""
+
+
 class ModelDescription(ModelIdentity):
     """The metadata of the model file, and the metrics that were measured on it."""
+
+    model_config = example(DESCRIPTION)
 
     labels: list[str] = Field(
         description="The emotions, in the order of the model's output.",
@@ -219,6 +283,10 @@ class ModelDescription(ModelIdentity):
         " `GET /metrics`. If the shares there are very different, the photos differ from the"
         " dataset. Null if `evaluation` is null or the table is not committed."
     )
+    emotion_shares: dict[str, Probability] | None = Field(
+        description="The share of each predicted emotion on PrivateTest, to compare with"
+        " `fer_predictions_total` in `GET /metrics`. Null as `confidence`."
+    )
 
 
 class ServedVersion(Schema):
@@ -237,6 +305,31 @@ class ServedVersion(Schema):
 
 class ServedVersions(Schema):
     """All versions and all detectors of this server."""
+
+    model_config = example(
+        {
+            "models": [
+                {
+                    "source": "models/fer2013/model.onnx",
+                    "revision": None,
+                    "commit": None,
+                    "default": True,
+                    "problem": None,
+                    "model": DESCRIPTION,
+                },
+                {
+                    "source": "models/ferplus/model.onnx",
+                    "revision": None,
+                    "commit": None,
+                    "default": False,
+                    "problem": "models/ferplus/model.onnx: cannot be read: No such file or"
+                    " directory",
+                    "model": None,
+                },
+            ],
+            "detectors": ["yunet", "whole"],
+        }
+    )
 
     models: list[ServedVersion]
     detectors: list[str] = Field(

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import joblib
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    DirectoryPath,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api.errors import validation_message
@@ -59,6 +66,18 @@ class Settings(BaseSettings):
 
     extra_model_revs: Annotated[tuple[str, ...], NoDecode] = ()
     """Further git revisions whose `model_path` is served."""
+
+    model_dir: DirectoryPath | None = None
+    """A folder whose files NAME.onnx are served, each as the version NAME.
+
+    `stable.onnx` is used instead of `model_path` unless a request names a model.
+    """
+
+    candidate_share: Annotated[float, Field(ge=0, le=1)] = 0
+    """Share of the requests without `model` and `version` that `candidate.onnx` answers."""
+
+    candidate_shadow: bool = False
+    """Whether `candidate.onnx` also classifies the faces of `stable.onnx`, for the metrics only."""
 
     max_head_bytes: Count = 64 * 1024
     """Largest head of a request (its first line and its header fields); above it, 431."""
@@ -144,6 +163,13 @@ class Settings(BaseSettings):
         if count < info.data.get("max_bytes", 0):
             raise ValueError(f"expected at least MAX_BYTES, {info.data['max_bytes']}")
         return count
+
+    @field_validator("candidate_share", "candidate_shadow")
+    @classmethod
+    def _with_a_candidate(cls, value: float, info: ValidationInfo) -> float:
+        if value and info.data.get("model_dir") is None:
+            raise ValueError("needs MODEL_DIR, the folder with candidate.onnx")
+        return value
 
     @field_validator("model_rev", "extra_model_revs")
     @classmethod

@@ -1,16 +1,19 @@
 """What all requests of an application share."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import anyio
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from api.build import VERSION, commit_of_the_code, library_versions
 from api.metrics import Metrics
+from api.models.served_model import Recognition, ServedModel
 from api.models.served_models import ServedModels
-from api.models.snapshot import Snapshot
+from api.models.shadow import Shadow
+from api.models.workers import Worker
 from api.settings import Settings
 from api.slots import InferenceSlots
 from api.uploads import Uploads
@@ -32,9 +35,14 @@ class ServerState:
     uploads: Uploads
     parsers: anyio.CapacityLimiter
     """Threads that parse bodies."""
+    worker: Worker | None
+    """If this process is one of several workers."""
+    shadow: Shadow | None
+    """If the settings have switched it on."""
+    _reload: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def of(cls, settings: Settings, snapshots: Sequence[Snapshot] = ()) -> "ServerState":
+    def of(cls, settings: Settings, worker: Worker | None) -> "ServerState":
         """Build the shared objects; `models.load` is called at startup."""
         slots = InferenceSlots(
             settings.max_concurrency,
@@ -49,14 +57,56 @@ class ServerState:
             running=lambda: slots.running,
             streams=lambda: settings.max_streams - streams.value,
         )
+        models = ServedModels(settings, worker.snapshots if worker else ())
         return cls(
             settings,
-            ServedModels(settings, snapshots),
+            models,
             slots,
             streams,
             metrics,
             Uploads(settings.max_bytes_in_flight),
             anyio.CapacityLimiter(PARSERS),
+            worker,
+            Shadow(models, metrics) if settings.candidate_shadow else None,
+        )
+
+    def observe(self, recognition: Recognition, model: ServedModel) -> None:
+        """Count an image and its faces; the shadow gets the faces as well."""
+        self.metrics.observe(recognition, model.version)
+        if self.shadow:
+            emotions = [emotion for emotion, _ in recognition.predictions]
+            self.shadow.compare(model, recognition.crops, emotions)
+
+    def reload(self) -> None:
+        """Serve the models that the settings name now, in all workers.
+
+        Raises
+        ------
+        ModelError
+            A model cannot be loaded. All workers serve what they have served before.
+        """
+        if self.worker:
+            self.worker.reload()
+            return
+        with self._reload:
+            self.switch(self.models.prepare())
+
+    def switch(self, models: list[ServedModel]) -> None:
+        """Serve these models. Requests in progress keep theirs."""
+        self.models.all = models
+        self.describe_models()
+
+    def describe_models(self) -> None:
+        """Set the metrics that describe the served models and all versions."""
+        self.metrics.describe(self.models.all)
+        model = self.models.default
+        self.metrics.build.info(
+            {
+                "version": VERSION,
+                "commit": self.settings.git_commit or commit_of_the_code() or "unknown",
+                **library_versions(),
+                "model_version": "none" if model.problem else model.version,
+            }
         )
 
 

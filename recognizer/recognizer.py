@@ -66,9 +66,19 @@ class Recognizer:
 
     def classify(self, image: Image, faces: list[Face]) -> list[RecognizedFace]:
         """Classify faces of an image, which are in pixels of its file; the order is kept."""
+        return self.classify_crops(faces, *self.crop(image, faces))
+
+    def crop(self, image: Image, faces: list[Face]) -> tuple[list[Square], np.ndarray]:
+        """The square of each face, and its grey crop: uint8 [N, 48, 48]."""
         squares = [self._cropper.square(face) for face in faces]
         crops = np.array([self._cropper.crop(image, square) for square in squares], np.uint8)
-        rows = self.classifier.predict(crops.reshape(-1, SIZE, SIZE))
+        return squares, crops.reshape(-1, SIZE, SIZE)
+
+    def classify_crops(
+        self, faces: list[Face], squares: list[Square], crops: np.ndarray
+    ) -> list[RecognizedFace]:
+        """Classify what `crop` has returned for faces; the order is kept."""
+        rows = self.classifier.predict(crops)
         labels = self.classifier.labels
         probabilities = [
             {label: round(float(p), DECIMALS) for label, p in zip(labels, row, strict=True)}

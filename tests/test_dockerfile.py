@@ -9,7 +9,9 @@ import shutil
 import socket
 import subprocess
 import time
+import tomllib
 import venv
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 PATIENCE = 60
 COMMIT = "0123456789abcdef"
 """The value of `--build-arg GIT_COMMIT`."""
+RELEASED = ("fer2013", "fer2013-small", "ferplus")
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -112,27 +115,37 @@ def image(tmp_path_factory):
 @pytest.fixture(scope="module")
 def container(image):
     """A client of the server, which runs with a file size limit of 0 and so cannot write files."""
+    with running(image) as client:
+        image.environment["UVICORN_PORT"] = str(client.base_url.port)
+        yield client
+
+
+@contextmanager
+def running(image, **environment):
+    """A client of the server in the image, with more environment variables."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        image.environment["UVICORN_PORT"] = str(free.getsockname()[1])
+        port = str(free.getsockname()[1])
     command = ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", *json.loads(last("CMD"))]
     # The limit does not apply to a pipe. The few lines of the log fit into its buffer.
     process = subprocess.Popen(
         command,
         cwd=image.folder,
-        env=image.environment,
+        env={**image.environment, **environment, "UVICORN_PORT": port},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    address = f"http://127.0.0.1:{image.environment['UVICORN_PORT']}"
-    with httpx.Client(base_url=address, timeout=PATIENCE) as client:
-        deadline = time.monotonic() + PATIENCE
-        while not is_ready(client):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
-        yield client
-    process.terminate()
-    process.communicate(timeout=PATIENCE)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        with httpx.Client(base_url=address, timeout=PATIENCE) as client:
+            deadline = time.monotonic() + PATIENCE
+            while not is_ready(client):
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.05)
+            yield client
+    finally:
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
 
 
 def is_ready(client) -> bool:
@@ -160,15 +173,13 @@ def test_the_context_has_only_what_the_server_needs():
         "metrics",
     }
     assert {path for path in sent if not path.startswith(("api/", "recognizer/"))} == {
-        "LICENSE",
-        "NOTICE",
-        "requirements/serving.txt",
-        "models/fer2013/model.onnx",
-        "models/ferplus/model.onnx",
-        "metrics/fer2013/evaluation.json",
-        "metrics/fer2013/plots/reliability.csv",
-        "metrics/ferplus/evaluation.json",
-        "metrics/ferplus/plots/reliability.csv",
+        *("LICENSE", "NOTICE", "requirements/serving.txt"),
+        *(f"models/{name}/model.onnx" for name in RELEASED),
+        *(
+            f"metrics/{name}/{file}"
+            for name in RELEASED
+            for file in ("evaluation.json", "plots/reliability.csv", "plots/per_class.csv")
+        ),
     }
     assert [path for path in sent if "__pycache__" in path] == []
 
@@ -187,6 +198,46 @@ def test_the_image_serves_the_committed_model(container, photo):
     assert described["evaluation"] is not None and described["confidence"] is not None
     assert container.get("/docs/files/swagger-ui.css").status_code == 200
     assert f'fer_build_info{{commit="{COMMIT}"' in container.get("/metrics").text
+
+
+def test_the_image_serves_versions_of_a_mounted_folder_without_git(image, photo, tmp_path):
+    contents = {name: (ROOT / f"models/{name}/model.onnx").read_bytes() for name in RELEASED}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    mounted = tmp_path / "models"
+    mounted.mkdir()
+    (mounted / "stable.onnx").write_bytes(contents["fer2013-small"])
+    (mounted / f"{digests['ferplus'][:12]}.onnx").write_bytes(contents["ferplus"])
+    # The programs of the image, where git is not among them.
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "bash").symlink_to(shutil.which("bash"))
+    path = f"{image.folder.parent / 'python/bin'}{os.pathsep}{programs}"
+    assert not shutil.which("git", path=path) and not (image.folder / ".git").exists()
+    with running(image, MODEL_DIR=str(mounted), API_KEY="secret", PATH=path) as client:
+        client.headers["X-API-Key"] = "secret"
+
+        def version(query=""):
+            return client.post(f"/predict{query}", content=photo).json()["model"]["version"]
+
+        assert version() == digests["fer2013-small"]
+        assert version(f"?version={digests['ferplus'][:12]}") == digests["ferplus"]
+        assert version("?model=fer2013") == digests["fer2013"]
+        (mounted / "new").write_bytes(contents["ferplus"])
+        (mounted / "new").replace(mounted / "stable.onnx")
+        assert client.post("/admin/reload").status_code == 200
+        assert version() == digests["ferplus"]
+
+
+def test_the_labels_are_those_of_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', last("LABEL")))
+    assert set(labels) == {"title", "description", "version", "revision", "licenses"}
+    assert labels["title"] == project["name"]
+    assert labels["version"] == project["version"]
+    assert labels["licenses"] == project["license"]
+    # The commit is an argument of the build, which must stand before the label.
+    names = [name for name, _ in instructions()]
+    assert labels["revision"] == "${GIT_COMMIT}" and names.index("ARG") < names.index("LABEL")
 
 
 def test_a_large_form_is_not_written_to_disk(container):

@@ -121,7 +121,7 @@ def test_the_wheel_has_the_packages_and_two_models(wheel):
     expected |= {
         f"api/committed_metrics/{name}/{file}": ROOT / f"metrics/{name}/{file}"
         for name in MODELS
-        for file in ("evaluation.json", "plots/reliability.csv")
+        for file in ("evaluation.json", "plots/reliability.csv", "plots/per_class.csv")
     }
     assert content == {
         name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in expected.items()

@@ -17,8 +17,7 @@ from api.deepface.schemas import (
 )
 from api.errors import status_of
 from api.models.served_model import Recognition, ServedModel
-from api.models.served_models import ready_model
-from api.openapi import OVERLOAD, error_responses, form_schema, json_schema, request_body
+from api.openapi import OVERLOAD, error_responses, form_schema, reference, request_body
 from api.options import EmotionOptions, merged, refuse_repeated
 from api.pixels import claimed_pixels
 from api.request_body import content_type_of, form_of, in_thread, json_of
@@ -33,7 +32,7 @@ FORMS = {"multipart/form-data", "application/x-www-form-urlencoded"}
 
 BODY = request_body(
     "The options of the query may be sent in the JSON or in the form instead.",
-    {"application/json": json_schema(AnalyzeJson), "multipart/form-data": form_schema(AnalyzeForm)},
+    {"application/json": reference(AnalyzeJson), "multipart/form-data": form_schema(AnalyzeForm)},
 )
 ERRORS = error_responses(
     {
@@ -46,6 +45,10 @@ ERRORS = error_responses(
         **OVERLOAD,
     },
     ProtocolProblem,
+    {
+        415: "content type 'text/plain' is not supported: send JSON with the image in base64 as"
+        " 'img', or a form with the file as 'img'"
+    },
 )
 
 
@@ -89,13 +92,14 @@ async def analyze(
     image: Annotated[AnalyzeRequest, Depends(analyze_request)], server: Server, response: Response
 ) -> Analyses:
     """Predict the emotion of every face, in percent, in the format of DeepFace's server."""
-    model = ready_model(server.models, response, image.options)
+    model = server.models.choose(image.options)
+    response.headers.update(model.headers)
     try:
         result = await server.slots.run(image.pixels, _recognize, model, image.data, image.options)
     except ImageError as error:
         status = 413 if status_of(error) == 413 else 400
         raise HTTPException(status, f"img: {error}") from error
-    server.metrics.observe(result, model.version)
+    server.observe(result, model)
     if not result.faces:
         raise HTTPException(
             400,

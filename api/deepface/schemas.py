@@ -9,7 +9,7 @@ from api.base64_file import DESCRIPTION
 from api.openapi import EXAMPLE_IMAGE
 from api.options import Align, DetectorName, MinConfidence, MinProbability, ModelOptions
 from api.request_body import Base64File, FileOrBase64
-from api.schemas import Pixels, Probability, Schema
+from api.schemas import Pixels, Probability, Schema, example
 
 Backend = Literal["opencv", "yunet", "skip", "whole"]
 
@@ -108,5 +108,21 @@ class Analysis(Schema):
 
 class Analyses(Schema):
     """All faces, the largest first."""
+
+    model_config = example(
+        {
+            "results": [
+                {
+                    "emotion": {"happy": 92.1, "neutral": 5.3, "surprise": 2.6},
+                    "dominant_emotion": "happy",
+                    "region": {
+                        **{"x": 231, "y": 84, "w": 176, "h": 176},
+                        **{"left_eye": [353, 150], "right_eye": [286, 151]},
+                    },
+                    "face_confidence": 0.97,
+                }
+            ]
+        }
+    )
 
     results: list[Analysis]

@@ -17,6 +17,9 @@ EVALUATION = "evaluation.json"
 RELIABILITY = "plots/reliability.csv"
 """The PrivateTest images by confidence, in the bins of CONFIDENCE_BINS."""
 
+PER_CLASS = "plots/per_class.csv"
+"""Recall, precision and number of the PrivateTest images of each emotion."""
+
 CONFIDENCE_BINS = tuple(round(upper / 15, 4) for upper in range(1, 16))
 """Upper edges of the bins for the confidence, the probability of the predicted emotion.
 
@@ -59,4 +62,24 @@ def read_confidence(source: Source, classifier: Classifier) -> list[ConfidenceBi
         ]
     except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
         log.error("%s: %s is damaged and therefore not shown: %r", source, RELIABILITY, error)
+        return None
+
+
+def read_emotion_shares(source: Source, classifier: Classifier) -> dict[str, float] | None:
+    """The share of each predicted emotion on PrivateTest; None without a table.
+
+    The number of predictions of an emotion is recall · images / precision.
+    """
+    text = source.metrics(classifier.dataset, PER_CLASS)
+    if text is None:
+        return None
+    try:
+        predicted = dict.fromkeys(classifier.labels, 0.0)
+        for row in csv.DictReader(text.splitlines()):
+            found = float(row["recall"]) * int(row["images"])
+            predicted[row["emotion"]] = found / float(row["precision"]) if found else 0.0
+        total = sum(predicted.values())
+        return {emotion: round(number / total, 4) for emotion, number in predicted.items()}
+    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        log.error("%s: %s is damaged and therefore not shown: %r", source, PER_CLASS, error)
         return None

@@ -2,15 +2,26 @@
 
 import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from api.settings import Settings
 from recognizer.errors import ModelError
 
 GIT_SECONDS = 60
 """Longest time of one git command."""
+
+Alias = Literal["stable", "candidate"]
+
+STABLE: Alias = "stable"
+CANDIDATE: Alias = "candidate"
+"""Names of files in MODEL_DIR: the default model, and the one that may replace it."""
+
+VERSION = re.compile(r"(?=.*[a-f])[0-9a-f]{8,64}")
+"""The name of a file in MODEL_DIR that must be the beginning of its SHA-256; dates are not."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +30,8 @@ class FileSource:
 
     model_path: Path
     metrics_dir: Path
+    name: str | None = None
+    """Of a file in MODEL_DIR, without the suffix."""
     revision: ClassVar[None] = None
     commit: ClassVar[None] = None
 
@@ -28,9 +41,17 @@ class FileSource:
     def read(self) -> bytes:
         """Read the model file; raises ModelError with the reason if it cannot be read."""
         try:
-            return self.model_path.read_bytes()
+            content = self.model_path.read_bytes()
         except OSError as error:
             raise ModelError(f"{self}: cannot be read: {error.strerror}") from error
+        if self.name and VERSION.fullmatch(self.name):
+            digest = sha256(content).hexdigest()
+            if not digest.startswith(self.name):
+                raise ModelError(
+                    f"{self}: the file is damaged, or has the name of another one: its SHA-256"
+                    f" begins with {digest[:12]}"
+                )
+        return content
 
     def metrics(self, dataset: str, name: str) -> str | None:
         """The text of a metrics file; None if there is no such file."""
@@ -46,12 +67,16 @@ class RevisionSource:
 
     Attributes
     ----------
+    name : None
+        Only files in MODEL_DIR have one.
     revision : str
         As the settings name it.
     commit : str or None
         Its hash, once the model is read. The metrics are read from the same commit as the model,
         even if a branch has moved meanwhile.
     """
+
+    name: ClassVar[None] = None
 
     def __init__(self, revision: str, model_path: Path, metrics_dir: Path) -> None:
         self.revision = revision
@@ -136,7 +161,13 @@ Source = FileSource | RevisionSource
 
 
 def sources(settings: Settings) -> list[Source]:
-    """The sources in the settings; the first one is the default."""
+    """The sources in the settings; the first one is the default.
+
+    Raises
+    ------
+    ModelError
+        MODEL_DIR has been removed since the start.
+    """
 
     def revision(name: str) -> RevisionSource:
         return RevisionSource(name, settings.model_path, settings.metrics_dir)
@@ -145,8 +176,22 @@ def sources(settings: Settings) -> list[Source]:
         return FileSource(path, settings.metrics_dir)
 
     first = revision(settings.model_rev) if settings.model_rev else file(settings.model_path)
+    named = list(_named_files(settings))
     return [
+        *(source for source in named if source.name == STABLE),
         first,
         *map(file, settings.extra_model_paths),
         *map(revision, settings.extra_model_revs),
+        *(source for source in named if source.name != STABLE),
     ]
+
+
+def _named_files(settings: Settings) -> Iterator[FileSource]:
+    """The files in MODEL_DIR, sorted by name."""
+    folder = settings.model_dir
+    if folder is None:
+        return
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: there is no such folder")
+    for path in sorted(folder.glob("*.onnx")):
+        yield FileSource(path, settings.metrics_dir, path.stem)

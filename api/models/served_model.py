@@ -1,16 +1,19 @@
 """One served version of the model: loading, ready, or failed with a reason."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
+from operator import itemgetter
 from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from api.models.evaluation import read_confidence, read_evaluation
-from api.models.model_source import Source
+from api.models.evaluation import read_confidence, read_emotion_shares, read_evaluation
+from api.models.model_source import CANDIDATE, STABLE, Alias, Source
 from api.models.snapshot import Snapshot
 from api.options import EmotionOptions, FaceOptions
 from api.schemas import ConfidenceBin, Face, ImageSize, ModelIdentity
@@ -41,6 +44,13 @@ class Recognition:
     """Whether more faces were detected than the limit allows."""
     seconds: dict[str, float]
     """Duration of each step: decode, detect, classify."""
+    crops: NDArray[np.uint8]
+    """uint8 [N, 48, 48], what was classified of each face."""
+
+    @property
+    def predictions(self) -> list[tuple[str, float]]:
+        """The most probable emotion of each face, also where `emotion` is None."""
+        return [max(face.probabilities.items(), key=itemgetter(1)) for face in self.faces]
 
 
 class ServedModel:
@@ -51,11 +61,13 @@ class ServedModel:
     problem : str or None
         Why the model is not ready; None once a warm-up inference has passed.
     classifier : Classifier
-        Present once `problem` is None, as are `evaluation` and `confidence`.
+        Present once `problem` is None, as are the following.
     evaluation : dict or None
         The committed metrics, if they were measured on this file.
     confidence : list of ConfidenceBin or None
         The distribution of the confidence in that evaluation.
+    emotion_shares : dict or None
+        The share of each predicted emotion in that evaluation.
     """
 
     name: ModelName = "emotion"
@@ -63,6 +75,7 @@ class ServedModel:
     classifier: Classifier
     evaluation: dict[str, Any] | None
     confidence: list[ConfidenceBin] | None
+    emotion_shares: dict[str, float] | None
 
     def __init__(
         self,
@@ -88,19 +101,43 @@ class ServedModel:
         return self.classifier.version
 
     @property
-    def identity(self) -> ModelIdentity:
-        """The name, the version and the dataset, as responses contain them."""
-        return ModelIdentity(name=self.name, version=self.version, dataset=self.classifier.dataset)
+    def alias(self) -> Alias | None:
+        """The role of this model, by the name of its file in MODEL_DIR."""
+        return next((alias for alias in (STABLE, CANDIDATE) if alias == self.source.name), None)
 
-    def load(self) -> None:
-        """Load the file and run the warm-up. An error is logged and becomes `problem`."""
+    @property
+    def identity(self) -> ModelIdentity:
+        """The name, the version, the dataset and the alias, as responses contain them."""
+        return ModelIdentity(
+            name=self.name,
+            version=self.version,
+            dataset=self.classifier.dataset,
+            alias=self.alias,
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of a response of this model."""
+        alias = {"X-Model-Alias": self.alias} if self.alias else {}
+        return {"X-Model-Version": self.version, **alias}
+
+    def load(self, loaded: Mapping[str, Classifier]) -> None:
+        """Load the file and run the warm-up. An error is logged and becomes `problem`.
+
+        Parameters
+        ----------
+        loaded : mapping of str to Classifier
+            By version. A file with the same bytes is not loaded again.
+        """
         try:
-            content = self.snapshot.read(self.source) if self.snapshot else self.source.read()
-            self.classifier = Classifier.of(content, str(self.source))
+            content = self.snapshot.read() if self.snapshot else self.source.read()
+            known = loaded.get(sha256(content).hexdigest())
+            self.classifier = known or Classifier.of(content, str(self.source))
             self.evaluation = read_evaluation(self.source, self.classifier)
-            self.confidence = None
+            self.confidence = self.emotion_shares = None
             if self.evaluation:
                 self.confidence = read_confidence(self.source, self.classifier)
+                self.emotion_shares = read_emotion_shares(self.source, self.classifier)
             self._warm_up()
         except ModelError as error:
             self.problem = str(error)
@@ -157,7 +194,9 @@ class ServedModel:
         detected = recognizer.detect(image)
         times.append(perf_counter())
         confident = [face for face in detected if face.confidence >= options.min_confidence]
-        faces = recognizer.classify(image, confident[: max_faces or self.max_faces])
+        kept = confident[: max_faces or self.max_faces]
+        squares, crops = recognizer.crop(image, kept)
+        faces = recognizer.classify_crops(kept, squares, crops)
         times.append(perf_counter())
         seconds = [end - start for start, end in pairwise(times)]
         return Recognition(
@@ -166,6 +205,7 @@ class ServedModel:
             faces=[Face.model_validate(face) for face in faces],
             truncated=len(confident) > len(faces),
             seconds=dict(zip(("decode", "detect", "classify"), seconds, strict=True)),
+            crops=crops,
         )
 
     def recognize_each(

@@ -1,74 +1,79 @@
-"""The model files as they were when the server started.
+"""The model files as they were when the server started, or at the last reload.
 
-A worker that replaces another one reads the same bytes, even if the file has changed meanwhile or a
-branch has moved. So all workers serve the same versions, or all have the same problem.
+Every worker reads the same bytes, even if a file has changed meanwhile or a branch has moved. So
+all workers serve the same versions, or all have the same problem.
 """
 
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import IO
 
-from api.models.model_source import RevisionSource, Source, sources
-from api.settings import Settings
+from api.models.model_source import FileSource, RevisionSource, Source
 from recognizer.errors import ModelError
-
-VARIABLE = "FER_MODEL_SNAPSHOTS"
-"""The environment variable by which `python -m api` passes the snapshots to its workers."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The bytes of one model file, or why it could not be read."""
+    """The source of a model, and the bytes of its file or why it could not be read."""
 
-    path: str = ""
-    problem: str = ""
+    model_path: str
+    name: str | None = None
+    """Of a file in MODEL_DIR."""
+    revision: str | None = None
     commit: str | None = None
     """Of a git revision."""
+    copy: str = ""
+    """The file with the bytes."""
+    problem: str = ""
 
-    def read(self, source: Source) -> bytes:
-        """Read the bytes; raises ModelError if the file could not be read at the start."""
+    def source(self, metrics_dir: Path) -> Source:
+        """The source that `read` needs."""
+        path = Path(self.model_path)
+        if self.revision is None:
+            return FileSource(path, metrics_dir, self.name)
+        source = RevisionSource(self.revision, path, metrics_dir)
+        source.commit = self.commit
+        return source
+
+    def read(self) -> bytes:
+        """Read the bytes; raises ModelError if the source could not be read."""
         if self.problem:
             raise ModelError(self.problem)
-        if isinstance(source, RevisionSource):
-            source.commit = self.commit
-        return Path(self.path).read_bytes()
+        return Path(self.copy).read_bytes()
 
 
-def take_snapshots(settings: Settings) -> str:
-    """Copy all model files into memory that lasts as long as this process; returns JSON."""
-    return json.dumps([asdict(_take(source)) for source in sources(settings)])
+class Snapshots:
+    """Copies of model files in memory, which other processes of the same user can read."""
 
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._copies: list[IO[bytes]] = []
+        self.all = [self._take(source) for source in sources]
 
-def read_snapshots(environment: Mapping[str, str]) -> list[Snapshot]:
-    """The snapshots of the parent process; none if the server was started in another way."""
-    return [Snapshot(**fields) for fields in json.loads(environment.get(VARIABLE, "[]"))]
+    def close(self) -> None:
+        """Free the memory."""
+        for copy in self._copies:
+            copy.close()
 
+    def _take(self, source: Source) -> Snapshot:
+        path, name, revision = str(source.model_path), source.name, source.revision
+        try:
+            content = source.read()
+        except ModelError as error:
+            return Snapshot(path, name, revision, problem=str(error))
+        return Snapshot(path, name, revision, source.commit, copy=self._in_memory(content))
 
-def _take(source: Source) -> Snapshot:
-    try:
-        content = source.read()
-    except ModelError as error:
-        return Snapshot(problem=str(error))
-    return Snapshot(path=_in_memory(content), commit=source.commit)
-
-
-def _in_memory(content: bytes) -> str:
-    """The path of a file with this content, which workers of the same user can open."""
-    if hasattr(os, "memfd_create"):
-        number = os.memfd_create("model")
-        with os.fdopen(number, "wb", closefd=False) as memory:
-            memory.write(content)
-        return f"/proc/{os.getpid()}/fd/{number}"
-    file = NamedTemporaryFile(suffix=".onnx")  # noqa: SIM115 (removed when the process ends)
-    file.write(content)
-    file.flush()
-    KEPT.append(file)
-    return file.name
-
-
-KEPT: list[Any] = []
-"""Temporary files of systems other than Linux."""
+    def _in_memory(self, content: bytes) -> str:
+        """The path of a file with this content."""
+        if hasattr(os, "memfd_create"):
+            copy: IO[bytes] = os.fdopen(os.memfd_create("model"), "wb")
+            path = f"/proc/{os.getpid()}/fd/{copy.fileno()}"
+        else:
+            copy = NamedTemporaryFile(suffix=".onnx")  # noqa: SIM115 (removed by `close`)
+            path = copy.name
+        copy.write(content)
+        copy.flush()
+        self._copies.append(copy)
+        return path

@@ -5,7 +5,6 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from api.metrics import Metrics
 from api.models.served_model import ServedModel
 from api.open_inference.schemas import BOX_SIDES, BOXES, CONFIDENCE
 from api.open_inference.tensors import Inference, Output, TensorError, read_request, write_response
@@ -13,6 +12,7 @@ from api.options import FaceOptions
 from api.pixels import claimed_pixels
 from api.settings import Settings
 from api.slots import Check
+from api.state import ServerState
 from recognizer.classifier import BATCH, INPUT, OUTPUT, SIZE
 from recognizer.errors import ImageError
 
@@ -41,7 +41,7 @@ def parse(body: bytes, header_length: str | None, limits: Settings) -> tuple[Inf
 
 
 def infer(
-    check: Check, inference: Inference, name: str, model: ServedModel, metrics: Metrics
+    check: Check, inference: Inference, name: str, model: ServedModel, server: ServerState
 ) -> tuple[bytes, dict[str, str]]:
     """The body and the headers of the response to a request; it runs in the thread of a slot.
 
@@ -53,7 +53,7 @@ def infer(
     name : str
         The name of the model in the address.
     model : ServedModel
-    metrics : Metrics
+    server : ServerState
         The predictions are counted there.
 
     Raises
@@ -65,14 +65,14 @@ def infer(
     """
     faces = inference.faces
     if isinstance(faces, list):
-        outputs = _classify_photos(check, model, faces, inference.options, metrics)
+        outputs = _classify_photos(check, model, faces, inference.options, server)
     else:
-        outputs = _classify_crops(check, model, faces, metrics)
+        outputs = _classify_crops(check, model, faces, server)
     return write_response(inference, name, model.version, outputs)
 
 
 def _classify_crops(
-    check: Check, model: ServedModel, faces: NDArray[np.uint8], metrics: Metrics
+    check: Check, model: ServedModel, faces: NDArray[np.uint8], server: ServerState
 ) -> dict[str, Output]:
     """The outputs for cropped faces."""
     start = perf_counter()
@@ -81,11 +81,13 @@ def _classify_crops(
         check()
         batch = slice(first, first + BATCH)
         probabilities[batch] = model.classifier.predict(faces[batch])
-    metrics.steps.labels("classify").observe(perf_counter() - start)
-    metrics.count_predictions(
-        ((model.classifier.labels[row.argmax()], float(row.max())) for row in probabilities),
-        model.version,
-    )
+    server.metrics.steps.labels("classify").observe(perf_counter() - start)
+    predictions = [
+        (model.classifier.labels[row.argmax()], float(row.max())) for row in probabilities
+    ]
+    server.metrics.count_predictions(faces, predictions, model.version)
+    if server.shadow:
+        server.shadow.compare(model, faces, [emotion for emotion, _ in predictions])
     count = len(probabilities)
     return {
         OUTPUT: probabilities,
@@ -95,7 +97,7 @@ def _classify_crops(
 
 
 def _classify_photos(
-    check: Check, model: ServedModel, photos: list[bytes], options: FaceOptions, metrics: Metrics
+    check: Check, model: ServedModel, photos: list[bytes], options: FaceOptions, server: ServerState
 ) -> dict[str, Output]:
     """The outputs for the largest face of each photo."""
     count = len(photos)
@@ -107,7 +109,7 @@ def _classify_photos(
             result = model.recognize(check, data, options, max_faces=1)
         except ImageError as error:
             raise type(error)(f"{INPUT}[{number}]: {error}") from error
-        metrics.observe(result, model.version)
+        server.observe(result, model)
         if not result.faces:
             raise TensorError(
                 f"{INPUT}[{number}]: no face was detected; send a clearer photo, or the parameter"

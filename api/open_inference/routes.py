@@ -23,7 +23,7 @@ from api.open_inference.schemas import (
     TensorParameters,
 )
 from api.open_inference.tensors import HEADER_LENGTH, Inference, TensorError
-from api.openapi import BINARY, OVERLOAD, error_responses, json_schema, request_body
+from api.openapi import BINARY, NO_OPTIONS, OVERLOAD, error_responses, reference, request_body
 from api.options import ModelOptions, NoQuery
 from api.request_body import body_of, in_thread
 from api.schemas import ProtocolProblem
@@ -43,13 +43,14 @@ INVALID = {422: "The path cannot be parsed, or the query has an option"}
 MODEL_ERRORS = error_responses(
     {404: "No such model or version is served", **INVALID, 503: "The model is not ready"},
     ProtocolProblem,
+    NO_OPTIONS,
 )
 
 
 # ---------------------------------------------------------------- server
 
 
-@router.get("", responses=error_responses(INVALID, ProtocolProblem))
+@router.get("", responses=error_responses(INVALID, ProtocolProblem, NO_OPTIONS))
 async def server_metadata(request: Request) -> ProtocolServer:
     """The name and the version of the server, and the supported extensions of the protocol."""
     app = request.app
@@ -102,11 +103,20 @@ async def named_version(
 
 
 def _find(response: Response, models: ServedModels, name: str, version: str | None) -> ServedModel:
-    dataset = None if name == ServedModel.name else name
-    return ready_model(models, response, ModelOptions(model=dataset, version=version))
+    return ready_model(models, response, _options(name, version))
+
+
+async def chosen_version(server: Server, name: Name) -> ServedModel:
+    """The model for a prediction; the candidate gets its share of the default model's."""
+    return server.models.choose(_options(name, None))
+
+
+def _options(name: str, version: str | None) -> ModelOptions:
+    return ModelOptions(model=None if name == ServedModel.name else name, version=version)
 
 
 DefaultVersion = Annotated[ServedModel, Depends(default_version)]
+ChosenVersion = Annotated[ServedModel, Depends(chosen_version)]
 NamedVersion = Annotated[ServedModel, Depends(named_version)]
 
 
@@ -165,7 +175,7 @@ async def model_version_ready(name: Name, _model: NamedVersion) -> ProtocolModel
 INFERENCE_BODY = request_body(
     "One input `faces`. BYTES [N]: N photos as image files, in base64 in the JSON or as binary data"
     " after it; the largest face of each is classified. UINT8 [N, 48, 48]: N cropped grey faces.",
-    {"application/json": json_schema(InferenceRequest), "application/octet-stream": BINARY},
+    {"application/json": reference(InferenceRequest), "application/octet-stream": BINARY},
 )
 BINARY_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/octet-stream": {}}}
@@ -181,6 +191,7 @@ INFERENCE_RESPONSES = BINARY_RESPONSE | error_responses(
         **OVERLOAD,
     },
     ProtocolProblem,
+    {415: "the body is compressed: send it uncompressed", **NO_OPTIONS},
 )
 
 
@@ -216,7 +227,7 @@ InferenceBody = Annotated[tuple[Inference, int], Depends(inference_body)]
     responses=INFERENCE_RESPONSES,
 )
 async def model_infer(
-    name: Name, model: DefaultVersion, body: InferenceBody, server: Server
+    name: Name, model: ChosenVersion, body: InferenceBody, server: Server
 ) -> Response:
     """Classify the faces in photos, or cropped faces, with the first version of the model."""
     return await _infer(name, model, body, server)
@@ -243,10 +254,8 @@ async def _infer(
         found = f"{inference.model_name!r:.100}, but the address has {name!r}"
         raise HTTPException(400, f"JSON field model_name: {found}")
     try:
-        content, headers = await server.slots.run(
-            pixels, infer, inference, name, model, server.metrics
-        )
+        content, headers = await server.slots.run(pixels, infer, inference, name, model, server)
     except (TensorError, ImageError) as error:
         too_large = isinstance(error, ImageError) and status_of(error) == 413
         raise HTTPException(413 if too_large else 400, str(error)) from error
-    return Response(content, headers={**headers, "X-Model-Version": model.version})
+    return Response(content, headers={**headers, **model.headers})

@@ -7,7 +7,7 @@ from pydantic.config import JsonDict
 
 from api.openapi import EXAMPLE_IMAGE
 from api.options import DetectorName, FaceOptions, KnownNames
-from api.schemas import Schema
+from api.schemas import MODEL, Schema, example
 from recognizer.classifier import INPUT, OUTPUT
 
 BOXES = "boxes"
@@ -127,28 +127,28 @@ class InferenceRequest(KnownNames):
 class ProtocolServer(Schema):
     """The server."""
 
-    name: str
-    version: str
+    name: str = Field(examples=["Facial expression recognition"])
+    version: str = Field(examples=["0.1.0"])
     extensions: list[str] = Field(examples=[["binary_tensor_data"]])
 
 
 class ProtocolAlive(Schema):
     """The process is alive."""
 
-    live: bool
+    live: bool = Field(examples=[True])
 
 
 class ProtocolReady(Schema):
     """Whether all models are ready."""
 
-    ready: bool
+    ready: bool = Field(examples=[True])
 
 
 class ProtocolModelReady(Schema):
     """Whether one model is ready."""
 
     name: str = Field(examples=["emotion"])
-    ready: bool
+    ready: bool = Field(examples=[True])
 
 
 class TensorParameters(Schema):
@@ -173,10 +173,16 @@ class ProtocolModel(Schema):
     """The inputs and the outputs of the model."""
 
     name: str = Field(examples=["emotion"])
-    versions: list[str] = Field(description="SHA-256 of each served file.")
+    versions: list[str] = Field(
+        description="SHA-256 of each served file.", examples=[[MODEL["version"]]]
+    )
     platform: str = Field(examples=["onnxruntime_onnx"])
-    inputs: list[Tensor]
-    outputs: list[Tensor]
+    inputs: list[Tensor] = Field(
+        examples=[[{"name": INPUT, "datatype": "UINT8", "shape": [-1, 48, 48]}]]
+    )
+    outputs: list[Tensor] = Field(
+        examples=[[{"name": CONFIDENCE, "datatype": "FP32", "shape": [-1]}]]
+    )
 
 
 class OutputParameters(Schema):
@@ -214,6 +220,24 @@ class InferenceResponse(Schema):
 
     Boxes are x, y, width and height in pixels of the photo after its EXIF orientation is applied.
     """
+
+    model_config = example(
+        {
+            "model_name": "emotion",
+            "model_version": MODEL["version"],
+            "parameters": {"faces": "yunet"},
+            "outputs": [
+                {
+                    "name": OUTPUT,
+                    "datatype": "FP32",
+                    "shape": [1, 3],
+                    "data": [0.921, 0.053, 0.026],
+                },
+                {"name": BOXES, "datatype": "INT32", "shape": [1, 4], "data": [231, 84, 176, 176]},
+                {"name": CONFIDENCE, "datatype": "FP32", "shape": [1], "data": [0.97]},
+            ],
+        }
+    )
 
     model_name: str = Field(examples=["emotion"])
     model_version: str

@@ -15,7 +15,7 @@ from api.openapi import (
     OVERLOAD,
     error_responses,
     form_schema,
-    json_schema,
+    reference,
     request_body,
 )
 from api.options import Options, QueryOptions, merged, refuse_repeated
@@ -119,59 +119,66 @@ async def batch_request(request: Request, query: QueryOptions, server: Server) -
 
 
 IMAGE_BODY = request_body(
-    "An image file, for example a JPEG: in the field `file` of a form, as the body, or in JSON."
-    " The options of the query may be sent in the form or in the JSON instead.",
+    "An image file, for example a JPEG: in the field `file` of a form, as the body, or in JSON. As"
+    " the body, its type may also be `image/jpeg` or another `image/…`. The options of the query"
+    " may be sent in the form or in the JSON instead.",
     {
         "multipart/form-data": form_schema(ImageForm),
-        "image/*": BINARY,
         "application/octet-stream": BINARY,
-        "application/json": json_schema(ImageJson),
+        "application/json": reference(ImageJson),
     },
 )
 BATCH_BODY = request_body(
     "The options of the query may be sent in the form instead.",
     {"multipart/form-data": form_schema(BatchForm)},
 )
-ERRORS = error_responses(
-    {
-        400: "The form or the JSON cannot be parsed",
-        404: "No such model or version is served",
-        413: "Too many bytes, pixels or files",
-        415: "The content type is not supported",
-        422: "An option is unknown, out of range or repeated, or the image cannot be decoded",
-        **OVERLOAD,
-    }
-)
+ERRORS = {
+    400: "The form or the JSON cannot be parsed",
+    404: "No such model or version is served",
+    413: "Too many bytes, pixels or files",
+    415: "The content type is not supported",
+    422: "An option is unknown, out of range or repeated, or the image cannot be decoded",
+    **OVERLOAD,
+}
+BATCH_EXAMPLES = {
+    400: "Missing boundary in multipart.",
+    415: "content type 'text/plain' is not supported: send the images in a form, each in a field"
+    " 'files'",
+}
 
 
 # ---------------------------------------------------------------- routes
 
 
-@router.post("/predict", openapi_extra=IMAGE_BODY, responses=ERRORS)
+@router.post("/predict", openapi_extra=IMAGE_BODY, responses=error_responses(ERRORS))
 async def predict(
     image: Annotated[ImageRequest, Depends(image_request)], server: Server, response: Response
 ) -> Prediction:
     """Detect every face in an image and predict its emotion. Without a face, the list is empty."""
-    model = server.models.find(image.options)
+    model = server.models.choose(image.options)
     result = await server.slots.run(image.pixels, model.recognize, image.data, image.options)
-    server.metrics.observe(result, model.version)
+    server.observe(result, model)
     _add_headers(response, model, [result])
     return Prediction(
         image=result.image, faces=result.faces, truncated=result.truncated, model=model.identity
     )
 
 
-@router.post("/predict/batch", openapi_extra=BATCH_BODY, responses=ERRORS)
+@router.post(
+    "/predict/batch",
+    openapi_extra=BATCH_BODY,
+    responses=error_responses(ERRORS, examples=BATCH_EXAMPLES),
+)
 async def predict_batch(
     batch: Annotated[BatchRequest, Depends(batch_request)], server: Server, response: Response
 ) -> BatchPrediction:
     """Process several images. The result of an image that cannot be decoded is its error."""
-    model = server.models.find(batch.options)
+    model = server.models.choose(batch.options)
     contents = [file.data for file in batch.files]
     results = await server.slots.run(batch.pixels, model.recognize_each, contents, batch.options)
     decoded = [result for result in results if isinstance(result, Recognition)]
     for result in decoded:
-        server.metrics.observe(result, model.version)
+        server.observe(result, model)
     _add_headers(response, model, decoded)
     return BatchPrediction(
         results=[
@@ -191,7 +198,7 @@ def _batch_result(filename: str, result: Recognition | ImageError) -> BatchFaces
 
 
 def _add_headers(response: Response, model: ServedModel, results: list[Recognition]) -> None:
-    response.headers["X-Model-Version"] = model.version
+    response.headers.update(model.headers)
     response.headers["Server-Timing"] = _server_timing(results)
 
 

@@ -79,7 +79,7 @@ def _admit(socket: WebSocket, server: ServerState) -> tuple[ServedModel, Options
             " Bearer, or as a subprotocol",
         )
     options = read_options(socket)
-    return server.models.find(options), options
+    return server.models.choose(options), options
 
 
 def _enter(streams: anyio.Semaphore) -> None:
@@ -188,7 +188,7 @@ class Session:
                 frame=number, dropped=dropped, status=result.status_code, error=result.detail
             )
         metrics.frames.labels("answered").inc()
-        metrics.observe(result, self.model.version)
+        self.server.observe(result, self.model)
         times = {step: round(1000 * seconds, 2) for step, seconds in result.seconds.items()}
         return StreamFaces(
             frame=number,

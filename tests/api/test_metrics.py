@@ -76,6 +76,10 @@ def test_requests_images_and_faces_are_counted(counting, photo, model_path):
     assert grown("fer_faces_per_image_count") == 5
     assert grown("fer_faces_per_image_sum") == 4
     assert grown("fer_faces_per_image_bucket", "0.0") == 1
+    box = answers[0].json()["faces"][0]["box"]
+    assert grown("fer_face_pixels_sum") == 4 * max(box["width"], box["height"])
+    assert grown("fer_face_brightness_count") == 4
+    assert 0 < grown("fer_face_brightness_sum") < 4 * 255
     version = Classifier(model_path).version
     assert grown("fer_predictions_total", emotion, version) == 4
     # The same face four times: buckets below its probability are empty, those above have four.
@@ -87,6 +91,18 @@ def test_requests_images_and_faces_are_counted(counting, photo, model_path):
     assert after["fer_requests_in_flight",] == 1  # this scrape
     assert after["fer_requests_waiting",] == 0
     assert after["process_resident_memory_bytes",] > 1e6
+
+
+def test_the_brightness_of_crops_is_their_mean_grey_level(counting):
+    before = scrape(counting)
+    data = [10] * 48 * 48 + [200] * 48 * 48
+    faces = {"name": "faces", "shape": [2, 48, 48], "datatype": "UINT8", "data": data}
+    assert counting.post("/v2/models/emotion/infer", json={"inputs": [faces]}).status_code == 200
+    after = scrape(counting)
+    assert after["fer_face_brightness_sum",] - before["fer_face_brightness_sum",] == 210
+    for edge, expected in (("32.0", 1), ("192.0", 1), ("224.0", 2)):
+        name = "fer_face_brightness_bucket", edge
+        assert after[name] - before[name] == expected
 
 
 def test_the_versions_are_a_metric(counting, serve, model_path):

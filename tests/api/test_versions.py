@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from api.app import create_app
 from api.models.served_model import LOADING
 from api.models.served_models import ServedModels
+from api.models.workers import VARIABLE, MainProcess, Worker
 from api.options import ModelOptions
 from api.settings import Settings
 from tests.model_fixture import LABELS, write_tiny_model
@@ -128,6 +129,40 @@ def test_without_a_repository_readyz_has_the_reason(serve_app, tmp_path, monkeyp
         answer = client.get("/readyz")
     assert answer.status_code == 503
     assert "not a git repository" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("with_workers", [False, True])
+def test_a_moved_branch_is_served_after_a_reload(serve_app, repository, monkeypatch, with_workers):
+    folder, first, second, commit = repository
+    monkeypatch.chdir(folder)
+
+    def point_to(revision):
+        command = ["git", "branch", "--force", "moving", revision]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+    point_to("v1")
+    settings = Settings(model_path=MODEL, model_rev="moving", api_key="secret")
+    # One worker of a main process in this process.
+    worker = Worker.of({VARIABLE: MainProcess(settings).listen()}) if with_workers else None
+    with serve_app(create_app(settings, worker)) as client:
+        client.headers["X-API-Key"] = "secret"
+
+        def served():
+            (model,) = client.get("/models").json()["models"]
+            accuracy = model["model"]["evaluation"]["PrivateTest"]["accuracy"]
+            return model["model"]["version"], model["commit"] == commit, accuracy
+
+        assert served() == (first, True, 0.6)
+        point_to("main")
+        assert served() == (first, True, 0.6)
+        assert client.post("/admin/reload").status_code == 200
+        assert served() == (second, False, 0.7)
+        point_to("experiment/without")
+        refused = client.post("/admin/reload")
+        assert refused.status_code == 409
+        reason = f"not reloaded: {MODEL} of revision moving: the revision has no such file"
+        assert refused.json()["detail"].startswith(reason)
+        assert served() == (second, False, 0.7)
 
 
 def test_a_revision_without_metrics_has_none(serve_here, repository):

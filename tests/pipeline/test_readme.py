@@ -389,6 +389,8 @@ def assert_exists(command: str) -> None:
             assert re.match(r"[A-Z_]+=", assignment), command
         case ["docker", "build", *_] | ["docker", "run", *_]:
             assert (ROOT / "Dockerfile").exists()
+        case ["docker", "compose", *_]:
+            assert (ROOT / "compose.yaml").exists()
         case _:
             pytest.fail(f"cannot tell whether this command would work: {command}")
 
