@@ -32,7 +32,8 @@ export async function showModels() {
     const { models, detectors } = await request("models");
     if (onDevice()) return;
     describe(described);
-    offerModels(models.map(({ model }) => model).filter(Boolean));
+    const ready = models.filter(({ model }) => model);
+    offerModels(ready.map(({ model, default: isDefault }) => ({ ...model, default: isDefault })));
     offerDetectors(detectors);
   });
 }

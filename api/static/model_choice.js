@@ -23,9 +23,13 @@ export function selectedModel() {
   return models.find(({ version }) => version === select.value);
 }
 
-// The query that names the server's selected model; empty before it has listed its models.
+// The query that names the server's selected model. It is empty for the default, and a name instead of
+// a version where one is enough: after a reload of the server, a version may not be served any more.
 export function modelQuery() {
-  return select.value && `version=${select.value}`;
+  const model = selectedModel();
+  if (!model || model.default) return "";
+  const unique = models.filter(({ dataset }) => dataset === model.dataset).length === 1;
+  return unique ? `model=${encodeURIComponent(model.dataset)}` : `version=${model.version}`;
 }
 
 export function onModelChange(act) {

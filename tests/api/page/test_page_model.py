@@ -88,6 +88,9 @@ def test_the_visitor_selects_the_model(browser, serve, model_path, files, tmp_pa
         page.until_says("One face: ")
         assert page.text("#version") == second["version"][:12]
         assert page.text("#dataset") == "other"
+        addresses = "return performance.getEntriesByType('resource').map((entry) => entry.name)"
+        queries = [a.partition("?")[2] for a in page.run(addresses) if "/predict" in a]
+        assert queries == ["faces=yunet", "faces=yunet&model=other"]
 
 
 def test_one_model_is_no_choice(page):
