@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -57,6 +58,8 @@ def serve(tmp_path_factory):
             with httpx.Client(base_url=found.group(1), timeout=PATIENCE) as client:
                 client.log = log
                 client.process = process
+                # uvicorn's main process writes its address before the first worker listens there.
+                until(lambda: accepts_connections(client), process, log)
                 if ready:
                     wait_until_ready(client)
                 yield client
@@ -96,6 +99,15 @@ def serve_app():
             thread.join(PATIENCE)
 
     return start
+
+
+def accepts_connections(client) -> bool:
+    """Whether a connection to the server of a client is accepted."""
+    try:
+        with socket.create_connection((client.base_url.host, client.base_url.port), PATIENCE):
+            return True
+    except ConnectionRefusedError:
+        return False
 
 
 def until(condition, process, log):

@@ -103,7 +103,7 @@ def until(condition):
 
 
 def test_predictions_continue_when_a_worker_is_killed(serve, photo):
-    one = {"MODEL_PATH": "models/fer2013/model.onnx", "EXTRA_MODEL_PATHS": ""}
+    one = {"MODEL_PATH": "models/fer2013/model.onnx"}
     with serve(TWO, ready=False, **one, **PATIENT) as server:
         until(lambda: loaded(server) >= 2)
         expected = server.post("/predict", content=photo).json()

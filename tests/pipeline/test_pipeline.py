@@ -62,7 +62,7 @@ def test_nothing_of_the_data_is_tracked():
     tracked = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     tracked = tracked.stdout.split()
     assert "data/README.md" in tracked
-    assert [name for name in tracked if name.endswith((".npz", ".keras", "raw.csv"))] == []
+    assert [name for name in tracked if name.endswith((".npz", "/model.keras", "raw.csv"))] == []
     faces = ("contact_sheet", "mistakes", "sensitivity_faces")
     assert [name for name in tracked if name.endswith(tuple(f"{x}.png" for x in faces))] == []
 

@@ -431,7 +431,7 @@ def test_the_ensemble_is_calibrated_not_its_members(repository):
     models = Path("models/tiny")
     alone = {name: (models / name).read_bytes() for name in ("float32.onnx", "model.onnx")}
     hidden = file.rename("hidden.onnx")
-    with pytest.raises(UserError, match=r"teacher\.onnx: not found"):
+    with pytest.raises(UserError, match=r"teacher\.onnx: No such file"):
         export.main("tiny", settings)
     assert {name: (models / name).read_bytes() for name in alone} == alone
 

@@ -71,7 +71,7 @@ def test_a_teacher_with_another_digest_is_refused(teachers, tmp_path):
     with pytest.raises(UserError, match=expected):
         predict_soft_labels(distilled(0.5, [swapped]), IMAGES)
     missing = Teacher(file=tmp_path / "none.onnx", sha256=left.sha256)
-    with pytest.raises(UserError, match=r"none\.onnx: not found"):
+    with pytest.raises(UserError, match=r"none\.onnx: No such file"):
         predict_soft_labels(distilled(0.5, [missing]), IMAGES)
 
 
