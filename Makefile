@@ -44,11 +44,15 @@ check-release: .venv/development  ## Check that the committed results belong to 
 	pytest tests/pipeline/check_release.py
 
 # The variables limit TensorFlow, NumPy and SciPy; onnxruntime and OpenCV still use all instructions.
+# The other tests of the stages read and write files: they compute nothing that depends on it.
 # bfloat16 is left out: on a processor that has it, TensorFlow calls oneDNN, which has no AVX2 kernel.
 test-avx2: .venv/development  ## Run the tests of training as on a processor without AVX-512
 	ONEDNN_MAX_CPU_ISA=AVX2 NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" \
 		OPENBLAS_CORETYPE=Haswell pytest -n 2 -k "not bfloat16" \
-		tests/pipeline/test_pipeline.py tests/stages
+		tests/pipeline/test_pipeline.py tests/stages/balancing tests/stages/evaluation \
+		tests/stages/onnx_graph tests/stages/training tests/stages/dataset/test_sample_faces.py \
+		tests/stages/test_balance.py tests/stages/test_train.py tests/stages/test_export.py \
+		tests/stages/test_evaluate.py
 
 serve: .venv/serving  ## Serve the FER-2013 model on http://127.0.0.1:8000
 	python -m api
