@@ -57,7 +57,8 @@ def _start(tree: Path, here: Path, *command: str, files: int = -1) -> "subproces
         resource.setrlimit(resource.RLIMIT_FSIZE, (files, files))
 
     return subprocess.Popen(
-        [sys.executable, "-m", *command],
+        # With -B, the limit leaves no cut-off .pyc file of an installed package.
+        [sys.executable, "-B", "-m", *command],
         cwd=here,
         env={**os.environ, "PYTHONPATH": str(tree)},
         stdout=subprocess.PIPE,

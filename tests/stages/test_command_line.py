@@ -53,7 +53,8 @@ def folder(tmp_path):
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "stage.py", *arguments],
+        # With -B, a limit of the files' size leaves no cut-off .pyc file of an installed package.
+        [sys.executable, "-B", "stage.py", *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -60,7 +60,8 @@ def recognize(tmp_path, model_path, monkeypatch, capsys):
 def start(folder, *arguments, limit=resource.RLIM_INFINITY, pipe_bytes=-1):
     """Start the command as a process.
 
-    None of its files can grow over `limit` bytes; its pipes hold `pipe_bytes`.
+    None of its files can grow over `limit` bytes; its pipes hold `pipe_bytes`. Python writes no
+    bytecode: within a limit it would leave cut-off .pyc files of the installed packages.
     """
 
     def prepare():
@@ -71,7 +72,12 @@ def start(folder, *arguments, limit=resource.RLIM_INFINITY, pipe_bytes=-1):
     return subprocess.Popen(
         [sys.executable, "-m", "recognizer", *map(str, arguments)],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONIOENCODING": "utf-8",
+            "PYTHONDONTWRITEBYTECODE": "1" if limit != resource.RLIM_INFINITY else "",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

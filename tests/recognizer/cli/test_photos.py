@@ -188,7 +188,18 @@ def test_a_full_disk_keeps_the_old_copy(tmp_path, model_path):
         "from recognizer.cli.main import main; sys.exit(main())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", limited, "--model", model_path, "a.png", "--annotate", "b.png"],
+        # With -B, the limit leaves no cut-off .pyc file of an installed package.
+        [
+            sys.executable,
+            "-B",
+            "-c",
+            limited,
+            "--model",
+            model_path,
+            "a.png",
+            "--annotate",
+            "b.png",
+        ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
