@@ -105,7 +105,7 @@ def test_the_first_epochs_can_train_the_head_alone(source):
     assert found == [False] * 5 + [True] * 30
 
 
-def test_an_interrupted_fine_tuning_ends_with_the_same_weights(source, tmp_path):
+def test_an_interrupted_fine_tuning_in_bfloat16_ends_with_the_same_weights(source, tmp_path):
     def keep(state) -> None:
         checkpoint.save(tmp_path / f"{len(state.history)}.npz", "key", state)
 
@@ -152,7 +152,7 @@ def test_the_fingerprint_of_a_run_covers_the_initial_weights(source, tmp_path):
     assert fingerprint(source) == fingerprint(source) != fingerprint(str(other))
 
 
-def test_a_pretrained_application_is_frozen_in_the_first_epochs(tmp_path):
+def test_a_pretrained_application_in_bfloat16_is_frozen_in_the_first_epochs(tmp_path):
     pretrained = keras.applications.MobileNet(
         include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg"
     )
