@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 from api.settings import Settings
 from recognizer.errors import ModelError
+from recognizer.regular_file import MAX_MODEL_BYTES, read_regular_file
 
 GIT_SECONDS = 60
 """Longest time of one git command."""
@@ -41,7 +42,7 @@ class FileSource:
     def read(self) -> bytes:
         """Read the model file; raises ModelError with the reason if it cannot be read."""
         try:
-            content = self.model_path.read_bytes()
+            content = read_regular_file(self.model_path, MAX_MODEL_BYTES)
         except OSError as error:
             raise ModelError(f"{self}: cannot be read: {error.strerror}") from error
         if self.name and VERSION.fullmatch(self.name):
@@ -56,7 +57,7 @@ class FileSource:
     def metrics(self, dataset: str, name: str) -> str | None:
         """The text of a metrics file; None if there is no such file."""
         path = self.metrics_dir / dataset / name
-        return path.read_text() if path.is_file() else None
+        return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 class RevisionSource:
