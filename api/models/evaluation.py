@@ -3,13 +3,16 @@
 import csv
 import json
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from api.models.model_source import Source
 from api.schemas import ConfidenceBin
 from recognizer.classifier import Classifier
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 EVALUATION = "evaluation.json"
 """The metrics of a dataset's model."""
@@ -29,27 +32,22 @@ CONFIDENCE_BINS = tuple(round(upper / 15, 4) for upper in range(1, 16))
 
 def read_evaluation(source: Source, classifier: Classifier) -> dict[str, Any] | None:
     """The metrics of this model; None if none are committed, or only those of another model."""
-    text = source.metrics(classifier.dataset, EVALUATION)
-    if text is None:
-        return None
-    try:
+
+    def parse(text: str) -> dict[str, Any] | None:
         evaluation: dict[str, Any] = json.loads(text)
         measured = evaluation["model"]["version"]
-    except (ValueError, KeyError) as error:  # the model can be served without it
-        log.error("%s: %s is damaged and therefore not shown: %r", source, EVALUATION, error)
-        return None
-    if not classifier.version.startswith(measured):
+        if classifier.version.startswith(measured):
+            return evaluation
         log.warning("%s: %s is of model %s and therefore not shown", source, EVALUATION, measured)
         return None
-    return evaluation
+
+    return _read(source, classifier, EVALUATION, parse)
 
 
 def read_confidence(source: Source, classifier: Classifier) -> list[ConfidenceBin] | None:
     """The cumulative distribution of the confidence on PrivateTest; None without a table."""
-    text = source.metrics(classifier.dataset, RELIABILITY)
-    if text is None:
-        return None
-    try:
+
+    def parse(text: str) -> list[ConfidenceBin]:
         rows = csv.DictReader(text.splitlines())
         table = [(float(row["confidence"]), int(row["images"])) for row in rows]
         total = sum(images for _, images in table)
@@ -60,9 +58,8 @@ def read_confidence(source: Source, classifier: Classifier) -> list[ConfidenceBi
             )
             for edge in CONFIDENCE_BINS
         ]
-    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        log.error("%s: %s is damaged and therefore not shown: %r", source, RELIABILITY, error)
-        return None
+
+    return _read(source, classifier, RELIABILITY, parse)
 
 
 def read_emotion_shares(source: Source, classifier: Classifier) -> dict[str, float] | None:
@@ -70,16 +67,27 @@ def read_emotion_shares(source: Source, classifier: Classifier) -> dict[str, flo
 
     The number of predictions of an emotion is recall · images / precision.
     """
-    text = source.metrics(classifier.dataset, PER_CLASS)
-    if text is None:
-        return None
-    try:
+
+    def parse(text: str) -> dict[str, float]:
         predicted = dict.fromkeys(classifier.labels, 0.0)
         for row in csv.DictReader(text.splitlines()):
             found = float(row["recall"]) * int(row["images"])
             predicted[row["emotion"]] = found / float(row["precision"]) if found else 0.0
         total = sum(predicted.values())
         return {emotion: round(number / total, 4) for emotion, number in predicted.items()}
+
+    return _read(source, classifier, PER_CLASS, parse)
+
+
+def _read(
+    source: Source, classifier: Classifier, name: str, parse: Callable[[str], T | None]
+) -> T | None:
+    """Parse a file; None if it is missing or damaged: the model can be served without it."""
+    text = source.metrics(classifier.dataset, name)
+    if text is None:
+        return None
+    try:
+        return parse(text)
     except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        log.error("%s: %s is damaged and therefore not shown: %r", source, PER_CLASS, error)
+        log.error("%s: %s is damaged and therefore not shown: %r", source, name, error)
         return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -213,9 +214,15 @@ def crashing(path, whole):
     write_tiny_model(path, pixels=2 * 48 * 48)
 
 
+def pipe(path, whole):
+    """Reading it would wait for a writer."""
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
+        (pipe, "cannot be read: is a named pipe, not a file"),
         (truncated, "not an ONNX model, or a damaged one"),
         (foreign, "metadata format is 'other/3', expected 'fer-onnx/2'"),
         (unfit, "the outputs of the warm-up inference are no probabilities"),
@@ -256,7 +263,15 @@ def test_confidence_on_the_test_images_in_the_bins_of_the_metrics(
 
 
 @pytest.mark.parametrize(
-    "content", [None, "{broken", "{}", '{"model": {"version": "0123abcd4567"}}']
+    "content",
+    [
+        None,
+        "{broken",
+        "{}",
+        "[]",
+        '{"model": {"version": 1}}',
+        '{"model": {"version": "0123abcd"}}',
+    ],
 )
 def test_without_metrics_of_this_file_evaluation_is_null(tmp_path, model_path, content):
     if content:
