@@ -8,6 +8,11 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[int, Field(ge=0)]
 Point = tuple[float, float]
 
+UNKNOWN_FORMAT = (
+    "not an image of a known format: expected JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or HEIC"
+)
+"""The error for a file that is no image, for the examples."""
+
 
 class Schema(BaseModel):
     """A model that is also read from objects with the same attributes."""
@@ -25,7 +30,7 @@ class Problem(Schema):
 
     detail: str = Field(
         description="One sentence: what is wrong and what is expected.",
-        examples=["not an image of a known format: expected JPEG, PNG, WebP, BMP or TIFF"],
+        examples=[UNKNOWN_FORMAT],
     )
 
 
@@ -172,8 +177,7 @@ class BatchPrediction(Schema):
                 {"filename": "portrait.jpg", **FACES},
                 {
                     "filename": "notes.txt",
-                    "error": "not an image of a known format: expected JPEG, PNG, WebP, BMP, TIFF,"
-                    " AVIF, HEIC or GIF",
+                    "error": UNKNOWN_FORMAT,
                 },
             ],
             "model": MODEL,

@@ -12,6 +12,7 @@ import pytest
 
 from api.app import create_app
 from api.models.evaluation import CONFIDENCE_BINS
+from api.schemas import UNKNOWN_FORMAT
 from api.settings import Settings
 from recognizer.classifier import Classifier
 from recognizer.detectors.registry import DETECTORS
@@ -142,6 +143,11 @@ def test_no_code_has_a_list_of_the_labels():
         if path.suffix in {".py", ".js"}:
             text = path.read_text()
             assert not all(label in text for label in LABELS), path
+
+
+def test_the_error_in_the_examples_is_the_real_one(server):
+    answer = server.post("/predict", content=b"a text")
+    assert answer.json() == {"detail": UNKNOWN_FORMAT}
 
 
 # ---------------------------------------------------------------- no model
