@@ -1,7 +1,7 @@
 """The call `analyze`: from a source to its faces and their emotions."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from os import PathLike, fspath
 from pathlib import Path
@@ -20,8 +20,8 @@ from recognizer.image import MAX_PIXELS, Image
 from recognizer.optional_packages import MissingPackageError, needs_package
 from recognizer.recognizer import RecognizedFace, Recognizer
 from recognizer.released_models import DEFAULT_MODEL, find_model
-from recognizer.video.frame import Frame as Picture
 from recognizer.video.tracking import TIME_CONSTANT, Tracker
+from recognizer.video.until_error import until_error
 
 if TYPE_CHECKING:
     from recognizer.video.reader import Video as VideoFile
@@ -193,11 +193,6 @@ def _model(recognizer: Recognizer) -> Model:
     return Model(classifier.dataset, classifier.version, classifier.labels)
 
 
-def _recognize(recognizer: Recognizer, image: Image, min_confidence: float) -> list[RecognizedFace]:
-    found = recognizer.detect(image)
-    return recognizer.classify(image, [f for f in found if f.confidence >= min_confidence])
-
-
 def _faces(recognized: Iterable[RecognizedFace]) -> tuple[Face, ...]:
     return tuple(Face(**vars(face)) for face in recognized)
 
@@ -221,7 +216,7 @@ def _photo(
         image = read_image(source, channels, max_pixels)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}{error}") from error
-    faces = _faces(_recognize(recognizer, image, min_confidence))
+    faces = _faces(recognizer.recognize(image, min_confidence))
     return Photo(path, image.width, image.height, faces, _model(recognizer), source, channels)
 
 
@@ -243,8 +238,8 @@ def _video(
 
         tracker, frames = Tracker(smooth, recognizer.min_probability), []
         errors: list[VideoError] = []
-        for frame in mark_cuts(_until_error(file.frames(every), errors)):
-            found = _recognize(recognizer, Image.of(frame.image), min_confidence)
+        for frame in mark_cuts(until_error(file.frames(every), errors)):
+            found = recognizer.recognize(Image.of(frame.image), min_confidence)
             tracked = tracker.update(frame.seconds, found, frame.cut)
             frames.append(Frame(frame.index, round(frame.seconds, 3), _faces(tracked)))
         problem = str(errors[0]) if errors else None
@@ -263,11 +258,3 @@ def _open_video(path: Path) -> "VideoFile":
         return VideoFile(path)
     except VideoError as error:
         raise VideoError(f"{path}: {error}") from error
-
-
-def _until_error(frames: Iterator[Picture], errors: list[VideoError]) -> Iterator[Picture]:
-    """Yield frames up to an error, which is kept until the frames before it are analyzed."""
-    try:
-        yield from frames
-    except VideoError as error:
-        errors.append(error)

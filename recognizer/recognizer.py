@@ -56,9 +56,13 @@ class Recognizer:
         self._cropper = FaceCropper(detector, align)
         self.min_probability = min_probability
 
-    def recognize(self, image: Image) -> list[RecognizedFace]:
-        """Detect and classify the faces in an image; the largest comes first."""
-        return self.classify(image, self.detect(image))
+    def recognize(self, image: Image, min_confidence: float = 0.0) -> list[RecognizedFace]:
+        """Detect and classify the faces in an image; the largest comes first.
+
+        Faces with a lower confidence of the detector than `min_confidence`, 0 … 1, are left out.
+        """
+        found = self.detect(image)
+        return self.classify(image, [f for f in found if f.confidence >= min_confidence])
 
     def detect(self, image: Image) -> list[Face]:
         """Detect the faces in an image, in pixels of its file; the largest comes first."""

@@ -117,7 +117,7 @@ def _recognize_photo(
         return Result(photo.path, error=f"{error.strerror}{remedy}")
     try:
         image = decode(data, job.max_pixels)
-        faces = _recognize(job, image)
+        faces = load(job).recognize(image, job.min_confidence)
         if annotated:
             copy = annotated.path(path, ANNOTATED_PHOTOS)
             annotate_photo(data, faces, copy, job.max_pixels)
@@ -144,19 +144,13 @@ def recognize_frames(job: Job, path: Path, frames: Sequence[Frame]) -> list[Fram
             path=path,
             width=width,
             height=height,
-            faces=_recognize(job, Image.of(frame.image)),
+            faces=load(job).recognize(Image.of(frame.image), job.min_confidence),
             frame=frame.index,
             seconds=round(frame.seconds, 3),
             cut=frame.cut,
         )
         results.append(result)
     return results
-
-
-def _recognize(job: Job, image: Image) -> list[RecognizedFace]:
-    recognizer = load(job)
-    found = recognizer.detect(image)
-    return recognizer.classify(image, [f for f in found if f.confidence >= job.min_confidence])
 
 
 def load(job: Job) -> Recognizer:

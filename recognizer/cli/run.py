@@ -21,8 +21,8 @@ from recognizer.errors import VideoError
 from recognizer.optional_packages import needs_package
 from recognizer.printable import printable
 from recognizer.video.cuts import mark_cuts
-from recognizer.video.frame import Frame
 from recognizer.video.tracking import Tracker
+from recognizer.video.until_error import until_error
 
 if TYPE_CHECKING:
     from recognizer.video.reader import Video
@@ -87,7 +87,7 @@ class Run:
         errors: list[VideoError] = []
         results = self.executor.map(
             partial(recognize_frames, self.job, path),
-            mark_cuts(_until_error(video.frames(self.every), errors)),
+            mark_cuts(until_error(video.frames(self.every), errors)),
             min(CHUNK, max(1, CHUNK_BYTES // (3 * video.width * video.height))),
         )
         total = -(-video.announced // self.every) or None
@@ -115,11 +115,3 @@ class Run:
             timeline.write(self.timelines.path(path, TIMELINES))
         if errors:
             raise errors[0]
-
-
-def _until_error(frames: Iterator[Frame], errors: list[VideoError]) -> Iterator[Frame]:
-    """Yield frames up to an error, which is kept until the frames before it have results."""
-    try:
-        yield from frames
-    except VideoError as error:
-        errors.append(error)
