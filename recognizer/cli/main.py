@@ -23,10 +23,10 @@ from recognizer.cli.crop_table import CropTable
 from recognizer.cli.crops import CropTree
 from recognizer.cli.csv_table import CsvTable
 from recognizer.cli.executors import BoundedExecutor, dask_cluster, local_processes
-from recognizer.cli.inputs import Input, find_inputs, folder_of, is_pattern, real_path
+from recognizer.cli.inputs import Input, find_inputs
 from recognizer.cli.job import FrameResult, Job, Result, load
 from recognizer.cli.output_lock import output_lock
-from recognizer.cli.output_paths import OutputPaths, choose_output_paths
+from recognizer.cli.output_paths import OutputPaths, choose_output_paths, refuse_inputs_inside
 from recognizer.cli.run import Run
 from recognizer.cli.timeline import TIMELINES, need_matplotlib
 from recognizer.crop_tree import TABLE
@@ -216,10 +216,7 @@ def _crop_table(arguments: Arguments, classifier: Classifier) -> Iterator[CropTa
     if out is None:
         yield None
         return
-    for argument in arguments.paths:
-        path = folder_of(argument) if is_pattern(argument) else Path(argument)
-        if real_path(path).is_relative_to(real_path(out)):
-            raise OutputError(f"--crops {out}: contains the input {argument}; name another folder")
+    refuse_inputs_inside("--crops", out, arguments.paths)
     with (
         output_lock(out / TABLE),
         CropTable(out, classifier.labels, classifier.version) as table,

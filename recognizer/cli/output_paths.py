@@ -61,12 +61,23 @@ def choose_output_paths(
         return OutputPaths(_absolute(out), None)
     if out.exists() and not out.is_dir():
         raise OutputError(f"{option} {out}: is a file, but many inputs need a folder")
+    refuse_inputs_inside(option, out, arguments)
+    folders = [str(_absolute(folder_of(argument))) for argument in arguments]
+    return OutputPaths(_absolute(out), Path(os.path.commonpath(folders)))
+
+
+def refuse_inputs_inside(option: str, out: Path, arguments: Sequence[str]) -> None:
+    """Check that no input is the folder `out` or below it; parameters as of `choose_output_paths`.
+
+    Raises
+    ------
+    OutputError
+        An input is there.
+    """
     for argument in arguments:
         path = folder_of(argument) if is_pattern(argument) else Path(argument)
         if real_path(path).is_relative_to(real_path(out)):
             raise OutputError(f"{option} {out}: contains the input {argument}; name another folder")
-    folders = [str(_absolute(folder_of(argument))) for argument in arguments]
-    return OutputPaths(_absolute(out), Path(os.path.commonpath(folders)))
 
 
 def _absolute(path: Path) -> Path:
