@@ -11,9 +11,9 @@ const select = document.getElementById("model-choice");
 
 let models = [];
 
-// The control is hidden where there is nothing to choose.
+// The control is hidden where there is nothing to choose. Files with the same bytes are one model.
 export function offerModels(offered) {
-  models = offered;
+  models = offered.filter(({ version }, index) => offered.findIndex((one) => one.version === version) === index);
   select.replaceChildren(...models.map((model) => new Option(nameOf(model), model.version)));
   control.hidden = models.length < 2;
 }
@@ -28,15 +28,21 @@ export function selectedModel() {
 export function modelQuery() {
   const model = selectedModel();
   if (!model || model.default) return "";
-  const unique = models.filter(({ dataset }) => dataset === model.dataset).length === 1;
-  return unique ? `model=${encodeURIComponent(model.dataset)}` : `version=${model.version}`;
+  return isOnlyVersion(model) ? `model=${encodeURIComponent(model.dataset)}` : `version=${model.version}`;
 }
 
 export function onModelChange(act) {
   select.addEventListener("change", act);
 }
 
-function nameOf({ dataset, labels, bytes }) {
+// Whether no other version of its dataset's model is offered.
+function isOnlyVersion(model) {
+  return models.filter(({ dataset }) => dataset === model.dataset).length === 1;
+}
+
+function nameOf(model) {
+  const { dataset, labels, bytes, version } = model;
   const size = bytes ? `, ${(bytes / 1e6).toFixed(1)} MB` : "";
-  return `${NAMES[dataset] ?? dataset}, ${labels.length} expressions${size}`;
+  const which = isOnlyVersion(model) ? "" : `, version ${version.slice(0, 12)}`;
+  return `${NAMES[dataset] ?? dataset}, ${labels.length} expressions${size}${which}`;
 }

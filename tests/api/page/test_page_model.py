@@ -93,6 +93,24 @@ def test_the_visitor_selects_the_model(browser, serve, model_path, files, tmp_pa
         assert queries == ["faces=yunet", "faces=yunet&model=other"]
 
 
+def test_two_versions_of_one_dataset_have_different_names(browser, serve, model_path, tmp_path):
+    other = write_tiny_model(tmp_path / "other.onnx", seed=1)
+    copy = tmp_path / "copy.onnx"
+    copy.write_bytes(model_path.read_bytes())
+    environment = {"MODEL_PATH": str(model_path), "EXTRA_MODEL_PATHS": f"{copy},{other}"}
+    with serve(**environment, METRICS_DIR=str(tmp_path)) as client:
+        first, same, second = (one["model"] for one in client.get("/models").json()["models"])
+        assert first["version"] == same["version"]
+        page = Page(browser, str(client.base_url))
+        page.open()
+        page.until(lambda: page.find("#model-control").is_displayed())
+        expressions = len(first["labels"])
+        assert page.texts("#model-choice option") == [
+            f"tiny, {expressions} expressions, version {model['version'][:12]}"
+            for model in (first, second)
+        ]
+
+
 def test_one_model_is_no_choice(page):
     page.until(lambda: page.find("#detector").is_displayed())
     assert not page.find("#model-control").is_displayed()
