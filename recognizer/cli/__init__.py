@@ -8,7 +8,8 @@ executors.py     this process, local processes, or a Dask cluster
 console.py       table, JSON lines and progress on the terminal
 progress_bar.py  tqdm, if it is installed
 csv_table.py     results as a CSV file that can be resumed
-crops.py        faces in a folder for each emotion; crop_table.py is the table of that folder
+crops.py         faces in a folder for each emotion; crop_table.py is the table of that folder
+growing_csv.py   what a killed run has left of either table
 output_lock.py   the lock of a CSV file, so that no second run writes into it
 output_paths.py  the path of the output for each input
 annotate.py      annotated copies of photos and videos

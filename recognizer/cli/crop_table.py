@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recognizer.atomic_file import output_errors
-from recognizer.cli.csv_table import complete_rows
+from recognizer.cli.growing_csv import complete_rows, open_to_append, read_header
 from recognizer.cli.job import Result
 from recognizer.crop_tree import EMOTION, FILE, PHOTO, PHOTO_SHA256, TABLE
 from recognizer.csv_cells import csv_line, from_text_cell, text_cell
-from recognizer.errors import OutputError
 
 BEFORE = [FILE, PHOTO, PHOTO_SHA256, "x", "y", "width", "height", "confidence", EMOTION]
 """The box is in pixels of the photo; `confidence` is the detector's."""
@@ -38,16 +37,12 @@ class CropTable:
     def __init__(self, out: Path, labels: Sequence[str], model: str):
         self.path, self._model = out / TABLE, model
         self._columns = [*BEFORE, *labels, MODEL]
-        self._header = csv_line(map(text_cell, self._columns)).encode()
+        self._header = csv_line(map(text_cell, self._columns))
         self._files: set[str] = set()
         with output_errors(self.path):
-            out.mkdir(parents=True, exist_ok=True)
             if self.path.is_file():
                 self._read()
-            self._file = self.path.open("a", encoding="utf-8", errors="surrogateescape", newline="")
-            if self._file.tell() == 0:
-                self._file.write(self._header.decode())
-                self._file.flush()
+            self._file = open_to_append(self.path, self._header)
 
     def __enter__(self) -> "CropTable":
         return self
@@ -83,16 +78,10 @@ class CropTable:
     def _read(self) -> None:
         """Read the names of the faces, and remove a last row that was not written whole."""
         with self.path.open("r+b") as file:
-            found = file.read(len(self._header))
-            if self._header.startswith(found) and found != self._header:
-                file.truncate(0)  # killed while the first line was written
-                return
-            if found != self._header:
-                raise OutputError(
-                    f"{self.path}: is no table of crops, or one of a model with other emotions;"
-                    " name another folder"
-                )
-            whole = len(found)
+            refusal = (
+                "is no table of crops, or one of a model with other emotions; name another folder"
+            )
+            whole = read_header(file, self.path, self._header, refusal)
             for _, end, row in complete_rows(file, self.path, self._columns):
                 self._files.add(from_text_cell(row[FILE]))
                 whole = end

@@ -1,12 +1,12 @@
 """The CSV file of a run: a row for each face, and for each picture without a face or error."""
 
-import csv
 import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from recognizer.atomic_file import output_errors, written_atomically
+from recognizer.cli.growing_csv import complete_rows, open_to_append, read_header
 from recognizer.cli.job import FrameResult, Result
 from recognizer.csv_cells import csv_line, from_text_cell, text_cell
 from recognizer.errors import OutputError
@@ -72,17 +72,13 @@ class CsvTable:
         self.repeated = 0
         self.errors = 0
         with output_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_file():
                 if repeated := self._repeated():
                     self.repeated = len(repeated)
                     self._remove(repeated)
                 with path.open("r+b") as file:
                     file.truncate(self._read(file))
-            self._file = path.open("a", encoding="utf-8", errors="surrogateescape", newline="")
-            if self._file.tell() == 0:
-                self._file.write(self._header)
-                self._file.flush()
+            self._file = open_to_append(path, self._header)
 
     def __enter__(self) -> "CsvTable":
         return self
@@ -135,17 +131,11 @@ class CsvTable:
         return length
 
     def _read_header(self, file: BinaryIO) -> int:
-        """Read the first line; return its length, or 0 where it was not written whole."""
-        header = self._header.encode()
-        found = file.read(len(header))
-        if len(found) < len(header) and header.startswith(found):
-            return 0
-        if found != header:
-            raise OutputError(
-                f"{self.path}: exists and is no table of this program, or one of a model with"
-                " other emotions; name another file"
-            )
-        return len(header)
+        refusal = (
+            "exists and is no table of this program, or one of a model with other emotions; name"
+            " another file"
+        )
+        return read_header(file, self.path, self._header, refusal)
 
     def _repeated(self) -> set[str]:
         """Find the inputs that two runs have written at once, by their cells in the column `path`.
@@ -192,40 +182,3 @@ class CsvTable:
                 f"{self.path}: was made by model {model[:12]} with {settings}; this run has model"
                 f" {self._model[:12]} with {self._settings}; name another file"
             )
-
-
-def complete_rows(
-    file: BinaryIO, path: Path, columns: list[str]
-) -> Iterator[tuple[int, int, dict[str, str]]]:
-    """Yield the rows that follow, each after its start and end in bytes.
-
-    A last row that was not written whole is left out.
-
-    Raises
-    ------
-    OutputError
-        A row before the last is damaged.
-    """
-    end = file.tell()
-
-    def lines() -> Iterator[str]:
-        nonlocal end
-        while (line := file.readline()).endswith(b"\n"):
-            end += len(line)
-            yield line.decode("utf-8", "surrogateescape")
-
-    # A path may contain a line break; then a row has several lines.
-    reader = csv.reader(lines(), strict=True)
-    while True:
-        start = end
-        try:
-            row = next(reader, None)
-        except csv.Error:
-            row = []
-        if row is None:
-            return
-        if len(row) != len(columns):
-            if file.read(1):
-                raise OutputError(f"{path}: damaged in the row that begins at byte {start}")
-            return
-        yield start, end, dict(zip(columns, row, strict=True))
