@@ -2,16 +2,20 @@
 
 The library, in reading order:
 
-image.py        bytes to pixels; image_header.py reads format and size before anything is decoded
-classifier.py   model.onnx: its contract, its metadata, its probabilities
-onnx_operators.py  the operators that a model file may have
-cropping.py     the upright square crop of a face
-recognizer.py   detector, crops and classifier in a row
-crop_tree.py    the folder of crops that a person corrects and a training reads
-detectors/      YuNet; the whole image as one face
-video/          frames, cuts, tracking, writing
-errors.py       the errors that a caller can cause
-atomic_file.py  atomic writing of files, for the other packages too
+image.py              bytes to pixels; image_header.py reads format and size before the decoding
+classifier.py         model.onnx: its contract, its metadata, its probabilities
+onnx_operators.py     the operators that a model file may have
+cropping.py           the upright square crop of a face
+face_cropper.py       detector and crops in a row
+recognizer.py         detector, crops and classifier in a row
+crop_tree.py          the folder of crops that a person corrects and a training reads
+detectors/            YuNet; the whole image as one face
+video/                frames, cuts, tracking, writing
+errors.py             the errors that a caller can cause
+atomic_file.py        atomic writing of files, for the other packages too
+regular_file.py       reading of files that are no pipe or device, up to a size
+csv_cells.py          cells that no spreadsheet takes for a formula
+printable.py          names without characters that control a terminal
 
 released_models.py    the models that come with this package
 optional_packages.py  the message for a package that only some inputs need

@@ -17,20 +17,11 @@ ALLOWED = frozenset(
         *("InstanceNormalization", "MaxPool", "Mean", "Mul", "QuantizeLinear", "Relu", "Reshape"),
         *("Resize", "Softmax", "Squeeze", "Unsqueeze"),
         # of other classifiers
-        *(
-            "Abs",
-            "AveragePool",
-            "BatchNormalization",
-            "Clip",
-            "Concat",
-            "Constant",
-            "Div",
-            "Dropout",
-        ),
-        *("Elu", "Erf", "Exp", "Flatten", "Gather", "Gelu", "GlobalMaxPool", "GroupNormalization"),
+        *("Abs", "AveragePool", "BatchNormalization", "Clip", "Concat", "Constant", "Div"),
+        *("Dropout", "Elu", "Erf", "Exp", "Flatten", "Gelu", "GlobalMaxPool", "GroupNormalization"),
         *("HardSigmoid", "HardSwish", "Identity", "LayerNormalization", "LeakyRelu", "Log"),
-        *("LogSoftmax", "MatMul", "Max", "Min", "Neg", "PRelu", "Pad", "Pow", "ReduceMax"),
-        *("ReduceMean", "ReduceSum", "Reciprocal", "Selu", "Shape", "Sigmoid", "Slice", "Softplus"),
+        *("LogSoftmax", "MatMul", "Max", "Min", "Neg", "Pad", "Pow", "PRelu", "Reciprocal"),
+        *("ReduceMax", "ReduceMean", "ReduceSum", "Selu", "Shape", "Sigmoid", "Slice", "Softplus"),
         *("Softsign", "Split", "Sqrt", "Sub", "Sum", "Tanh", "Transpose"),
     }
 )
