@@ -6,7 +6,8 @@ import { drawExpressions } from "./faces.js";
 import { nextKey } from "./api_key.js";
 import { modelQuery, offerModels, selectedModel } from "./model_choice.js";
 import { deviceModels, onDevice } from "./place.js";
-import { KeyRefusal, Refusal, request } from "./recognition.js";
+import { KeyRefusal, request } from "./recognition.js";
+import { Refusal } from "./refusal.js";
 
 const DATASETS = {
   fer2013: { name: "FER-2013", pictures: "FER-2013’s" },

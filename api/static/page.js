@@ -8,7 +8,7 @@ import { hideRates, Rates } from "./rates.js";
 import { openPhoto } from "./photo.js";
 import { prepare } from "./on_device.js";
 import { offerPlaces, onDevice, onPlaceChange } from "./place.js";
-import { Refusal } from "./recognition.js";
+import { Refusal } from "./refusal.js";
 import { clearSelection, expandedFace } from "./selection.js";
 import { clearViewer, drawBoxes, mirror, showFrame, showMedium } from "./viewer.js";
 import { say, sayOften } from "./status.js";

@@ -2,7 +2,8 @@
 
 import { describe, showFaces } from "./faces.js";
 import { showLatency } from "./rates.js";
-import { recognize, Refusal } from "./recognition.js";
+import { recognize } from "./recognition.js";
+import { Refusal } from "./refusal.js";
 import { drawBoxes, showFrame, showMedium } from "./viewer.js";
 import { say } from "./status.js";
 import { onUnsureChange } from "./unsure.js";

@@ -8,8 +8,6 @@ import { recognizeOnDevice } from "./on_device.js";
 import { onDevice } from "./place.js";
 import { Refusal } from "./refusal.js";
 
-export { Refusal };
-
 const FINAL = [400, 403, 404, 405, 413, 415, 422]; // the same request would fail again
 
 export class KeyRefusal extends Refusal {}

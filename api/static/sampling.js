@@ -2,7 +2,8 @@
 
 import { CutDetector } from "./cuts.js";
 import { grab } from "./frames.js";
-import { pause, recognize, Refusal } from "./recognition.js";
+import { pause, recognize } from "./recognition.js";
+import { Refusal } from "./refusal.js";
 import { Tracker } from "./tracking.js";
 
 const LONGEST = 960; // pixels; faces in a video are often smaller than those at a webcam

@@ -5,7 +5,7 @@ import { showFaces } from "./faces.js";
 import { grab } from "./frames.js";
 import { facesAt } from "./interpolation.js";
 import { Rates } from "./rates.js";
-import { Refusal } from "./recognition.js";
+import { Refusal } from "./refusal.js";
 import { download, personsToCsv, samplesToCsv, toJson } from "./export.js";
 import { openVideo, samples as analysis } from "./sampling.js";
 import { drawBoxes, showFrame, showMedium } from "./viewer.js";

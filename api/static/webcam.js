@@ -1,7 +1,8 @@
 // The webcam: the newest frame is sent whenever fewer than two requests are in progress.
 
 import { grab } from "./frames.js";
-import { pause, recognize, Refusal } from "./recognition.js";
+import { pause, recognize } from "./recognition.js";
+import { Refusal } from "./refusal.js";
 
 const LONGEST = 640; // pixels; enough for a face at arm's length
 const MAX_REQUESTS = 2; // concurrent: one is encoded and sent while the other is processed
