@@ -2,6 +2,7 @@
 
 import contextlib
 import subprocess
+import sys
 from pathlib import Path
 
 import onnx
@@ -34,7 +35,7 @@ def test_a_loop_that_never_ends_is_refused_when_the_file_is_loaded(tmp_path):
 
 def test_the_command_line_refuses_it_in_one_line(tmp_path):
     path = looping_model(tmp_path / "model.onnx")
-    command = ["python", "-m", "recognizer", "--model", path, "docs/astronaut.jpg"]
+    command = [sys.executable, "-m", "recognizer", "--model", path, "docs/astronaut.jpg"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     assert "its operator 'Loop' is not allowed" in done.stderr
