@@ -10,6 +10,7 @@ uploads.py       the limit of the bytes in memory (429)
 pixels.py        the pixels of a request, read before it gets a slot (413)
 options.py       the options of a request: detector, alignment, minimum confidence, version
 request_body.py  forms and JSON, parsed into models; base64_file.py decodes base64
+on_device.py     the files with which the page recognizes faces on the visitor's device
 newest_frame.py  the frames of a stream: newer ones replace those that wait
 schemas.py       the JSON of the responses
 errors.py        each error as {"detail": "…"}, or {"error": "…"} where a protocol requires it
