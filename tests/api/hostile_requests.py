@@ -377,9 +377,9 @@ def many_values() -> Iterator[HostileRequest]:
 
 def large_batches() -> Iterator[HostileRequest]:
     """Small files with more pixels together than one request may have."""
-    pixels = 1_900_000 // 1000
-    webp = saved(Image.new("RGB", (1000, pixels), (90, 80, 70)), "WEBP", lossless=True)
-    jpeg = saved(Image.new("RGB", (1000, pixels)), "JPEG", progressive=True)
+    size = 1000, 1900
+    webp = saved(Image.new("RGB", size, (90, 80, 70)), "WEBP", lossless=True)
+    jpeg = saved(Image.new("RGB", size), "JPEG", progressive=True)
     for name, data in {"WebP": webp, "progressive JPEG": jpeg}.items():
         parts = [part(data, f'form-data; name="files"; filename="{k}"') for k in range(MAX_BATCH)]
         yield HostileRequest(name, post(form(*parts), FORM, "/predict/batch"), {413})
