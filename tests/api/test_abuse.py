@@ -29,13 +29,12 @@ from benchmarks.abuse_inputs import (
     values,
     words,
 )
+from tests.api.live_server import PATIENCE, TWO, loaded, until, workers_of
 from tests.api.test_connections import answer_on, connection
-from tests.api.test_shutdown import TWO, loaded, until, workers
 
 ROOT = Path(__file__).parents[2]
 MAX_BYTES = 4_000_000
 IN_FLIGHT = 12_000_000
-PATIENCE = 60
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +186,7 @@ def test_a_new_worker_serves_the_version_of_the_start(serve, model_path, tmp_pat
         until(lambda: loaded(client) == 2)
         version = client.get("/model").json()["version"]
         model.write_bytes(b"damaged")
-        for process in workers(client)[:1]:
+        for process in workers_of(client)[:1]:
             subprocess.run(["kill", "-9", str(process)], check=True)
         until(lambda: loaded(client) == 3)
         for _ in range(20):

@@ -15,20 +15,17 @@ from pathlib import Path
 import cv2
 import httpx
 import numpy as np
-import psutil
 import pytest
 from pydantic import ValidationError
 from websockets.sync.client import connect
 
 from api.app import create_app
 from api.settings import Settings
+from tests.api.live_server import ONE, PATIENCE, TWO, loaded, until, workers_of
 from tests.model_fixture import write_tiny_model
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60
 KEY = {"X-API-Key": "secret"}
-ONE = [sys.executable, "-m", "api", "--port", "0"]
-TWO = [*ONE, "--workers", "2", "--timeout-worker-healthcheck", "20"]
 FACE = cv2.imencode(".png", np.random.default_rng(3).integers(0, 256, (48, 48), np.uint8))[1]
 
 
@@ -149,19 +146,6 @@ def requests_all_the_time(client, threads=4):
             worker.join(PATIENCE)
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not (value := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return value
-
-
-def ready_workers(client):
-    """How often a worker of this server has loaded its models."""
-    return client.log.read_text().count('"ready: ')
-
-
 def served_on_new_connections(client, count=40):
     """The versions that answer, of all workers with near certainty."""
     found = set()
@@ -179,9 +163,9 @@ def test_a_reload_loses_no_request(serve, folder, versions, command, workers):
     patient = {"QUEUE_SECONDS": "60", "DEADLINE_SECONDS": "100"}
     with serve(command, ready=False, **settings, **patient) as client:
         # MODEL_PATH and MODEL_DIR name the same file here.
-        wait_for(lambda: ready_workers(client) >= 2 * workers)
+        until(lambda: loaded(client) >= 2 * workers)
         with requests_all_the_time(client) as answers:
-            wait_for(lambda: len(answers) > 20)
+            until(lambda: len(answers) > 20)
             replace(stable, versions[1])
             assert set(answers) == {(200, first)}, "a changed file is served without a reload"
             answer = reload(client)
@@ -190,7 +174,7 @@ def test_a_reload_loses_no_request(serve, folder, versions, command, workers):
             # Only a request that had begun before the reload's end may have the first version.
             assert served_on_new_connections(client) == {second}
             before = len(answers)
-            wait_for(lambda: len(answers) > before + 20)
+            until(lambda: len(answers) > before + 20)
 
             replace(stable, versions[2][:2000])
             refused = reload(client)
@@ -217,21 +201,11 @@ def test_a_reload_loses_no_request(serve, folder, versions, command, workers):
             a_replaced_worker_serves_the_reloaded_models(client, second)
 
 
-def workers_of(client):
-    """The process ids of the workers."""
-    found = []
-    for child in psutil.Process(client.process.pid).children():
-        with suppress(psutil.NoSuchProcess):  # also of a process that was killed just now
-            if "spawn_main" in " ".join(child.cmdline()):
-                found.append(child.pid)
-    return found
-
-
 def a_replaced_worker_serves_the_reloaded_models(client, version):
-    loaded, killed = ready_workers(client), workers_of(client)
+    before, killed = loaded(client), workers_of(client)
     for worker in killed:
         os.kill(worker, signal.SIGKILL)
-    wait_for(lambda: ready_workers(client) >= loaded + 2 * len(killed))
+    until(lambda: loaded(client) >= before + 2 * len(killed))
     assert served_on_new_connections(client) == {version}
 
 
@@ -240,7 +214,7 @@ def test_a_worker_that_dies_during_a_reload_leaves_no_mixture(serve, folder, ver
     settings = {"MODEL_PATH": str(folder / "stable.onnx"), "API_KEY": "secret"}
     with serve(TWO, ready=False, **settings) as client:
         for attempt in range(3):
-            wait_for(lambda: len(workers_of(client)) == 2 and is_served(client))
+            until(lambda: len(workers_of(client)) == 2 and is_served(client))
             before = workers_of(client)
             replace(folder / "stable.onnx", versions[(attempt + 1) % 3])
             reloading = threading.Thread(target=reload_or_lose_the_connection, args=(client,))
@@ -248,8 +222,8 @@ def test_a_worker_that_dies_during_a_reload_leaves_no_mixture(serve, folder, ver
             time.sleep(0.02 * attempt)
             os.kill(before[attempt % 2], signal.SIGKILL)
             reloading.join(PATIENCE)
-            wait_for(lambda: len(set(workers_of(client)) - set(before)) == 1)  # noqa: B023
-            wait_for(lambda: is_served(client))
+            until(lambda: len(set(workers_of(client)) - set(before)) == 1)  # noqa: B023
+            until(lambda: is_served(client))
             (version,) = served_on_new_connections(client)
             # Nothing else has to be said: a new reload succeeds, for all workers.
             assert version in known

@@ -4,22 +4,15 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-import psutil
 import pytest
 
+from tests.api.live_server import ONE, PATIENCE, TWO, loaded, until, workers_of
+
 CLIENTS = 8
-PATIENCE = 60
-ONE = [sys.executable, "-m", "api", "--port", "0"]
-# The parent checks its workers. On a busy machine a worker responds late, so the timeout is long.
-# The parent notices a worker that is killed during a check only after this timeout, so it must be
-# shorter than PATIENCE.
-TWO = [*ONE, "--workers", "2", "--timeout-worker-healthcheck", "20"]
 PATIENT = {
     "EXTRA_MODEL_PATHS": "",
     "MAX_CONCURRENCY": "1",
@@ -88,39 +81,19 @@ def wait_for_requests(server, count):
     until(lambda: f"fer_requests_in_flight {count + 1}.0" in server.get("/metrics").text)
 
 
-def loaded(server):
-    """Number of times that a worker has loaded the model since the start."""
-    return server.log.read_text().count('"ready: ')
-
-
-def until(condition):
-    """Wait for a condition, and return its value."""
-    deadline = time.monotonic() + PATIENCE
-    while not (value := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return value
-
-
 def test_predictions_continue_when_a_worker_is_killed(serve, photo):
     one = {"MODEL_PATH": "models/fer2013/model.onnx"}
     with serve(TWO, ready=False, **one, **PATIENT) as server:
         until(lambda: loaded(server) >= 2)
         expected = server.post("/predict", content=photo).json()
-        first, second = workers(server)
+        first, second = workers_of(server)
         os.kill(first, signal.SIGKILL)
         # Until the new worker has loaded the model, the other one handles all requests.
         assert_served(server, photo, expected, lambda: loaded(server) >= 3)
-        replaced = workers(server)
+        replaced = workers_of(server)
         assert len(replaced) == 2 and first not in replaced
         os.kill(second, signal.SIGKILL)
         assert_served(server, photo, expected, lambda: loaded(server) >= 4)
-
-
-def workers(server):
-    """Process ids of a server's workers."""
-    children = psutil.Process(server.process.pid).children()
-    return [child.pid for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 def assert_served(server, photo, expected, condition):

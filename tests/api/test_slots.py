@@ -9,6 +9,7 @@ import pytest
 from fastapi import HTTPException
 
 from api.slots import InferenceSlots
+from tests.api.test_overload import until
 
 
 class Image:
@@ -39,9 +40,7 @@ def test_an_error_frees_its_image_without_the_garbage_collector(no_collector, cr
 
     async def infer_together():
         await asyncio.gather(*(infer() for _ in range(crowd)))
-        async with asyncio.timeout(60):
-            while slots.running or any(image() for image in left):
-                await asyncio.sleep(0.005)
+        await until(lambda: not slots.running and not any(image() for image in left))
 
     asyncio.run(infer_together())
     assert len(left) == crowd
@@ -65,12 +64,6 @@ def hold(slots_count, max_waiting, scenario):
             gate.set()
 
     asyncio.run(run())
-
-
-async def until(condition):
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize(("count", "heavy_running"), [(1, 1), (2, 1), (4, 3)])

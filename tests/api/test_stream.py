@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from base64 import urlsafe_b64encode
 
 import cv2
@@ -16,6 +15,7 @@ from websockets.sync.client import connect
 from api.app import create_app
 from api.settings import Settings
 from recognizer.classifier import Classifier
+from tests.api.live_server import until
 
 FACE = cv2.imencode(".png", np.random.default_rng(3).integers(0, 256, (48, 48), np.uint8))[1]
 FACE = FACE.tobytes()
@@ -119,13 +119,6 @@ def gated(model_path):
         return app, gate
 
     return start
-
-
-def until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_replaced_frames_are_dropped_and_counted(gated, serve_app, photo):
