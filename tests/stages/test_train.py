@@ -21,8 +21,8 @@ from stages.errors import UserError
 from stages.parameters import load_parameters
 from stages.training import augmentation, checkpoint, networks, trainer
 from stages.training.checkpoint import State
+from stages.training.data import TrainingData
 from stages.training.ema import ModelEma
-from stages.training.trainer import TrainingData
 from tests.faces_fixture import write_faces, write_training_set
 from tests.stages.killed_fixture import killed
 

@@ -6,11 +6,12 @@ import pytest
 
 from stages import parameters
 from stages.training import checkpoint, trainer
+from stages.training.data import TrainingData
 from stages.training.fine_tuning import layer_groups, learning_rate_scales
 from stages.training.initial_weights import read_initial_weights
 from stages.training.networks import build_network
 from stages.training.symmetry import equivariant_weights
-from stages.training.trainer import TrainingData, build_for_training
+from stages.training.trainer import build_for_training
 from tests.stages.test_train import IMAGES, LABELS, STILL, TINY, VALIDATION, settings
 
 SYMMETRIC = TINY["network"] | {"name": "symmetric_late_pooling", "widths": [4, 8, 8]}
