@@ -138,7 +138,7 @@ def test_corrected_faces_count_as_much_as_their_weight_says():
         network, _ = trainer.train(data, settings(corrected_weight=weight, **changes))
         logits = network.predict(augmentation.resize(IMAGES, 32)[..., None], verbose=0)
         agreement[weight] = accuracy_score(LABELS, logits.argmax(axis=1))
-    assert agreement[20] > agreement[0.05] + 0.4
+    assert agreement[20] > agreement[0.05] + 0.2
 
 
 def test_the_lowest_val_loss_can_be_the_best():
