@@ -52,6 +52,7 @@ from benchmarks.abuse_inputs import (
 from benchmarks.provenance import here, opening
 from benchmarks.result_files import write_results
 from benchmarks.servers import MODEL, REVISION, ROOT, checked_out
+from recognizer.classifier import SIZE
 from stages.evaluation.markdown_table import markdown_table
 
 RESULT = Path(__file__).with_suffix(".csv")
@@ -275,7 +276,7 @@ def bodies(folder: Path) -> Measured:
         "/analyze: URL-encoded pairs": post("/analyze", b"a=b&" * (size // 4), URL_ENCODED),
         "/analyze: form of empty fields": form_fields(size),
         "/v2: lists in data": values(b"[]", size),
-        "/v2: numbers in data": values(b"0", 2 * 1024 * SIZE_SQUARED),
+        "/v2: numbers in data": values(b"0", 2 * 1024 * SIZE**2),
         "/predict: base64 of single letters": words(size),
         "/predict: brackets": post("/predict", b"[" * size, "application/json"),
     }
@@ -296,9 +297,6 @@ def bodies(folder: Path) -> Measured:
             yield attack, "slowest /livez, ms", "≤ 100", f"{max(waits):.0f}"
             growth = max(0, target.peak() - before) / len(request)
             yield attack, "peak memory, times the body", "≤ 5", f"{growth:.1f}"
-
-
-SIZE_SQUARED = 48 * 48
 
 
 def _send(target: Target, request: bytes) -> None:

@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
@@ -25,18 +24,13 @@ from benchmarks.provenance import here, opening
 from recognizer.atomic_file import written_atomically
 from recognizer.classifier import Classifier
 from stages.artifacts import Artifacts
+from stages.dataset import ferplus
 from stages.dataset.faces import SPLITS, Faces
 from stages.dataset.fer2013 import EMOTIONS
 from stages.errors import UserError
 from stages.evaluation.markdown_table import markdown_table
 
 PAGE = Path(__file__).with_suffix(".md")
-
-COLUMNS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-"""FER+'s names of the seven emotions, in FER-2013's order."""
-
-OTHERS = ("contempt", "unknown", "NF")
-"""The other columns of votes; NF is `not a face`."""
 
 
 def read_votes(path: Path, faces: Faces) -> np.ndarray:
@@ -45,22 +39,24 @@ def read_votes(path: Path, faces: Faces) -> np.ndarray:
     Returns
     -------
     float64 [N, 10]
-        Votes for the seven emotions and the three others.
+        Votes in the order of `ferplus.COLUMNS`: first for the seven emotions of FER-2013.
+
+    Raises
+    ------
+    UserError
+        The file is not FER+'s.
     """
     if not path.exists():
         sys.exit(f"error: {path}: not found; fer2013new.csv is in Microsoft's FERPlus repository")
-    votes = pd.read_csv(path)
-    expected = {*COLUMNS, *OTHERS, "Usage"}
-    if missing := expected - set(votes.columns):
-        sys.exit(f"error: {path}: no column {', '.join(sorted(missing))}; is this FER+'s file?")
+    votes = ferplus.read_votes(path)
     # Row 2 of the CSV is the first after the header.
     index = faces.row - 2
     if index.max() >= len(votes):
         sys.exit(f"error: {path}: {len(votes):,} rows, but FER-2013 has more; take the whole file")
-    usage = votes["Usage"].to_numpy()[index]
+    usage = np.array([row.usage for row in votes])[index]
     if (usage != np.array(SPLITS)[faces.split]).any():
         sys.exit(f"error: {path}: its rows are not those of raw.csv: the splits differ")
-    return votes[[*COLUMNS, *OTHERS]].to_numpy(float)[index]
+    return np.array([row.counts for row in votes], float)[index]
 
 
 def predict_from_votes(votes: np.ndarray, labels: np.ndarray, training: np.ndarray) -> np.ndarray:
@@ -129,9 +125,9 @@ def main() -> None:
     files = Artifacts("fer2013")
     try:
         faces = Faces.read(files.data / "faces.npz")
+        votes = read_votes(path, faces)
     except UserError as error:
         sys.exit(f"error: {error}")
-    votes = read_votes(path, faces)
     public = faces.split == SPLITS.index("PublicTest")
     training = faces.split == SPLITS.index("Training")
     from_votes = predict_from_votes(votes, faces.labels, training)

@@ -17,7 +17,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +32,10 @@ from stages.balancing.strategies import balance
 from stages.dataset.faces import Faces
 from stages.errors import UserError
 from stages.evaluation.markdown_table import markdown_table
-from stages.parameters import Parameters, load_parameters
+from stages.parameters import Parameters, load_parameters, read_yaml
 from stages.training import trainer
+from stages.training.data import prepare_training_data
 from stages.training.initial_weights import read_initial_weights
-from stages.training.trainer import TrainingData
 
 RESULT = Path(__file__).with_suffix(".csv")
 FACES = (100, 300, 1000, 3000)
@@ -111,8 +111,9 @@ def settings_of(way: str, source: Source, seed: int, epochs: int | None) -> Para
 
 def initial(init: str) -> parameters.InitialWeights:
     """The settings of fine-tuning that `params/own.yaml` has, for these weights."""
-    keys = {"freeze": 0, "frozen_epochs": 0, "learning_rate_scale": 0.1}
-    return parameters.InitialWeights.model_validate({"name": "weights", "from": init} | keys)
+    document, _ = read_yaml(Path("params/own.yaml"))
+    settings = document["train"]["init"]["weights"] | {"name": "weights", "from": init}
+    return parameters.InitialWeights.model_validate(settings)
 
 
 def train(settings: Parameters, training: Faces, public: Faces) -> tuple[float, float, float]:
@@ -127,13 +128,8 @@ def train(settings: Parameters, training: Faces, public: Faces) -> tuple[float, 
     """
     with parallel_config(n_jobs=-1):
         balanced = balance(training, settings.balance)
-    data = TrainingData(
-        balanced.images,
-        balanced.labels,
-        public.images,
-        public.labels,
-        initial_weights=read_initial_weights(settings.train),
-    )
+    # A person's own photos have labels, no votes.
+    data = prepare_training_data(replace(balanced, votes=None), public, settings.train)
     start = time.monotonic()
     _, history = trainer.train(data, settings.train)
     last = history.iloc[-1]

@@ -23,9 +23,7 @@ from stages.errors import UserError
 from stages.evaluation.metrics import classification_metrics
 from stages.training import checkpoint, trainer
 from stages.training.checkpoint import State
-from stages.training.data import TrainingData
-from stages.training.initial_weights import read_initial_weights
-from stages.training.soft_labels import predict_soft_labels
+from stages.training.data import prepare_training_data
 
 log = logging.getLogger(__name__)
 
@@ -51,15 +49,7 @@ def measure(settings: Settings, faces: Faces, resume: Path) -> dict:
     training, public = faces.of_split("Training"), faces.of_split("PublicTest")
     with parallel_config(n_jobs=-1):
         balanced = balance(training, settings.balance)
-    data = TrainingData(
-        balanced.images,
-        balanced.labels,
-        public.images,
-        public.labels,
-        predict_soft_labels(settings.train.distillation, balanced.images),
-        balanced.votes,
-        initial_weights=read_initial_weights(settings.train),
-    )
+    data = prepare_training_data(balanced, public, settings.train)
     clock = Clock(resume, trainer.run_fingerprint(data, settings.train))
     network, _ = trainer.train(data, settings.train, clock.state, clock.tick)
     size = settings.train.resolutions[-1].size

@@ -24,7 +24,7 @@ from stages.onnx_graph.conversion import convert, served_model
 from stages.onnx_graph.logits import predict_logits
 from stages.onnx_graph.quantization import to_precision
 from stages.training.data import read_training_data
-from stages.training.trainer import make_repeatable, train_resumably
+from stages.training.trainer import make_repeatable, run_fingerprint, train_resumably
 
 FOLDER = Path("experiments/teachers")
 
@@ -57,7 +57,7 @@ def train_teacher(name: str) -> None:
     files = Artifacts(experiments.dataset)
     data = read_training_data(files, settings)
     resume = FOLDER / f".{name}.resume.npz"
-    network, _ = train_resumably(data, settings, resume)
+    network, _ = train_resumably(data, settings, resume, run_fingerprint(data, settings))
     training = Faces.read(files.data / "faces.npz").of_split("Training").images
     converted = convert(served_model(network, settings.resolutions[-1].size))
     teacher = to_precision(converted, experiments.teacher_export, training)

@@ -39,6 +39,8 @@ from stages.errors import UserError
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+DigestStart = Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")]
+"""First 12 hexadecimal digits of a SHA-256, or more."""
 
 
 class Section(BaseModel):
@@ -170,8 +172,11 @@ class SampleSource(Section):
     seed: Seed
 
 
-EmotionName = Annotated[str, Field(pattern=r"^[^\W\d_][\w -]{0,29}$")]
+EMOTION_NAME = r"^[^\W\d_][\w -]{0,29}$"
 """A letter, then letters, digits, spaces, hyphens and underscores."""
+MIN_EMOTIONS, MAX_EMOTIONS = 2, 20
+"""Number of emotions of a dataset."""
+EmotionName = Annotated[str, Field(pattern=EMOTION_NAME)]
 
 
 def _with_text_keys(value: Any) -> Any:
@@ -205,7 +210,9 @@ class NamedLabels(Section):
     """A source whose labels need not be FER-2013's."""
 
     source: str
-    emotions: Annotated[list[EmotionName], Field(min_length=2, max_length=20)] | None = None
+    emotions: (
+        Annotated[list[EmotionName], Field(min_length=MIN_EMOTIONS, max_length=MAX_EMOTIONS)] | None
+    ) = None
     """Names of the labels in order. Where they are not given, a CSV has FER-2013's, and a folder
     those of its subfolders."""
     labels: Annotated[dict[str, EmotionName | None], BeforeValidator(_with_text_keys)] = {}
@@ -417,8 +424,8 @@ class InitialWeights(Section):
     name: Literal["weights"]
     source: Annotated[str, Field(alias="from", min_length=1)]
     """A dataset, for its models/DATASET/weights.keras, else its model.keras; or a .keras file."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")] | None = None
-    """First 12 hexadecimal digits of the file's SHA-256, or more; null accepts any file."""
+    sha256: DigestStart | None = None
+    """Of the file; null accepts any file."""
     freeze: Annotated[int, Field(ge=0)]
     """Groups, from the input on, that keep their weights and batch statistics."""
     frozen_epochs: Annotated[int, Field(ge=0)]
@@ -546,8 +553,8 @@ class Teacher(Section):
 
     file: Path
     """Relative to the repository's root."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")]
-    """First 12 hexadecimal digits of the file's SHA-256, or more."""
+    sha256: DigestStart
+    """Of the file."""
 
 
 def _named_teachers(value: Any) -> Any:

@@ -38,10 +38,11 @@ def main(dataset: str, settings: Parameters) -> None:
     files = Artifacts(dataset)
     data = read_training_data(files, settings.train)
     resume, history_csv = files.models / ".resume.npz", files.models / "history.csv"
+    fingerprint = run_fingerprint(data, settings.train)
     tracker = Tracker(dataset, destination(os.environ))
     tracker.start_training(
         settings.model_dump(mode="json", by_alias=True),
-        run_fingerprint(data, settings.train),
+        fingerprint,
         resumes=resume.exists(),
     )
 
@@ -49,7 +50,7 @@ def main(dataset: str, settings: Parameters) -> None:
         _write_history(history_csv, pd.DataFrame(state.history))
         tracker.log_epochs(state.history)
 
-    network, history = train_resumably(data, settings.train, resume, record)
+    network, history = train_resumably(data, settings.train, resume, fingerprint, record)
     save_network(network, files.models / "model.keras")
     _write_history(history_csv, history)
     best = history.iloc[best_epoch(history.to_dict("records"), settings.train.selection.monitor)]

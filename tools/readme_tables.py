@@ -170,7 +170,6 @@ def detection_table() -> str:
             f"{100 * (row['accuracy_raw'] - row['accuracy']):.1f} ± {100 * row['lost_error']:.1f}",
         ]
         for row in table.to_dict("records")
-        if row["size"] in (96, 192)
     ]
     headers = ["on PublicTest: size, tilt", "faces", "detected", "accuracy of the original crops"]
     return markdown_table([*headers, "accuracy after detection", "points lost"], rows)

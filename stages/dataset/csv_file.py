@@ -12,6 +12,7 @@ import lzma
 import tarfile
 import zipfile
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
@@ -133,9 +134,8 @@ def _zip_member(packed: io.BufferedReader, path: Path) -> io.BufferedIOBase:
                 headers[name] = member.readline(LONGEST_RECORD)
         chosen = _chosen(path, archive.namelist(), headers)
         return cast(zipfile.ZipExtFile, archive.open(chosen))
-    except (
-        RuntimeError
-    ) as error:  # encrypted, or compressed by a method that Python does not support
+    except RuntimeError as error:
+        # Encrypted, or compressed by a method that Python does not support.
         raise UserError(
             f"{path.absolute()}: {error}; expected an ordinary zip file; unpack it "
             "and give the path of fer2013.csv"
@@ -175,13 +175,13 @@ def preferred_csv(headers: Mapping[str, bytes]) -> str | None:
     """
 
     def rank(name: str) -> tuple[bool, bool]:
-        columns = _columns_of(headers[name].strip())
+        columns = _columns_of(headers[name])
         return "Usage" not in columns, PurePosixPath(name).name != "fer2013.csv"
 
     usable = [
         name
         for name, header in headers.items()
-        if {"emotion", "pixels"} <= set(_columns_of(header.removeprefix(b"\xef\xbb\xbf").strip()))
+        if {"emotion", "pixels"} <= set(_columns_of(header))
     ]
     return min(usable, key=rank, default=None)
 
@@ -246,20 +246,18 @@ def _in_fer_form(lines: Iterator[bytes], source: FileSource, path: Path) -> Iter
     header = next(lines, None)
     if header is None:
         raise UserError(f"{path.absolute()}: empty; expected a CSV with the header {HEADER}")
-    header = header.removeprefix(b"\xef\xbb\xbf")
     columns = _columns_of(header)
     if columns == ["pixels"]:
         raise UserError(
-            f"{path.absolute()}: no column 'emotion'; the competition's test.csv has no "
-            "labels: expected fer2013.csv, icml_face_data.csv or "
-            "train.csv"
+            f"{path.absolute()}: no column 'emotion'; the competition's test.csv has no labels: "
+            "expected fer2013.csv, icml_face_data.csv or train.csv"
         )
     if {"emotion", "pixels"} <= set(columns) <= {"emotion", "pixels", "person"}:
         yield from _with_drawn_splits(lines, columns, source, path)
         return
     expected = HEADER.split(",")
     if sorted(columns) != sorted(expected):
-        yield header
+        yield header.removeprefix(BOM_UTF8)
         yield from lines
         return
     yield HEADER.encode()
@@ -277,7 +275,8 @@ def _in_fer_form(lines: Iterator[bytes], source: FileSource, path: Path) -> Iter
 
 
 def _columns_of(header: bytes) -> list[str]:
-    return [name.strip(' "') for name in header.decode(errors="replace").split(",")]
+    names = header.removeprefix(BOM_UTF8).strip().decode(errors="replace").split(",")
+    return [name.strip(' "') for name in names]
 
 
 def _with_drawn_splits(

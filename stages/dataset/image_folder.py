@@ -21,10 +21,10 @@ from stages.dataset import corrections
 from stages.dataset.corrections import Crop
 from stages.dataset.faces import SPLITS
 from stages.dataset.fer_csv import CORRECTED, DRAWN, HEADER, NO_FACE, UNREADABLE, format_row
-from stages.dataset.labels import FEWEST, MOST, Spellings
+from stages.dataset.labels import Spellings
 from stages.dataset.splits import draw_missing
 from stages.errors import UserError
-from stages.parameters import FolderSource
+from stages.parameters import EMOTION_NAME, MAX_EMOTIONS, MIN_EMOTIONS, FolderSource
 
 logger = logging.getLogger(__name__)
 
@@ -154,10 +154,9 @@ def _find(source: FolderSource, root: Path) -> list[Photo]:
 
 def _emotion_folders(root: Path, folders: list[Path]) -> list[tuple[str, Path]]:
     """Folders named by an emotion, with their splits; Training where the folders name none."""
-    if folders and not any(map(_is_split, folders)):
-        has_images = [any(map(_is_image, one.iterdir())) for one in folders]
-        if any(has_images):
-            return [("Training", one) for one in folders]
+    have_images = any(_is_image(path) for one in folders for path in one.iterdir())
+    if have_images and not any(map(_is_split, folders)):
+        return [("Training", one) for one in folders]
     return [
         (_split(one), emotion_folder) for one in folders for emotion_folder in _visible_folders(one)
     ]
@@ -204,14 +203,14 @@ def _check_names(photos: list[Photo], source: FolderSource) -> None:
         There are too few or too many, one is no name, or one is missing in a split.
     """
     names = sorted({photo.emotion for photo in photos})
-    shown = ", ".join(names[: MOST + 1])
-    if not FEWEST <= len(names) <= MOST:
+    shown = ", ".join(names[: MAX_EMOTIONS + 1])
+    if not MIN_EMOTIONS <= len(names) <= MAX_EMOTIONS:
         raise UserError(
-            f"{source.path}: {len(names)} emotions, {shown}; expected {FEWEST} … {MOST}; "
-            "check the folders' names, or join some with `labels`"
+            f"{source.path}: {len(names)} emotions, {shown}; expected {MIN_EMOTIONS} …"
+            f" {MAX_EMOTIONS}; check the folders' names, or join some with `labels`"
         )
     for name in names:
-        if not re.fullmatch(r"[^\W\d_][\w -]{0,29}", name):
+        if not re.fullmatch(EMOTION_NAME, name):
             raise UserError(
                 f"{source.path}: the folder '{name}' is no name of an emotion: expected a letter, "
                 "then letters, digits, spaces or hyphens; rename it, or add a line to "
@@ -271,7 +270,6 @@ def _persons(photos: list[Photo], root: Path, pattern: str) -> list[str]:
 def _read_all(photos: list[Photo], root: Path, faces: str) -> Iterator[tuple[Photo, str]]:
     """Yield each photo with its pixels field, or what stands in its place."""
     cropper = FaceCropper(build_detector("yunet" if faces == "detect" else "whole"))
-
     as_given = FaceCropper(build_detector("whole"))
 
     def read(photo: Photo) -> np.ndarray | str:

@@ -16,9 +16,6 @@ STANDARD = {
 }
 """The emotion that a spelling in lower case stands for."""
 
-FEWEST, MOST = 2, 20
-"""Number of emotions of a dataset."""
-
 
 def declared_emotions(source: Fetch) -> tuple[str, ...] | None:
     """Names of the labels 0 … C - 1 as the parameters declare them; None where the images do."""

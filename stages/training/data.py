@@ -51,13 +51,12 @@ class TrainingData:
 
 
 def read_training_data(files: Artifacts, settings: Train) -> TrainingData:
-    """Read the balanced faces, PublicTest and the initial weights; predict teachers' soft labels.
+    """Read the balanced faces and PublicTest, and prepare a run on them.
 
     Raises
     ------
     UserError
-        A file is missing, an emotion has no face, a teacher is not the declared one, or the initial
-        weights do not fit.
+        A file is missing, an emotion has no face, or as `prepare_training_data`.
     """
     training = TrainingSet.read(files.data / "train.npz")
     public = Faces.read(files.data / "faces.npz").of_split("PublicTest")
@@ -70,6 +69,18 @@ def read_training_data(files: Artifacts, settings: Train) -> TrainingData:
                 f"{files.data / 'faces.npz'}: {split} has no face of {', '.join(sorted(missing))}; "
                 "every emotion needs faces in every split: add some, or leave the emotion out"
             )
+    return prepare_training_data(training, public, settings)
+
+
+def prepare_training_data(training: TrainingSet, public: Faces, settings: Train) -> TrainingData:
+    """Complete the faces of a run by the soft labels and the initial weights of its settings.
+
+    Raises
+    ------
+    UserError
+        A teacher is not the declared one or predicts another number of emotions, or the initial
+        weights do not fit.
+    """
     soft_labels = predict_soft_labels(settings.distillation, training.images)
     if soft_labels is not None and soft_labels.shape[1] != len(training.emotions):
         raise UserError(

@@ -143,14 +143,15 @@ def train_resumably(
     data: TrainingData,
     settings: parameters.Train,
     resume: Path,
+    fingerprint: str,
     on_epoch: Callable[[State], None] = lambda state: None,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Train, or resume training, with the state kept in the file `resume` after each epoch.
 
-    The file stays; the caller removes it once the results are written. The other arguments and
-    the result are those of `train`.
+    A state with another `fingerprint` than that of this run is not used. The file stays; the caller
+    removes it once the results are written. The other arguments and the result are those of
+    `train`.
     """
-    fingerprint = run_fingerprint(data, settings)
     state = checkpoint.load(resume, fingerprint)
     if state:
         log.info("resuming after epoch %d of %d", len(state.history), settings.epochs)

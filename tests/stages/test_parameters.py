@@ -453,7 +453,7 @@ def test_a_file_that_is_no_text(tmp_path):
         load_parameters("sample", tmp_path)
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("attack", sorted(hostile_parameters(TEXT)))
 def test_a_hostile_file_is_one_line(tmp_path, attack):
     path = tmp_path / "sample.yaml"

@@ -4,16 +4,13 @@ import csv
 import hashlib
 import json
 import os
-import pty
 import re
 import resource
 import shutil
 import signal
 import subprocess
 import sys
-import termios
 import tomllib
-from contextlib import suppress
 from importlib.metadata import EntryPoint, distributions
 from math import exp
 from pathlib import Path
@@ -28,6 +25,7 @@ from recognizer.released_models import find_model
 from recognizer.video.reader import Video
 from tests.model_fixture import LABELS, write_tiny_model
 from tests.portrait_fixture import portrait
+from tests.recognizer.cli.terminal_fixture import run_on_a_terminal
 from tests.recognizer.video_fixture import cut, trim, write_frames, write_video
 
 ROOT = Path(__file__).parents[3]
@@ -512,22 +510,15 @@ def test_a_name_that_cannot_be_printed_is_printed_escaped(photos, model_path):
 
 def on_a_terminal(folder, *arguments):
     """Run the command with a terminal of 100 columns as stderr; return status and its output."""
-    here, there = pty.openpty()
-    termios.tcsetwinsize(there, (40, 100))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "recognizer", *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=there,
+    return run_on_a_terminal(
+        lambda there: subprocess.Popen(
+            [sys.executable, "-m", "recognizer", *map(str, arguments)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=there,
+        )
     )
-    os.close(there)
-    shown = b""
-    with suppress(OSError):  # the terminal is closed
-        while part := os.read(here, 4096):
-            shown += part
-    os.close(here)
-    return process.wait(timeout=60), shown.decode()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

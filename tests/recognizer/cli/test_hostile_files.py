@@ -3,12 +3,9 @@
 import csv
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
-import termios
-from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -20,6 +17,7 @@ from recognizer.csv_cells import from_text_cell
 from recognizer.printable import printable
 from stages.dataset.corrections import CropTables
 from tests.portrait_fixture import portrait
+from tests.recognizer.cli.terminal_fixture import run_on_a_terminal
 from tests.recognizer.video_fixture import write_video
 
 ROOT = Path(__file__).parents[3]
@@ -166,18 +164,13 @@ def test_no_argument_controls_the_terminal(tmp_path, command, arguments):
 
 def test_no_name_of_a_video_controls_the_progress_bar(tmp_path, command):
     write_video(tmp_path / "v\x1b[31m\n.mp4", frames=3)
-    here, there = pty.openpty()
-    termios.tcsetwinsize(there, (40, 100))
-    process = command(".", "--csv", "out.csv", wait=False, stderr=there)
-    os.close(there)
-    shown = b""
-    with suppress(OSError):  # the terminal is closed
-        while part := os.read(here, 4096):
-            shown += part
-    os.close(here)
-    process.communicate(timeout=SECONDS)
-    assert b"v\\x1b[31m\\n.mp4" in shown
-    assert b"\x1b[31m" not in shown
+    _, shown = run_on_a_terminal(
+        lambda there: command(
+            ".", "--csv", "out.csv", wait=False, stdout=subprocess.DEVNULL, stderr=there
+        )
+    )
+    assert "v\\x1b[31m\\n.mp4" in shown
+    assert "\x1b[31m" not in shown
 
 
 def test_no_cell_is_a_formula_and_a_run_is_resumed(tmp_path, command):

@@ -5,6 +5,7 @@ import itertools
 import lzma
 import tarfile
 import zipfile
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from stages import fetch
+from stages.dataset.csv_file import preferred_csv
 from stages.dataset.faces import SPLITS
 from stages.dataset.fer2013 import EMOTIONS
 from stages.dataset.fer_csv import HEADER, read_faces
@@ -248,6 +250,11 @@ def test_the_competitions_test_csv_has_no_labels(rows, tmp_path):
     path = written(tmp_path / "test.csv", test(rows))
     with pytest.raises(UserError, match=r"no column 'emotion'.*test\.csv has no labels"):
         fetched(path, tmp_path)
+
+
+def test_a_csv_with_all_columns_is_preferred_with_a_byte_order_mark_too():
+    headers = {"a.csv": b"emotion,pixels\n", "b.csv": BOM_UTF8 + b"Usage,emotion,pixels\r\n"}
+    assert preferred_csv(headers) == "b.csv"
 
 
 def test_an_archive_without_faces_names_its_tables(rows, tmp_path):

@@ -93,7 +93,7 @@ def test_a_line_without_an_end_ends_in_quarantine(tmp_path, bounded):
     assert rows["row"].tolist() == [2, 3]
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_a_folder_with_what_is_no_file(tmp_path, caplog):
     root = tmp_path / "faces"
     for split in ("train", "test"):
@@ -120,7 +120,7 @@ def test_a_folder_with_what_is_no_file(tmp_path, caplog):
     assert "pipe.jpg: not readable as an image: is a named pipe, not a file" in caplog.text
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_votes_that_are_no_file_or_no_numbers(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(UserError, match=r"pipe\.csv: is a named pipe, not a file; expected FER\+"):

@@ -6,12 +6,13 @@ import pytest
 
 from stages import parameters
 from stages.training import checkpoint, trainer
+from stages.training.data import TrainingData
 from stages.training.fine_tuning import layer_groups, learning_rate_scales
 from stages.training.initial_weights import read_initial_weights
 from stages.training.networks import build_network
 from stages.training.symmetry import equivariant_weights
-from stages.training.trainer import TrainingData, build_for_training
-from tests.stages.test_train import IMAGES, LABELS, STILL, TINY, VALIDATION, settings
+from stages.training.trainer import build_for_training
+from tests.stages.test_train import IMAGES, LABELS, SLOW, STILL, TINY, VALIDATION, settings
 
 SYMMETRIC = TINY["network"] | {"name": "symmetric_late_pooling", "widths": [4, 8, 8]}
 INIT = {"name": "weights", "freeze": 0, "frozen_epochs": 0, "learning_rate_scale": 1.0}
@@ -85,8 +86,7 @@ def test_the_groups_are_the_stem_and_the_stages(name, precision):
 
 
 def test_a_training_starts_from_the_weights_with_a_new_head(source):
-    slow = {"name": "sgd", "learning_rate": 1e-9, "momentum": 0, "nesterov": False}
-    after = tuned(source, {"freeze": 3}, optimizer=slow | {"weight_decay": 0})
+    after = tuned(source, {"freeze": 3}, optimizer=SLOW)
     before = weights_of(source)
     assert all(map(np.array_equal, before[:-2], after[:-2]))
     assert before[-2].shape == (8, 7)
