@@ -28,7 +28,7 @@ define NEXT
 
 Three things to do next, after `. .venv/bin/activate`:
   make serve
-      serves the FER-2013 model on http://127.0.0.1:8000, with a page for photos and the camera;
+      serves the released models on http://127.0.0.1:8000, with a page for photos and the camera;
       with MODEL_PATH=models/sample/model.onnx before it, it serves the model just built
   edit params/sample.yaml; dvc repro; dvc metrics diff
       rebuilds what depends on the changed parameters and compares the metrics
@@ -54,7 +54,7 @@ test-avx2: .venv/development  ## Run the tests of training as on a processor wit
 		tests/stages/test_balance.py tests/stages/test_train.py tests/stages/test_export.py \
 		tests/stages/test_evaluate.py
 
-serve: .venv/serving  ## Serve the FER-2013 model on http://127.0.0.1:8000
+serve: .venv/serving  ## Serve the released models on http://127.0.0.1:8000
 	python -m api
 
 lint: .venv/development  ## Check style, formatting and types

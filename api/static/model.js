@@ -29,13 +29,13 @@ export async function showModels() {
     return;
   }
   await untilReady(async () => {
-    const described = await request("model");
+    await request("model"); // refused until a model is ready
     const { models, detectors } = await request("models");
     if (onDevice()) return;
-    describe(described);
     const ready = models.filter(({ model }) => model);
     offerModels(ready.map(({ model, default: isDefault }) => ({ ...model, default: isDefault })));
     offerDetectors(detectors);
+    describe(selectedModel());
   });
 }
 
@@ -89,7 +89,7 @@ function describe({ version, dataset, labels, evaluation }) {
   note.textContent =
     `Measured on the ${count}pictures of ${pictures} PrivateTest: cropped faces that it was not trained on.` +
     ` 95 % confidence interval: ${tenths(low)} to ${tenths(high)} %.` +
-    (dataset === "fer2013" ? " Humans reach about 65 % on such pictures (Goodfellow et al., 2013)." : "");
+    (dataset.startsWith("fer2013") ? " Humans reach about 65 % on such pictures (Goodfellow et al., 2013)." : "");
 }
 
 function tenths(share) {

@@ -11,10 +11,14 @@ const select = document.getElementById("model-choice");
 
 let models = [];
 
-// The control is hidden where there is nothing to choose. Files with the same bytes are one model.
+// The control is hidden where there is nothing to choose. Files with the same bytes are one model. A
+// model that the visitor has chosen stays selected if it is offered again, by the server or the device.
 export function offerModels(offered) {
+  const chosen = selectedModel();
   models = offered.filter(({ version }, index) => offered.findIndex((one) => one.version === version) === index);
   select.replaceChildren(...models.map((model) => new Option(nameOf(model), model.version)));
+  const kept = models.find(({ dataset }) => dataset === chosen?.dataset);
+  if (kept && !chosen.default) select.value = kept.version;
   control.hidden = models.length < 2;
 }
 
