@@ -224,7 +224,7 @@ class NamedLabels(Section):
     def _each_once(cls, emotions: list[str] | None) -> list[str] | None:
         twice = [name for name in emotions or [] if (emotions or []).count(name) > 1]
         if twice:
-            raise ValueError(f"'{twice[0]}' stands there twice")
+            raise ValueError(f"'{twice[0]}' is listed twice")
         return emotions
 
 

@@ -51,10 +51,8 @@ def source_of(dataset: str, declared: Fetch, environment: Mapping[str, str]) -> 
         return declared
     logger.info("FER2013_CSV replaces the source '%s'", declared.source)
     path = Path(local)
-    replacing = FileSource(source="file", path=path, sha256=None, rows=declared.rows)
-    if isinstance(declared, NamedLabels):
-        kept = ("emotions", "labels", "draw")
-        replacing = replacing.model_copy(update={key: getattr(declared, key) for key in kept})
+    kept = _labels_of(declared) if isinstance(declared, NamedLabels) else {}
+    replacing = FileSource(source="file", path=path, sha256=None, rows=declared.rows, **kept)
     if located(path).is_dir():
         return _as_folder(replacing, path).model_copy(update={"rows": declared.rows})
     return replacing
@@ -146,9 +144,7 @@ def folder(source: FolderSource) -> Iterator[bytes]:
             path=Path(table_path),
             sha256=None,
             rows=None,
-            emotions=source.emotions,
-            labels=source.labels,
-            draw=source.draw,
+            **_labels_of(source),
         )
     )
 
@@ -169,13 +165,14 @@ def _unpack(path: Path, folder: Path) -> None:
 
 def _as_folder(source: KaggleSource | FileSource, path: Path) -> FolderSource:
     """The images in a folder or zip file, with the labels that a source declares."""
-    return FolderSource(
-        source="folder",
-        path=path,
-        emotions=list(source.emotions or fer2013.EMOTIONS),
-        labels=source.labels,
-        draw=source.draw,
-    )
+    declared = _labels_of(source)
+    emotions = {"emotions": declared["emotions"] or list(fer2013.EMOTIONS)}
+    return FolderSource(source="folder", path=path, **(declared | emotions))
+
+
+def _labels_of(source: NamedLabels) -> dict[str, Any]:
+    """The settings of labels and splits, which each of these sources has."""
+    return {key: getattr(source, key) for key in NamedLabels.model_fields if key != "source"}
 
 
 def _is_zip_of_images(path: Path) -> bool:

@@ -41,22 +41,17 @@ def layer_groups(
     return [[layer for _ in range(size) for layer in next(remaining)] for size in sizes]
 
 
-def frozen_groups(settings: parameters.Train, groups: int, epoch: int) -> int:
-    """Number of groups, from the input on, that are not trained in an epoch (from 0 on)."""
-    if epoch < _frozen_epochs(settings):
-        return groups
-    return settings.init.freeze if settings.init else 0
-
-
 def freeze(network: keras.Model, settings: parameters.Train, epoch: int) -> None:
-    """Freeze the groups that are not trained in an epoch, and compile the step where they change.
+    """Freeze the groups that an epoch (from 0 on) does not train; compile the step on a change.
 
     The batch normalisations of a frozen group use and keep their running statistics.
     """
-    if not (_frozen_epochs(settings) or settings.init):
+    head_alone = _frozen_epochs(settings)
+    if not (head_alone or settings.init):
         return
     groups = layer_groups(network, settings.network)
-    frozen = frozen_groups(settings, len(groups), epoch)
+    always = settings.init.freeze if settings.init else 0
+    frozen = len(groups) if epoch < head_alone else always
     before = len(network.trainable_variables)
     for index, group in enumerate(groups):
         for layer in group:
@@ -84,6 +79,7 @@ def learning_rate_scales(
 
 
 def _frozen_epochs(settings: parameters.Train) -> int:
+    """Number of first epochs in which only the head is trained."""
     if settings.init:
         return settings.init.frozen_epochs
     match settings.network:

@@ -150,7 +150,7 @@ def test_the_committed_models_have_the_digest_of_their_parameters(dataset):
     ("key", "value", "problem"),
     [
         ("emotions", ["happy"], "list should have at least 2 items"),
-        ("emotions", ["happy", "sad", "happy"], "'happy' stands there twice"),
+        ("emotions", ["happy", "sad", "happy"], "'happy' is listed twice"),
         ("emotions", ["happy", "a,b"], "string should match pattern"),
         ("labels", {"joy": "1"}, "string should match pattern"),
         ("draw", {"test": 0.6}, "input should be less than 0.5"),
