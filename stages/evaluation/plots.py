@@ -136,9 +136,9 @@ def mistakes_picture(
     rows = max(1, math.ceil(len(shown) / columns))
 
     figure = Figure(figsize=(1.25 * columns, 1.6 * rows + 0.5), dpi=100, layout="constrained")
-    figure.suptitle(
-        f"The {len(shown)} most confident of {len(wrong)} mistakes in {len(labels)} images"
-    )
+    several = f"The {len(shown)} most confident of {len(wrong)} mistakes"
+    which = {0: "No mistake", 1: "The only mistake"}.get(len(wrong), several)
+    figure.suptitle(f"{which} in {len(labels)} images")
     # The caption of a name with eight letters is as wide as a face.
     size = 8 * min(1, 23 / (15 + max(map(len, names))))
     panels = figure.subplots(rows, columns, squeeze=False).flat
