@@ -582,7 +582,27 @@ class TeacherDistillation(Section):
     teachers: Annotated[Teachers, Field(min_length=1)]
 
 
-Distillation = Annotated[SelfDistillation | TeacherDistillation, Field(discriminator="name")]
+class ViewDistillation(Section):
+    """Targets are partly the mean probabilities of teachers for the augmented face itself.
+
+    `augmentation` makes several views of each face, mixup included, as 48×48 pixels of 8 bits.
+    Each epoch trains on the next view; after the last comes the first again. After Beyer et al.,
+    Knowledge distillation: A good teacher is patient and consistent, 2022.
+    """
+
+    name: Literal["teachers_on_views"]
+    share: Share
+    """Share of the teachers in the targets of every epoch."""
+    teachers: Annotated[Teachers, Field(min_length=1)]
+    views: Annotated[int, Field(ge=1)]
+    """Of each face."""
+    seed: Seed
+    """Of the views."""
+
+
+Distillation = Annotated[
+    SelfDistillation | TeacherDistillation | ViewDistillation, Field(discriminator="name")
+]
 
 
 class Resolution(Section):

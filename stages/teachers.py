@@ -9,7 +9,7 @@ import json
 
 from recognizer.regular_file import MAX_MODEL_BYTES, read_regular_file
 from stages.errors import UserError
-from stages.parameters import Parameters, Teacher, TeacherDistillation
+from stages.parameters import Parameters, Teacher, TeacherDistillation, ViewDistillation
 
 
 def read_teacher(teacher: Teacher) -> bytes:
@@ -50,7 +50,7 @@ def read_teacher_metrics(parameters: Parameters) -> dict[str, dict[str, float]]:
         NAME.json beside NAME.onnx is missing.
     """
     teachers = list(parameters.export.ensemble)
-    if isinstance(parameters.train.distillation, TeacherDistillation):
+    if isinstance(parameters.train.distillation, TeacherDistillation | ViewDistillation):
         teachers += parameters.train.distillation.teachers
     metrics = {}
     for file in sorted({teacher.file for teacher in teachers}):

@@ -26,6 +26,7 @@ from stages.parameters import (
     SampleSource,
     SelfDistillation,
     TeacherDistillation,
+    ViewDistillation,
 )
 
 
@@ -238,6 +239,11 @@ def _recipe(dataset: str, parameters: Parameters, metrics: Metrics) -> str:
             settings.append(f"self-distillation: up to {share:.0%} of each target")
         case TeacherDistillation(share=share):
             settings.append(f"distillation: {share:.0%} of each target is the teachers' prediction")
+        case ViewDistillation(share=share, views=views):
+            settings.append(
+                f"distillation: {share:.0%} of each target is the teachers' prediction for the"
+                f" augmented face, in {views} views of each"
+            )
     return (
         f"All settings are in [`params/{dataset}.yaml`](../../params/{dataset}.yaml): a commit "
         "holds this card, the model and their parameters together. The main ones:\n\n"

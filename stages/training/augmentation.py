@@ -17,7 +17,7 @@ def batches(
     images: np.ndarray,
     targets: np.ndarray,
     class_weights: np.ndarray,
-    augmentation: TrainAugmentation,
+    augmentation: TrainAugmentation | None,
     size: int,
     batch_size: int,
     seed: tuple[int, ...],
@@ -32,7 +32,8 @@ def batches(
         One-hot or soft labels.
     class_weights : float32 [C]
         A sample's weight in the loss is the mean of these, weighted by its target.
-    augmentation : TrainAugmentation
+    augmentation : TrainAugmentation or None
+        None scales the images and changes nothing else.
     size : int
         Height and width of the yielded images.
     batch_size : int
@@ -48,10 +49,13 @@ def batches(
     """
     rng = np.random.default_rng(seed)
     for rows in np.array_split(rng.permutation(len(images)), batch_count(len(images), batch_size)):
-        faces = augment(images[rows], augmentation, size, rng)
         labels = targets[rows]
         factors = None if sample_weights is None else sample_weights[rows]
-        if augmentation.mixup:
+        if augmentation is None:
+            faces = resize(images[rows], size)
+        else:
+            faces = augment(images[rows], augmentation, size, rng)
+        if augmentation and augmentation.mixup:
             share = np.float32(rng.beta(augmentation.mixup, augmentation.mixup))
             faces, labels = _mix(faces, share), _mix(labels, share)
             factors = None if factors is None else _mix(factors, share)

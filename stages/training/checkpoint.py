@@ -1,7 +1,7 @@
 """A training run's state on disk, from which a killed run resumes."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,19 @@ class State:
     own_soft_labels : list of one float32 array [N, C]
         Probabilities of the training faces, as the EMA model last predicted them; empty before
         the first prediction.
+    view_soft_labels : list of float16 arrays [N, C]
+        The teachers' probabilities of the views so far; empty where the settings use no views.
     """
 
-    history: list[dict[str, Any]]
-    variables: list[np.ndarray]
-    average: list[np.ndarray]
-    best: list[np.ndarray]
-    own_soft_labels: list[np.ndarray]
+    history: list[dict[str, Any]] = field(default_factory=list)
+    variables: list[np.ndarray] = field(default_factory=list)
+    average: list[np.ndarray] = field(default_factory=list)
+    best: list[np.ndarray] = field(default_factory=list)
+    own_soft_labels: list[np.ndarray] = field(default_factory=list)
+    view_soft_labels: list[np.ndarray] = field(default_factory=list)
 
 
-_GROUPS = ("variables", "average", "best", "own_soft_labels")
+_GROUPS = ("variables", "average", "best", "own_soft_labels", "view_soft_labels")
 
 
 def save(path: Path, fingerprint: str, state: State) -> None:

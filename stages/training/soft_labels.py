@@ -9,7 +9,14 @@ import onnxruntime
 from scipy.special import softmax
 from tqdm import tqdm
 
-from stages.parameters import Distillation, SelfDistillation, TeacherDistillation, Train
+from stages.parameters import (
+    Distillation,
+    SelfDistillation,
+    Teacher,
+    TeacherDistillation,
+    Train,
+    ViewDistillation,
+)
 from stages.teachers import read_teacher
 
 STEP = 64
@@ -37,15 +44,38 @@ def predict_soft_labels(distillation: Distillation | None, images: np.ndarray) -
     if not isinstance(distillation, TeacherDistillation):
         return None
     mirrored = np.ascontiguousarray(images[:, :, ::-1])
+    return np.mean([_mean(distillation.teachers, faces) for faces in (images, mirrored)], axis=0)
+
+
+def predict_view_soft_labels(distillation: ViewDistillation, views: np.ndarray) -> np.ndarray:
+    """Average the probabilities that teachers predict for views.
+
+    Parameters
+    ----------
+    distillation : ViewDistillation
+    views : uint8 [N, 48, 48]
+
+    Returns
+    -------
+    float16 [N, C], rows sum to 1.
+
+    Raises
+    ------
+    UserError
+        A file is missing or is not the declared one.
+    """
+    return _mean(distillation.teachers, views).astype(np.float16)
+
+
+def _mean(teachers: list[Teacher], faces: np.ndarray) -> np.ndarray:
     predictions = []
-    for teacher in distillation.teachers:
+    for teacher in teachers:
         session = onnxruntime.InferenceSession(read_teacher(teacher))
-        for faces in (images, mirrored):
-            steps = tqdm(range(0, len(faces), STEP), f"teacher {teacher.file.stem}", disable=None)
-            logits = [
-                session.run(None, {"faces": faces[start : start + STEP]})[0] for start in steps
-            ]
-            predictions.append(softmax(np.concatenate(logits), axis=1))
+        steps = tqdm(
+            range(0, len(faces), STEP), f"teacher {teacher.file.stem}", leave=False, disable=None
+        )
+        logits = [session.run(None, {"faces": faces[start : start + STEP]})[0] for start in steps]
+        predictions.append(softmax(np.concatenate(logits), axis=1))
     return np.mean(predictions, axis=0)
 
 
@@ -62,8 +92,8 @@ def training_targets(
     ----------
     targets : float32 [N, C]
         Of the labels or votes alone.
-    teachers : float32 [N, C] or None
-        The teachers' probabilities, where the settings use teachers.
+    teachers : float [N, C] or None
+        The teachers' probabilities of the faces, or of this epoch's views; None without teachers.
     own : float32 [N, C] or None
         The EMA model's probabilities at its last prediction; None before the first.
     settings : Train
@@ -75,9 +105,9 @@ def training_targets(
     float32 [N, C]
     """
     match settings.distillation:
-        case TeacherDistillation(share=final):
+        case TeacherDistillation(share=final) | ViewDistillation(share=final):
             assert teachers is not None
-            share, soft = np.float32(final), teachers
+            share, soft = np.float32(final), teachers.astype(np.float32)
         case SelfDistillation(share=final) if own is not None:
             share, soft = np.float32(final * epoch / settings.epochs), own
         case _:

@@ -6,7 +6,7 @@ same weights.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,17 @@ from stages.training import (
     normalization,
     optimizers,
     symmetry,
+    views,
 )
 from stages.training.checkpoint import State
 from stages.training.data import TrainingData
 from stages.training.ema import ModelEma
 from stages.training.initial_weights import InitialWeights
-from stages.training.soft_labels import predicts_own_soft_labels, training_targets
+from stages.training.soft_labels import (
+    predict_view_soft_labels,
+    predicts_own_soft_labels,
+    training_targets,
+)
 
 log = logging.getLogger(__name__)
 
@@ -78,30 +83,17 @@ def train(
     ema_model = networks.build_network(settings.network, sizes[-1], data.classes)
     ema = ModelEma(settings.ema_decay)
     if state is None:
-        state = State(history=[], variables=[], average=[], best=[], own_soft_labels=[])
+        state = State()
     else:
         _assign(network.variables + network.optimizer.variables, state.variables)
         ema.weights = state.average
-    targets = data.targets
-    class_weights = losses.class_weights(settings.class_weight, data.one_hot.sum(axis=0))
-    sample_weights = losses.sample_weights(data.corrected, settings.corrected_weight)
 
     while len(state.history) < settings.epochs and not _stopped(state.history, settings):
         epoch = len(state.history)
         # Random numbers drawn in an epoch depend on the epoch alone, so that a run can resume.
         keras.utils.set_random_seed((settings.seed + epoch) % 2**32)
         fine_tuning.freeze(network, settings, epoch)
-        own = state.own_soft_labels[0] if state.own_soft_labels else None
-        batches = augmentation.batches(
-            data.images,
-            training_targets(targets, data.soft_labels, own, settings, epoch),
-            class_weights,
-            settings.augmentation,
-            sizes[epoch],
-            settings.batch_size,
-            seed=(settings.seed, epoch),
-            sample_weights=sample_weights,
-        )
+        batches = _batches(data, settings, state, sizes[epoch])
         loss, accuracy = _train_epoch(
             network, ema, tqdm(batches, f"epoch {epoch + 1}", steps, leave=False, disable=None)
         )
@@ -280,6 +272,36 @@ def _compiled(
     )
     network.optimizer.build(network.trainable_variables)
     return network
+
+
+def _batches(
+    data: TrainingData, settings: parameters.Train, state: State, size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The next epoch's batches; teachers predict a view when it is used for the first time."""
+    epoch = len(state.history)
+    images, targets = data.images, data.targets
+    changes: parameters.TrainAugmentation | None = settings.augmentation
+    sample_weights = losses.sample_weights(data.corrected, settings.corrected_weight)
+    soft_labels = data.soft_labels
+    own = state.own_soft_labels[0] if state.own_soft_labels else None
+    if isinstance(settings.distillation, parameters.ViewDistillation):
+        number, seed = epoch % settings.distillation.views, settings.distillation.seed
+        view = views.make_view(images, settings.augmentation, (seed, number))
+        images, targets, changes = view.images, view.mixed(targets), None
+        sample_weights = None if sample_weights is None else view.mixed(sample_weights)
+        if number == len(state.view_soft_labels):
+            state.view_soft_labels.append(predict_view_soft_labels(settings.distillation, images))
+        soft_labels = state.view_soft_labels[number]
+    return augmentation.batches(
+        images,
+        training_targets(targets, soft_labels, own, settings, epoch),
+        losses.class_weights(settings.class_weight, data.one_hot.sum(axis=0)),
+        changes,
+        size,
+        settings.batch_size,
+        seed=(settings.seed, epoch),
+        sample_weights=sample_weights,
+    )
 
 
 def _train_epoch(

@@ -11,12 +11,16 @@ from scipy.special import softmax
 from stages.errors import UserError
 from stages.onnx_graph.conversion import convert, served_model
 from stages.onnx_graph.logits import predict_logits
-from stages.parameters import SelfDistillation, Teacher, TeacherDistillation
+from stages.parameters import SelfDistillation, Teacher, TeacherDistillation, ViewDistillation
+from stages.training import trainer
+from stages.training.data import TrainingData
 from stages.training.soft_labels import (
     predict_soft_labels,
+    predict_view_soft_labels,
     predicts_own_soft_labels,
     training_targets,
 )
+from stages.training.views import make_view
 from tests.stages.test_train import settings
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (70, 48, 48), dtype=np.uint8)
@@ -57,6 +61,47 @@ def test_they_are_the_mean_over_teachers_faces_and_mirror_images(teachers):
     soft_labels = predict_soft_labels(distilled(0.5, teachers), IMAGES)
     assert soft_labels.dtype == np.float32
     assert soft_labels == pytest.approx(np.mean(probabilities, axis=0), abs=1e-5)
+
+
+def on_views(teachers: list[Teacher], views: int = 2) -> ViewDistillation:
+    return ViewDistillation(
+        name="teachers_on_views", share=0.5, teachers=teachers, views=views, seed=4
+    )
+
+
+def test_those_of_a_view_are_of_the_view_itself(teachers):
+    probabilities = [
+        softmax(predict_logits(onnx.load(teacher.file), IMAGES), axis=1) for teacher in teachers
+    ]
+    soft_labels = predict_view_soft_labels(on_views(teachers), IMAGES)
+    assert soft_labels.dtype == np.float16
+    assert soft_labels == pytest.approx(np.mean(probabilities, axis=0), abs=1e-3)
+
+
+def test_a_run_trains_on_views_and_on_what_teachers_predict_for_them(teachers, monkeypatch):
+    """Each view is made once with its seed, its soft labels once; batches are not augmented."""
+    run = settings(epochs=3, distillation=on_views(teachers).model_dump())
+    labels = (np.arange(70) % 7).astype(np.uint8)
+    data = TrainingData(IMAGES, labels, IMAGES[:14], labels[:14])
+    seen, states = [], []
+
+    def batches(images, targets, weights, changes, *others, **named):
+        assert changes is None
+        seen.append((images, targets))
+        return augmentation_batches(images, targets, weights, changes, *others, **named)
+
+    augmentation_batches = trainer.augmentation.batches
+    monkeypatch.setattr(trainer.augmentation, "batches", batches)
+    trainer.train(data, run, on_epoch=states.append)
+    one_hot = np.eye(7, dtype=np.float32)[labels]
+    for epoch, (images, targets) in enumerate(seen):
+        view = make_view(IMAGES, run.augmentation, (4, epoch % 2))
+        assert np.array_equal(images, view.images)
+        soft_labels = predict_view_soft_labels(run.distillation, view.images)
+        expected = 0.5 * view.mixed(one_hot) + 0.5 * soft_labels
+        assert targets == pytest.approx(expected, abs=1e-3)
+    assert len(seen) == 3
+    assert len(states[-1].view_soft_labels) == 2
 
 
 def test_there_are_none_without_teachers():
