@@ -582,6 +582,15 @@ class TeacherDistillation(Section):
     teachers: Annotated[Teachers, Field(min_length=1)]
 
 
+class VoteLabels(Section):
+    """What FER+'s votes on the face say of its label: experiments/teachers/ferplus_votes.npz."""
+
+    share: Share
+    """Their share of the part of the target that the teachers leave; the label has the rest."""
+    sha256: DigestStart
+    """Of the file."""
+
+
 class ViewDistillation(Section):
     """Targets are partly the mean probabilities of teachers for the augmented face itself.
 
@@ -598,6 +607,8 @@ class ViewDistillation(Section):
     """Of each face."""
     seed: Seed
     """Of the views."""
+    votes: VoteLabels | None = None
+    """For FER-2013 alone, whose rows were voted on."""
 
 
 Distillation = Annotated[

@@ -5,11 +5,23 @@ parameter, for which `dvc repro` trains the student again.
 """
 
 import hashlib
+import io
 import json
+from pathlib import Path
+
+import numpy as np
 
 from recognizer.regular_file import MAX_MODEL_BYTES, read_regular_file
 from stages.errors import UserError
-from stages.parameters import Parameters, Teacher, TeacherDistillation, ViewDistillation
+from stages.parameters import (
+    Parameters,
+    Teacher,
+    TeacherDistillation,
+    ViewDistillation,
+    VoteLabels,
+)
+
+VOTES = Path("experiments/teachers/ferplus_votes.npz")
 
 
 def read_teacher(teacher: Teacher) -> bytes:
@@ -20,18 +32,52 @@ def read_teacher(teacher: Teacher) -> bytes:
     UserError
         The file cannot be read or has another SHA-256.
     """
+    return _read_declared(teacher.file, teacher.sha256)
+
+
+def read_vote_labels(declared: VoteLabels, rows: np.ndarray) -> np.ndarray:
+    """Read the probabilities of FER-2013's labels by the votes of FER+ on faces of Training.
+
+    Parameters
+    ----------
+    declared : VoteLabels
+    rows : int [N]
+        The faces' rows of raw.csv.
+
+    Returns
+    -------
+    float32 [N, 7], rows sum to 1.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read, has another SHA-256, or lacks a row.
+    """
+    with np.load(io.BytesIO(_read_declared(VOTES, declared.sha256))) as arrays:
+        known, probabilities = arrays["row"], arrays["probabilities"].astype(np.float32)
+    order = np.argsort(known)
+    places = order[np.searchsorted(known, rows, sorter=order).clip(max=len(known) - 1)]
+    if (known[places] != rows).any():
+        raise UserError(
+            f"{VOTES}: it has no votes on row {rows[known[places] != rows][0]}; it is for FER-2013"
+            " alone: set train.distillation.teachers_on_views.votes to null"
+        )
+    return probabilities[places] / probabilities[places].sum(axis=1, keepdims=True)
+
+
+def _read_declared(file: Path, sha256: str) -> bytes:
     try:
-        content = read_regular_file(teacher.file, MAX_MODEL_BYTES)
+        content = read_regular_file(file, MAX_MODEL_BYTES)
     except OSError as error:
         raise UserError(
-            f"{teacher.file}: {error.strerror}; restore it, or correct"
-            " train.distillation.teachers or export.ensemble"
+            f"{file}: {error.strerror}; restore it, or correct train.distillation or"
+            " export.ensemble"
         ) from None
     found = hashlib.sha256(content).hexdigest()
-    if not found.startswith(teacher.sha256):
+    if not found.startswith(sha256):
         raise UserError(
-            f"{teacher.file}: its SHA-256 begins with {found[: len(teacher.sha256)]}, the"
-            f" parameters expect {teacher.sha256}; restore the file or declare the new digest"
+            f"{file}: its SHA-256 begins with {found[: len(sha256)]}, the parameters expect"
+            f" {sha256}; restore the file or declare the new digest"
         )
     return content
 

@@ -7,7 +7,8 @@ import numpy as np
 from stages.artifacts import Artifacts
 from stages.dataset.faces import Faces, TrainingSet
 from stages.errors import UserError
-from stages.parameters import Train
+from stages.parameters import Train, ViewDistillation, VoteLabels
+from stages.teachers import read_vote_labels
 from stages.training.initial_weights import InitialWeights, read_initial_weights
 from stages.training.soft_labels import predict_soft_labels
 
@@ -18,8 +19,9 @@ class TrainingData:
 
     `images`, `validation_images` uint8 [N, 48, 48]; `labels`, `validation_labels` uint8 [N],
     0 … C - 1, every class in both; `soft_labels` float32 [N, C], the teachers' probabilities of
-    `images`, or None where the settings use no teachers; `votes` uint8 [N, C], people's votes on
-    `images`, or None; `corrected` bool [N], whether a person has corrected the label, or None;
+    `images`, or None where the settings use none; `votes` uint8 [N, C], people's votes on `images`,
+    or None; `label_targets` float32 [N, C], the labels blended with what the votes of FER+ say of
+    them, or None; `corrected` bool [N], whether a person has corrected the label, or None;
     `initial_weights` those of `train.init`, or None where the network starts with random ones.
     """
 
@@ -29,6 +31,7 @@ class TrainingData:
     validation_labels: np.ndarray
     soft_labels: np.ndarray | None = None
     votes: np.ndarray | None = None
+    label_targets: np.ndarray | None = None
     corrected: np.ndarray | None = None
     initial_weights: InitialWeights | None = None
 
@@ -45,6 +48,8 @@ class TrainingData:
     @property
     def targets(self) -> np.ndarray:
         """float32 [N, C], rows sum to 1: shares of the votes, or the label where nobody voted."""
+        if self.label_targets is not None:
+            return self.label_targets
         if self.votes is None:
             return self.one_hot
         return (self.votes / self.votes.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -78,22 +83,26 @@ def prepare_training_data(training: TrainingSet, public: Faces, settings: Train)
     Raises
     ------
     UserError
-        A teacher is not the declared one or predicts another number of emotions, or the initial
-        weights do not fit.
+        A teacher is not the declared one or predicts another number of emotions, the votes of FER+
+        are of other faces, or the initial weights do not fit.
     """
-    soft_labels = predict_soft_labels(settings.distillation, training.images)
-    if soft_labels is not None and soft_labels.shape[1] != len(training.emotions):
-        raise UserError(
-            f"train.distillation.teachers: they predict {soft_labels.shape[1]} emotions, the"
-            f" dataset has {len(training.emotions)}; set train.distillation.name to none or self"
-        )
     return TrainingData(
         training.images,
         training.labels,
         public.images,
         public.labels,
-        soft_labels,
+        predict_soft_labels(settings.distillation, training.images, len(training.emotions)),
         training.votes,
+        _label_targets(training, settings),
         training.corrected,
         read_initial_weights(settings),
     )
+
+
+def _label_targets(training: TrainingSet, settings: Train) -> np.ndarray | None:
+    match settings.distillation:
+        case ViewDistillation(votes=VoteLabels() as votes):
+            one_hot = np.eye(len(training.emotions), dtype=np.float32)[training.labels]
+            share = np.float32(votes.share)
+            return (1 - share) * one_hot + share * read_vote_labels(votes, training.row)
+    return None

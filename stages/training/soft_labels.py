@@ -9,6 +9,7 @@ import onnxruntime
 from scipy.special import softmax
 from tqdm import tqdm
 
+from stages.errors import UserError
 from stages.parameters import (
     Distillation,
     SelfDistillation,
@@ -23,7 +24,9 @@ STEP = 64
 """Faces per prediction; more are not faster."""
 
 
-def predict_soft_labels(distillation: Distillation | None, images: np.ndarray) -> np.ndarray | None:
+def predict_soft_labels(
+    distillation: Distillation | None, images: np.ndarray, classes: int
+) -> np.ndarray | None:
     """Average the probabilities that teachers predict for faces and their mirror images.
 
     Parameters
@@ -31,6 +34,8 @@ def predict_soft_labels(distillation: Distillation | None, images: np.ndarray) -
     distillation : Distillation or None
         A teacher is an ONNX file: `faces` uint8 [N, 48, 48] to `logits` float32 [N, C].
     images : uint8 [N, 48, 48]
+    classes : int
+        C.
 
     Returns
     -------
@@ -39,21 +44,26 @@ def predict_soft_labels(distillation: Distillation | None, images: np.ndarray) -
     Raises
     ------
     UserError
-        A file is missing or is not the declared one.
+        A file is missing, is not the declared one, or has other outputs than C logits.
     """
     if not isinstance(distillation, TeacherDistillation):
         return None
     mirrored = np.ascontiguousarray(images[:, :, ::-1])
-    return np.mean([_mean(distillation.teachers, faces) for faces in (images, mirrored)], axis=0)
+    both = [_mean(distillation.teachers, faces, classes) for faces in (images, mirrored)]
+    return np.mean(both, axis=0)
 
 
-def predict_view_soft_labels(distillation: ViewDistillation, views: np.ndarray) -> np.ndarray:
+def predict_view_soft_labels(
+    distillation: ViewDistillation, views: np.ndarray, classes: int
+) -> np.ndarray:
     """Average the probabilities that teachers predict for views.
 
     Parameters
     ----------
     distillation : ViewDistillation
     views : uint8 [N, 48, 48]
+    classes : int
+        C.
 
     Returns
     -------
@@ -62,19 +72,30 @@ def predict_view_soft_labels(distillation: ViewDistillation, views: np.ndarray) 
     Raises
     ------
     UserError
-        A file is missing or is not the declared one.
+        A file is missing, is not the declared one, or has other outputs than C logits.
     """
-    return _mean(distillation.teachers, views).astype(np.float16)
+    return _mean(distillation.teachers, views, classes).astype(np.float16)
 
 
-def _mean(teachers: list[Teacher], faces: np.ndarray) -> np.ndarray:
+def _mean(teachers: list[Teacher], faces: np.ndarray, classes: int) -> np.ndarray:
     predictions = []
     for teacher in teachers:
         session = onnxruntime.InferenceSession(read_teacher(teacher))
+        output = session.get_outputs()[0].name
+        if output != "logits":
+            raise UserError(
+                f"{teacher.file}: a teacher's output is `logits`, this file's is `{output}`; name"
+                " a file that experiments/ has made"
+            )
         steps = tqdm(
             range(0, len(faces), STEP), f"teacher {teacher.file.stem}", leave=False, disable=None
         )
         logits = [session.run(None, {"faces": faces[start : start + STEP]})[0] for start in steps]
+        if logits[0].shape[1] != classes:
+            raise UserError(
+                f"{teacher.file}: this teacher predicts {logits[0].shape[1]} emotions, the dataset"
+                f" has {classes}; set train.distillation.name to none or self"
+            )
         predictions.append(softmax(np.concatenate(logits), axis=1))
     return np.mean(predictions, axis=0)
 

@@ -290,7 +290,8 @@ def _batches(
         images, targets, changes = view.images, view.mixed(targets), None
         sample_weights = None if sample_weights is None else view.mixed(sample_weights)
         if number == len(state.view_soft_labels):
-            state.view_soft_labels.append(predict_view_soft_labels(settings.distillation, images))
+            predicted = predict_view_soft_labels(settings.distillation, images, data.classes)
+            state.view_soft_labels.append(predicted)
         soft_labels = state.view_soft_labels[number]
     return augmentation.batches(
         images,

@@ -58,7 +58,7 @@ def test_they_are_the_mean_over_teachers_faces_and_mirror_images(teachers):
         for faces in (IMAGES, mirrored)
     ]
     assert np.abs(probabilities[0] - probabilities[1]).max() > 1e-3
-    soft_labels = predict_soft_labels(distilled(0.5, teachers), IMAGES)
+    soft_labels = predict_soft_labels(distilled(0.5, teachers), IMAGES, 7)
     assert soft_labels.dtype == np.float32
     assert soft_labels == pytest.approx(np.mean(probabilities, axis=0), abs=1e-5)
 
@@ -73,7 +73,7 @@ def test_those_of_a_view_are_of_the_view_itself(teachers):
     probabilities = [
         softmax(predict_logits(onnx.load(teacher.file), IMAGES), axis=1) for teacher in teachers
     ]
-    soft_labels = predict_view_soft_labels(on_views(teachers), IMAGES)
+    soft_labels = predict_view_soft_labels(on_views(teachers), IMAGES, 7)
     assert soft_labels.dtype == np.float16
     assert soft_labels == pytest.approx(np.mean(probabilities, axis=0), abs=1e-3)
 
@@ -97,7 +97,7 @@ def test_a_run_trains_on_views_and_on_what_teachers_predict_for_them(teachers, m
     for epoch, (images, targets) in enumerate(seen):
         view = make_view(IMAGES, run.augmentation, (4, epoch % 2))
         assert np.array_equal(images, view.images)
-        soft_labels = predict_view_soft_labels(run.distillation, view.images)
+        soft_labels = predict_view_soft_labels(run.distillation, view.images, 7)
         expected = 0.5 * view.mixed(one_hot) + 0.5 * soft_labels
         assert targets == pytest.approx(expected, abs=1e-3)
     assert len(seen) == 3
@@ -105,8 +105,8 @@ def test_a_run_trains_on_views_and_on_what_teachers_predict_for_them(teachers, m
 
 
 def test_there_are_none_without_teachers():
-    assert predict_soft_labels(None, IMAGES) is None
-    assert predict_soft_labels(SelfDistillation(name="self", share=1, every=1), IMAGES) is None
+    assert predict_soft_labels(None, IMAGES, 7) is None
+    assert predict_soft_labels(SelfDistillation(name="self", share=1, every=1), IMAGES, 7) is None
 
 
 def test_a_teacher_with_another_digest_is_refused(teachers, tmp_path):
@@ -114,10 +114,10 @@ def test_a_teacher_with_another_digest_is_refused(teachers, tmp_path):
     swapped = Teacher(file=left.file, sha256=right.sha256)
     expected = rf"left\.onnx: its SHA-256 begins with {left.sha256}, .* expect {right.sha256}"
     with pytest.raises(UserError, match=expected):
-        predict_soft_labels(distilled(0.5, [swapped]), IMAGES)
+        predict_soft_labels(distilled(0.5, [swapped]), IMAGES, 7)
     missing = Teacher(file=tmp_path / "none.onnx", sha256=left.sha256)
     with pytest.raises(UserError, match=r"none\.onnx: No such file"):
-        predict_soft_labels(distilled(0.5, [missing]), IMAGES)
+        predict_soft_labels(distilled(0.5, [missing]), IMAGES, 7)
 
 
 def test_targets_move_from_the_labels_to_the_networks_own_probabilities():
