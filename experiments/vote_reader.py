@@ -17,12 +17,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
 from experiments.settings import load_experiments
-from experiments.teacher import FOLDER
 from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts, write_metrics
 from stages.dataset.faces import SPLITS, Faces
 from stages.dataset.ferplus import Votes, read_votes
 from stages.errors import UserError
+from stages.teachers import VOTES
 
 FIRST_ROW = 2
 """Number of the first row in `Faces.row`: line 1 of the CSV names the columns."""
@@ -52,7 +52,7 @@ def write_vote_reader(votes: list[Votes]) -> None:
     training, public = faces.of_split("Training"), faces.of_split("PublicTest")
     regression = LogisticRegression(max_iter=2000)
     regression.fit(vote_features(votes, training), training.labels)
-    with written_atomically(FOLDER / "ferplus_votes.npz") as temporary:
+    with written_atomically(VOTES) as temporary:
         probabilities = regression.predict_proba(vote_features(votes, training))
         with temporary.open("wb") as file:
             np.savez_compressed(
@@ -61,7 +61,7 @@ def write_vote_reader(votes: list[Votes]) -> None:
         digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
     predicted = regression.predict(vote_features(votes, public))
     write_metrics(
-        FOLDER / "ferplus_votes.json",
+        VOTES.with_suffix(".json"),
         {
             "parameters": regression.coef_.size + regression.intercept_.size,
             "sha256": digest,

@@ -2,8 +2,7 @@
 
 Reads model.keras and the Training and PublicTest splits of faces.npz; writes model.onnx: faces
 uint8 [N, 48, 48] to calibrated probabilities [N, C], with its description as metadata.
-float32.onnx is the same before quantization, to measure what quantization costs. Both include
-the networks of `export.ensemble`, and average all logits.
+float32.onnx is the same before quantization, to measure what quantization costs.
 """
 
 from stages.command_line import check_parameters, run
@@ -28,11 +27,9 @@ from stages.dataset.faces import Faces
 from stages.errors import UserError
 from stages.onnx_graph.calibration import calibrated, fit_calibration, raise_recalls
 from stages.onnx_graph.conversion import convert, served_model
-from stages.onnx_graph.ensemble import ensemble
 from stages.onnx_graph.logits import predict_logits
-from stages.onnx_graph.quantization import dequantized, to_precision
+from stages.onnx_graph.quantization import to_precision
 from stages.parameters import Parameters
-from stages.teachers import read_teacher
 
 log = logging.getLogger(__name__)
 
@@ -64,32 +61,12 @@ def main(dataset: str, settings: Parameters) -> None:
         "float32.onnx": converted,
         "model.onnx": to_precision(converted, settings.export, training),
     }
-    if settings.export.ensemble:
-        others = [
-            to_precision(
-                dequantized(onnx.load_from_string(read_teacher(teacher))),
-                settings.export,
-                training,
-            )
-            for teacher in settings.export.ensemble
-        ]
-        classes = {_classes(model) for model in (converted, *others)}
-        if len(classes) > 1:
-            raise UserError(
-                f"export.ensemble: its networks and this one predict {sorted(classes)} emotions;"
-                " leave those of another number out"
-            )
-        networks = {name: ensemble([own, *others]) for name, own in networks.items()}
     validation = public.images, public.labels, settings.export.recall_floor
     models = {name: _calibrated_on(*validation, own, description) for name, own in networks.items()}
     for name, model in models.items():
         with written_atomically(files.models / name) as temporary:
             onnx.save(model, temporary)
             Classifier(temporary)  # raises where the contract is broken
-
-
-def _classes(model: onnx.ModelProto) -> int:
-    return int(model.graph.output[0].type.tensor_type.shape.dim[1].dim_value)
 
 
 def _compare(

@@ -697,9 +697,6 @@ class ModelFile(Section):
     recall_floor: Share
     """Minimum recall of each class on PublicTest; export raises the weakest class's bias until
     each reaches it. 0 raises none."""
-    ensemble: Teachers
-    """Networks served together with this one: the file's logits are the mean of all. Usually
-    empty."""
 
 
 class Float32(ModelFile):
@@ -716,7 +713,7 @@ class Int8(ModelFile):
 
 
 Export = Annotated[Float32 | Int8, Field(discriminator="precision")]
-EXPORT = Choice("precision", Export, shared=("recall_floor", "ensemble"))
+EXPORT = Choice("precision", Export, shared=("recall_floor",))
 
 
 # ---------------------------------------------------------------- evaluate

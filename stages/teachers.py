@@ -70,8 +70,7 @@ def _read_declared(file: Path, sha256: str) -> bytes:
         content = read_regular_file(file, MAX_MODEL_BYTES)
     except OSError as error:
         raise UserError(
-            f"{file}: {error.strerror}; restore it, or correct train.distillation or"
-            " export.ensemble"
+            f"{file}: {error.strerror}; restore it, or correct train.distillation"
         ) from None
     found = hashlib.sha256(content).hexdigest()
     if not found.startswith(sha256):
@@ -93,13 +92,17 @@ def read_teacher_metrics(parameters: Parameters) -> dict[str, dict[str, float]]:
     Raises
     ------
     UserError
-        NAME.json beside NAME.onnx is missing.
+        The JSON file beside a teacher's file is missing.
     """
-    teachers = list(parameters.export.ensemble)
-    if isinstance(parameters.train.distillation, TeacherDistillation | ViewDistillation):
-        teachers += parameters.train.distillation.teachers
+    match parameters.train.distillation:
+        case TeacherDistillation(teachers=teachers):
+            files = {teacher.file for teacher in teachers}
+        case ViewDistillation(teachers=teachers, votes=votes):
+            files = {teacher.file for teacher in teachers} | ({VOTES} if votes else set())
+        case _:
+            files = set()
     metrics = {}
-    for file in sorted({teacher.file for teacher in teachers}):
+    for file in sorted(files):
         path = file.with_suffix(".json")
         if not path.exists():
             raise UserError(f"{path}: not found; expected the metrics of {file.name}")

@@ -29,9 +29,6 @@ from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts
 from stages.errors import UserError
 from stages.evaluation.markdown_table import markdown_table
-from stages.evaluation.model_card import served_parameters
-from stages.parameters import load_parameters
-from stages.teachers import read_teacher_metrics
 
 COMPARISON = Path("benchmarks/comparison.csv")
 DETECTION = Path("benchmarks/detection.csv")
@@ -83,13 +80,12 @@ def models_table(datasets: list[str]) -> str:
         files = Artifacts(dataset)
         evaluation = _read(files.metrics / "evaluation.json")
         private, model = evaluation["PrivateTest"], evaluation["model"]
-        training, parameters = _read(files.metrics / "training.json"), load_parameters(dataset)
-        teachers = read_teacher_metrics(parameters)
+        training = _read(files.metrics / "training.json")
         rows.append(
             [
                 dataset,
                 *(_cell(private, key) for key in ("accuracy", "macro_f1", "min_recall", "ece")),
-                f"{served_parameters(parameters, training, teachers):,}",
+                f"{training['parameters']:,}",
                 f"{model['bytes'] / 1e6:.2f} MB",
             ]
         )

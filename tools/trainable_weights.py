@@ -3,8 +3,7 @@
 model.keras is in DVC's cache alone, and model.onnx cannot be trained. This writes
 models/DATASET/weights.keras: the trained network with its kernels in half precision, half the size
 of model.keras. Other datasets start their training from it by `train.init`; Keras loads it too. Its
-metadata.json names the labels and the version of model.onnx that it belongs to. The networks of
-`export.ensemble` are not in it.
+metadata.json names the labels and the version of model.onnx that it belongs to.
 
 Run it after `dvc repro`, and commit the file together with model.onnx.
 """

@@ -79,14 +79,6 @@ def model_card(dataset: str, parameters: Parameters, metrics: Metrics) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def served_parameters(
-    parameters: Parameters, training: dict[str, Any], teachers: dict[str, dict[str, float]]
-) -> int:
-    """Number of parameters of all networks in the file, from the metrics of train and teachers."""
-    others = [teachers[str(teacher.file)]["parameters"] for teacher in parameters.export.ensemble]
-    return int(training["parameters"] + sum(others))
-
-
 METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
@@ -112,13 +104,10 @@ errors by group of people are unknown: measure them on your own faces before you
 
 
 def _summary(dataset: str, parameters: Parameters, metrics: Metrics) -> str:
-    count = served_parameters(parameters, metrics.training, metrics.teachers)
-    networks = len(parameters.export.ensemble) + 1
-    ensemble = f" in an ensemble of {networks} networks (mean of logits)" if networks > 1 else ""
     return (
         f"`model.onnx`, version `{metrics.evaluation['model']['version']}`, "
-        f"{_megabytes(metrics.evaluation['model'])}, {count:,} parameters{ensemble}. "
-        "Input: grey faces, uint8 [N, 48, 48]. Output: probabilities of "
+        f"{_megabytes(metrics.evaluation['model'])}, {metrics.training['parameters']:,} "
+        "parameters. Input: grey faces, uint8 [N, 48, 48]. Output: probabilities of "
         f"{', '.join(metrics.emotions)}, float32 [N, {len(metrics.emotions)}]. "
         "One forward pass, no test-time augmentation. "
         f"`python -m stages.evaluate {dataset}` writes this card from metrics and parameters."
@@ -239,11 +228,17 @@ def _recipe(dataset: str, parameters: Parameters, metrics: Metrics) -> str:
             settings.append(f"self-distillation: up to {share:.0%} of each target")
         case TeacherDistillation(share=share):
             settings.append(f"distillation: {share:.0%} of each target is the teachers' prediction")
-        case ViewDistillation(share=share, views=views):
+        case ViewDistillation(share=share, views=views, votes=votes):
             settings.append(
                 f"distillation: {share:.0%} of each target is the teachers' prediction for the"
                 f" augmented face, in {views} views of each"
             )
+            if votes:
+                settings.append(
+                    f"votes: {(1 - share) * votes.share:.0%} of each target is the label as a"
+                    " regression predicts it from the votes of ten people on the face (FER+,"
+                    " Barsoum et al. 2016, MIT licence; those on Training alone)"
+                )
     return (
         f"All settings are in [`params/{dataset}.yaml`](../../params/{dataset}.yaml): a commit "
         "holds this card, the model and their parameters together. The main ones:\n\n"
@@ -259,20 +254,18 @@ def _network(network: Network) -> str:
 def _teachers(parameters: Parameters, metrics: Metrics) -> str:
     if not metrics.teachers:
         return ""
-    served = {str(teacher.file) for teacher in parameters.export.ensemble}
     rows = [
         [
             PurePath(file).stem,
             f"{of_teacher['parameters']:,}",
             f"{of_teacher['accuracy']:.3f}",
             f"{of_teacher['macro_f1']:.3f}",
-            "yes" if file in served else "",
         ]
         for file, of_teacher in metrics.teachers.items()
     ]
     return (
         "\n\nTeachers (`experiments/teachers`), with metrics on PublicTest:\n\n"
-        + markdown_table(["teacher", "parameters", "accuracy", "macro-F1", "in this file"], rows)
+        + markdown_table(["teacher", "parameters", "accuracy", "macro-F1"], rows)
     )
 
 

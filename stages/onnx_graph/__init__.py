@@ -1,1 +1,1 @@
-"""The ONNX graph: conversion from Keras, quantization, the ensemble, calibration."""
+"""The ONNX graph: conversion from Keras, quantization, calibration."""

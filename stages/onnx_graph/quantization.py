@@ -16,7 +16,6 @@ from onnxruntime.quantization import (
 )
 
 from recognizer.classifier import BATCH, INPUT
-from stages.onnx_graph.graph_optimization import optimized
 from stages.parameters import Export, Float32, Int8
 
 
@@ -57,50 +56,6 @@ def quantize(model: onnx.ModelProto, faces: np.ndarray) -> onnx.ModelProto:
                 extra_options={"CalibPercentile": 99.999},
             )
         return onnx.load(quantized)
-
-
-def dequantized(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Convert an eight-bit network back to float32, with its rounded weights.
-
-    The result can be quantized again with today's settings.
-
-    Parameters
-    ----------
-    model : onnx.ModelProto
-        Made by this or an earlier version of `quantize`.
-
-    Returns
-    -------
-    onnx.ModelProto
-    """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
-    constants = {
-        constant.name: onnx.numpy_helper.to_array(constant) for constant in graph.initializer
-    }
-    makers = {name: node.op_type for node in graph.node for name in node.output}
-    # A quantized activation is replaced by the activation itself.
-    same: dict[str, str] = {}
-    nodes = []
-    for node in graph.node:
-        node.input[:] = [same.get(name, name) for name in node.input]
-        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
-            nodes.append(node)
-        elif node.input[0] in constants:
-            values, scale, zero = (constants[name] for name in node.input)
-            shape = [-1, *[1] * (values.ndim - 1)]
-            steps = values.astype(int) - zero.astype(int).reshape(shape)
-            floats = (steps * scale.reshape(shape)).astype(np.float32)
-            graph.initializer.append(onnx.numpy_helper.from_array(floats, node.output[0]))
-        elif makers[node.input[0]] in ("Conv", "Add") and constants[node.input[2]] == 0:
-            # With zero point 0 the quantization clips below 0, so `quantize` dropped the ReLU.
-            nodes.append(onnx.helper.make_node("Relu", node.input[:1], node.output, node.name))
-        else:
-            same[node.output[0]] = node.input[0]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    return optimized(result)
 
 
 class _Batches(CalibrationDataReader):

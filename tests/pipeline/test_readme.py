@@ -111,7 +111,7 @@ def tiny(dataset: dict) -> dict:
     dataset["train"]["distillation"]["name"] = "none"
     network = dataset["train"]["network"]
     network[network["name"]]["widths"] = [4, 8]
-    dataset["export"] |= {"recall_floor": 0, "ensemble": {}}
+    dataset["export"] |= {"recall_floor": 0}
     dataset["export"]["int8"]["calibration"] = 64
     dataset["evaluate"] |= {"bootstrap": 100}
     return dataset

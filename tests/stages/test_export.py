@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -28,9 +27,8 @@ from stages.dataset.fer2013 import EMOTIONS
 from stages.errors import UserError
 from stages.onnx_graph.calibration import calibrated, fit_calibration, raise_recalls
 from stages.onnx_graph.conversion import convert, served_model
-from stages.onnx_graph.ensemble import ensemble
 from stages.onnx_graph.logits import predict_logits
-from stages.onnx_graph.quantization import dequantized, quantize, to_precision
+from stages.onnx_graph.quantization import quantize
 from stages.parameters import Parameters, load_parameters
 from stages.training.augmentation import resize
 from stages.training.networks import build_network
@@ -203,30 +201,6 @@ def test_the_faces_determine_the_ranges(converted):
     assert some.SerializeToString() != others.SerializeToString()
 
 
-def test_a_quantized_network_can_be_quantized_again(converted):
-    before = quantize(converted, FACES)
-    between = dequantized(before)
-    after = quantize(between, FACES)
-    kinds, original = (
-        Counter(node.op_type for node in model.graph.node) for model in (between, converted)
-    )
-    assert not {"QuantizeLinear", "DequantizeLinear"} & set(kinds)
-    for kind in ("Conv", "Relu", "MaxPool"):
-        assert kinds[kind] == original[kind]
-
-    def weights(model) -> list[np.ndarray]:
-        constants = map(onnx.numpy_helper.to_array, model.graph.initializer)
-        return [values for values in constants if values.dtype == np.int8 and values.ndim == 4]
-
-    for one, other in zip(weights(before), weights(after), strict=True):
-        assert np.array_equal(one, other)
-    logits = predict_logits(between, FACES)
-    rounding = np.abs(predict_logits(before, FACES) - logits).mean()
-    assert 0 < rounding < 0.1 * np.abs(logits - logits.mean(axis=0)).mean()
-    # Weights that are rounded already lose nothing more.
-    assert np.abs(predict_logits(after, FACES) - logits).mean() < 1.5 * rounding
-
-
 # ---------------------------------------------------------------- conversion
 
 
@@ -300,23 +274,6 @@ def test_any_number_of_faces_determines_the_ranges(converted, count):
     whole = faces[: 64 * (count // 64) or count]
     one, other = (quantize(converted, some).SerializeToString() for some in (faces, whole))
     assert one == other
-
-
-# ---------------------------------------------------------------- ensemble
-
-
-def test_an_ensemble_has_the_mean_of_the_logits(converted):
-    members = [
-        converted,
-        quantize(convert(served_model(trained(RESIDUAL, 40, seed=1), 40)), FACES),
-        convert(served_model(trained(NETWORKS["five_layer"][0], 48, seed=2), 48)),
-    ]
-    alone = [predict_logits(member, FACES) for member in members]
-    assert np.abs(alone[0] - alone[1]).max() > 0.1
-    assert predict_logits(ensemble(members), FACES) == pytest.approx(
-        np.mean(alone, axis=0), abs=1e-5
-    )
-    assert predict_logits(ensemble(members[:1]), FACES) == pytest.approx(alone[0], abs=1e-5)
 
 
 # ---------------------------------------------------------------- the stage
@@ -420,35 +377,6 @@ def test_without_quantization_both_files_are_equal(repository):
     one, other = (Path("models/tiny", name).read_bytes() for name in ("model.onnx", "float32.onnx"))
     Path("models/tiny/model.onnx").write_bytes(quantized)
     assert one == other != quantized
-
-
-def test_the_ensemble_is_calibrated_not_its_members(repository):
-    teacher = quantize(convert(served_model(trained(RESIDUAL, 40, seed=1), 40)), FACES)
-    file = Path("teacher.onnx")
-    onnx.save(teacher, file)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    settings = changed("export", "ensemble", [{"file": str(file), "sha256": digest[:12]}])
-    models = Path("models/tiny")
-    alone = {name: (models / name).read_bytes() for name in ("float32.onnx", "model.onnx")}
-    hidden = file.rename("hidden.onnx")
-    with pytest.raises(UserError, match=r"teacher\.onnx: No such file"):
-        export.main("tiny", settings)
-    assert {name: (models / name).read_bytes() for name in alone} == alone
-
-    hidden.rename(file)
-    # The teacher is quantized again, with the settings of the network beside it.
-    teacher = to_precision(dequantized(teacher), settings.export, FACES[::-1])
-    export.main("tiny", settings)
-    for name, own in alone.items():
-        whole = onnx.load(models / name)
-        both = predict_logits(onnx.load_from_string(own), FACES), predict_logits(teacher, FACES)
-        logits = predict_logits(whole, FACES)
-        assert logits == pytest.approx(np.mean(both, axis=0), abs=1e-5)
-        scale, bias = fit_calibration(logits, LABELS)
-        expected = softmax(logits * scale + bias, axis=1)
-        assert Classifier(models / name).predict(FACES) == pytest.approx(expected, abs=1e-4)
-    for name, own in alone.items():
-        (models / name).write_bytes(own)
 
 
 def test_another_process_makes_the_same_bytes(repository):

@@ -29,6 +29,7 @@ from stages.parameters import (
     Residual,
     SampleSource,
     Schedule,
+    ViewDistillation,
     checked,
     load_parameters,
 )
@@ -225,7 +226,6 @@ def test_set_param_changes_one_line_and_no_comment(tmp_path, dataset):
         ("train.optimizer.rmsprop.rho", 0),
         # YAML 1.1 reads a number without a dot before its exponent as a word.
         ("train.optimizer.sgd.learning_rate", "1e-3"),
-        ("export.ensemble", [{"file": "other.onnx", "sha256": "0" * 12}]),
     ],
 )
 def test_other_values_are_accepted(tmp_path, place, value):
@@ -234,8 +234,9 @@ def test_other_values_are_accepted(tmp_path, place, value):
 
 
 def test_teachers_are_named_by_their_file():
-    (first, *_) = load_parameters("fer2013", ROOT / "params").export.ensemble
-    assert first.file == Path("experiments/teachers/residual_wide.onnx")
+    distillation = load_parameters("fer2013", ROOT / "params").train.distillation
+    assert isinstance(distillation, ViewDistillation)
+    assert distillation.teachers[1].file == Path("experiments/teachers/residual_wide.onnx")
 
 
 @pytest.mark.parametrize("stage", ["train", "export", "evaluate", "balance", "validate", "fetch"])

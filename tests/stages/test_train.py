@@ -574,7 +574,7 @@ def test_teachers_of_another_number_of_emotions_are_an_error(tmp_path, monkeypat
         few.write(tmp_path / "data/tiny" / name)
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="they predict 7 emotions, the dataset has 3"):
+    with pytest.raises(UserError, match="this teacher predicts 7 emotions, the dataset has 3"):
         train.main("tiny", load_parameters("tiny"))
 
 

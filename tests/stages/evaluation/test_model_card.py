@@ -162,30 +162,32 @@ def test_calibration_and_quantization_are_compared_with_the_served_file():
     assert rows[-1] == ["size", "", "2.00 MB"]
 
 
-def test_an_ensemble_counts_the_parameters_of_all_networks():
+def test_the_card_names_the_teachers_and_the_votes():
     alone = load_parameters("sample")
     document = alone.model_dump(by_alias=True)
     first, second = ({"file": f"teachers/{name}.onnx", "sha256": "0" * 12} for name in "ab")
     document["train"]["distillation"] = {
-        "name": "teachers",
+        "name": "teachers_on_views",
         "share": 0.5,
+        "views": 9,
+        "seed": 0,
         "teachers": [first, second],
+        "votes": {"share": 0.6, "sha256": "0" * 12},
     }
     metrics = read_metrics("sample", alone)
-    metrics.training["parameters"] = 1000
     reached = {"accuracy": 0.6123, "macro_f1": 0.5}
     metrics.teachers["teachers/a.onnx"] = {"parameters": 200} | reached
     metrics.teachers["teachers/b.onnx"] = {"parameters": 30} | reached
-    distilled = model_card("sample", type(alone).model_validate(document), metrics)
-    document["train"]["distillation"] = None
-    document["export"]["ensemble"] = [second]
-    ensemble = model_card("sample", type(alone).model_validate(document), metrics)
-    assert ", 1,000 parameters. Input: " in distilled
-    assert ", 1,030 parameters in an ensemble of 2 networks" in ensemble
-    assert "50% of each target is the teachers' prediction" in distilled
-    assert "of each target" not in ensemble
-    for card, served in ((distilled, ""), (ensemble, "yes")):
-        assert rows_of(card, "Recipe") == [
-            ["a", "200", "0.612", "0.500", ""],
-            ["b", "30", "0.612", "0.500", served],
-        ]
+    card = model_card("sample", type(alone).model_validate(document), metrics)
+    assert "50% of each target is the teachers' prediction for the augmented face, in 9" in card
+    assert "votes: 30% of each target is the label as" in card
+    assert rows_of(card, "Recipe") == [
+        ["a", "200", "0.612", "0.500"],
+        ["b", "30", "0.612", "0.500"],
+    ]
+    document["train"]["distillation"] |= {"name": "teachers"}
+    del document["train"]["distillation"]["views"]
+    del document["train"]["distillation"]["seed"]
+    del document["train"]["distillation"]["votes"]
+    card = model_card("sample", type(alone).model_validate(document), metrics)
+    assert "50% of each target is the teachers' prediction\n" in card

@@ -1,6 +1,7 @@
 """Soft labels: the teachers' mean probabilities, and how targets are blended with them."""
 
 import hashlib
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -8,12 +9,13 @@ import onnx
 import pytest
 from scipy.special import softmax
 
+from stages.dataset.faces import TrainingSet
 from stages.errors import UserError
 from stages.onnx_graph.conversion import convert, served_model
 from stages.onnx_graph.logits import predict_logits
 from stages.parameters import SelfDistillation, Teacher, TeacherDistillation, ViewDistillation
 from stages.training import trainer
-from stages.training.data import TrainingData
+from stages.training.data import TrainingData, prepare_training_data
 from stages.training.soft_labels import (
     predict_soft_labels,
     predict_view_soft_labels,
@@ -21,8 +23,10 @@ from stages.training.soft_labels import (
     training_targets,
 )
 from stages.training.views import make_view
+from tests.faces_fixture import training_faces
 from tests.stages.test_train import settings
 
+ROOT = Path(__file__).parents[3]
 IMAGES = np.random.default_rng(0).integers(0, 256, (70, 48, 48), dtype=np.uint8)
 
 
@@ -118,6 +122,49 @@ def test_a_teacher_with_another_digest_is_refused(teachers, tmp_path):
     missing = Teacher(file=tmp_path / "none.onnx", sha256=left.sha256)
     with pytest.raises(UserError, match=r"none\.onnx: No such file"):
         predict_soft_labels(distilled(0.5, [missing]), IMAGES, 7)
+
+
+def test_a_served_file_is_no_teacher():
+    """Its output is probabilities: a second softmax would make nearly equal targets of them."""
+    served = ROOT / "models/sample/model.onnx"
+    teacher = Teacher(file=served, sha256=hashlib.sha256(served.read_bytes()).hexdigest()[:12])
+    with pytest.raises(UserError, match="output is `logits`, this file's is `probabilities`"):
+        predict_soft_labels(distilled(0.5, [teacher]), IMAGES, 7)
+    with pytest.raises(UserError, match="output is `logits`, this file's is `probabilities`"):
+        predict_view_soft_labels(on_views([teacher]), IMAGES, 7)
+
+
+def test_a_teacher_of_other_emotions_is_refused(teachers):
+    with pytest.raises(UserError, match="predicts 7 emotions, the dataset has 3"):
+        predict_view_soft_labels(on_views(teachers), IMAGES, 3)
+
+
+def test_labels_are_blended_with_what_the_votes_say_of_them(teachers, tmp_path, monkeypatch):
+    """Of a row, in any order; a row that was not voted on is refused."""
+    rows = np.array([9, 4, 7, 4], np.int32)
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 3).astype(np.float16)
+    file = tmp_path / "votes.npz"
+    np.savez(file, row=np.array([7, 9, 4], np.int32), probabilities=probabilities)
+    monkeypatch.setattr("stages.teachers.VOTES", file)
+    votes = {"share": 0.6, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()[:12]}
+    run = settings(distillation=on_views(teachers).model_dump() | {"votes": votes})
+    labels = np.array([0, 1, 2, 1], np.uint8)
+    faces = training_faces(IMAGES[:4], labels, rows)
+    training = TrainingSet(IMAGES[:4], labels, rows, np.zeros(4, bool))
+    data = prepare_training_data(training, faces, run)
+    one_hot = np.eye(7, dtype=np.float32)[labels]
+    assert data.targets == pytest.approx(
+        0.4 * one_hot + 0.6 * probabilities[[1, 2, 0, 2]], abs=1e-3
+    )
+    assert data.targets.dtype == np.float32
+
+    others = TrainingSet(IMAGES[:4], labels, rows + 1, np.zeros(4, bool))
+    with pytest.raises(UserError, match=r"votes\.npz: it has no votes on row 10; it is"):
+        prepare_training_data(others, faces, run)
+    votes["sha256"] = "0" * 12
+    run = settings(distillation=on_views(teachers).model_dump() | {"votes": votes})
+    with pytest.raises(UserError, match=r"votes\.npz: its SHA-256 begins with"):
+        prepare_training_data(training, faces, run)
 
 
 def test_targets_move_from_the_labels_to_the_networks_own_probabilities():
