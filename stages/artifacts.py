@@ -33,6 +33,14 @@ class Artifacts:
         return Path("metrics", self.dataset)
 
     @property
+    def live(self) -> Path:
+        """The DVC metric that exists while `train` runs: the last finished epoch.
+
+        No dataset's name begins with a dot.
+        """
+        return Path("metrics", ".live", f"{self.dataset}.json")
+
+    @property
     def plots(self) -> Path:
         """Folder of the files that `dvc plots show` draws."""
         return self.metrics / "plots"

@@ -2,7 +2,9 @@
 
 Reads train.npz, the PublicTest split of faces.npz, the teachers that `train.distillation` names and
 the weights that `train.init` names; writes model.keras (the best epoch's weights), history.csv (one
-row per epoch) and training.json. A killed run resumes after its last finished epoch.
+row per epoch) and training.json. A killed run resumes after its last finished epoch. After each
+epoch it writes history.csv for `dvc plots show` and, until it ends, metrics/.live/DATASET.json for
+`dvc exp show`.
 
 With MLFLOW_TRACKING_URI set, the run and its epochs are logged to MLflow.
 """
@@ -48,9 +50,14 @@ def main(dataset: str, settings: Parameters) -> None:
 
     def record(state: State) -> None:
         _write_history(history_csv, pd.DataFrame(state.history))
+        last = state.history[-1]
+        write_metrics(files.live, {name: last[name] for name in ("epoch", "val_macro_f1")})
         tracker.log_epochs(state.history)
 
-    network, history = train_resumably(data, settings.train, resume, fingerprint, record)
+    try:
+        network, history = train_resumably(data, settings.train, resume, fingerprint, record)
+    finally:
+        files.live.unlink(missing_ok=True)
     save_network(network, files.models / "model.keras")
     _write_history(history_csv, history)
     best = history.iloc[best_epoch(history.to_dict("records"), settings.train.selection.monitor)]

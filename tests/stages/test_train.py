@@ -1,6 +1,7 @@
 """The train stage: it learns, repeats itself, goes on after a kill, and stops where it should."""
 
 import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -467,7 +468,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypatch
     killed(folder, "stages.train", ".resume", epoch=2)
     assert {path.name for path in models.iterdir()} == {".resume.npz", "history.csv"}
     assert finished_epochs(folder) == [1]
-    assert not (folder / "metrics").exists()
+    live = folder / "metrics/.live/tiny.json"
+    assert [path for path in (folder / "metrics").rglob("*") if path.is_file()] == [live]
+    assert json.loads(live.read_text())["epoch"] == 1
     shutil.copytree(folder, changed)
 
     log = run(folder)
@@ -480,6 +483,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypatch
     for name in names:
         assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
     assert '"epochs": 3' in (folder / names[-1]).read_text()
+    assert not live.exists()
     assert {path.name for path in models.iterdir()} == {"history.csv", "model.keras"}
 
     # With other parameters, training starts again.
