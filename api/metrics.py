@@ -1,6 +1,6 @@
-"""The metrics for Prometheus; middleware/request_metrics.py counts the requests.
+"""The metrics of one process for Prometheus; middleware/request_metrics.py counts the requests.
 
-Each process has its own metrics: with several workers, a scrape reads those of one of them.
+With several workers, worker_metrics.py puts those of all together.
 """
 
 from collections.abc import Callable, Iterable

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import tomllib
 from pathlib import Path
@@ -17,6 +19,7 @@ from api.app import create_app
 from api.models.evaluation import CONFIDENCE_BINS
 from api.settings import Settings
 from recognizer.classifier import Classifier
+from tests.api.live_server import PATIENCE, TWO, loaded, until, workers_of
 from tests.model_fixture import LABELS, write_tiny_model
 
 ROOT = Path(__file__).parents[2]
@@ -161,6 +164,62 @@ def test_the_versions_are_a_metric(counting, serve, model_path):
     assert labels["commit"].removesuffix("-dirty") == expected
     with serve(MODEL_PATH=str(model_path), GIT_COMMIT="0123abc") as client:
         assert build(client)["commit"] == "0123abc"
+
+
+def samples_of(client):
+    """The samples of a scrape, by worker and then by name and the values of the other labels."""
+    workers = {}
+    text = client.get("/metrics").text
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = dict(sample.labels)
+            own = workers.setdefault(labels.pop("worker"), {})
+            assert (sample.name, *labels.values()) not in own
+            own[sample.name, *labels.values()] = sample.value
+    # Prometheus refuses a second description of a metric.
+    described = [line for line in text.splitlines() if line.startswith("# TYPE ")]
+    assert len(set(described)) == len(described) > 20
+    return workers
+
+
+def test_a_scrape_has_the_metrics_of_all_workers(serve, model_path, photo):
+    """Whichever worker answers it; also after one was killed and replaced."""
+
+    def classified(client):
+        """The faces that each worker has classified."""
+        return {
+            int(worker): sum(
+                value for (name, *_), value in own.items() if name == "fer_predictions_total"
+            )
+            for worker, own in samples_of(client).items()
+        }
+
+    def on_a_new_connection(call):
+        """Any worker may accept it."""
+        with httpx.Client(base_url=server.base_url, timeout=PATIENCE) as client:
+            return call(client)
+
+    sent = 0
+    with serve(TWO, ready=False, MODEL_PATH=str(model_path)) as server:
+        until(lambda: loaded(server) >= 2)
+        while sent < 10 or min(on_a_new_connection(classified).values()) == 0:
+            answer = on_a_new_connection(lambda client: client.post("/predict", content=photo))
+            assert len(answer.json()["faces"]) == 1
+            sent += 1
+        for _ in range(8):
+            counted = on_a_new_connection(classified)
+            assert set(counted) == set(workers_of(server))
+            assert sum(counted.values()) == sent
+        for own in on_a_new_connection(samples_of).values():
+            assert own["process_resident_memory_bytes",] > 1e6
+
+        killed, kept = workers_of(server)
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: loaded(server) >= 3)
+        after = on_a_new_connection(classified)
+        assert set(after) == set(workers_of(server))
+        assert after.pop(kept) == counted[kept]
+        assert list(after.values()) == [0]
 
 
 def test_each_application_has_its_own_metrics(model_path):
