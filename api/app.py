@@ -157,8 +157,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Settings]]:
     server.describe_models()
     if server.worker:
         follow = server.worker.follow
-        reload = server.models.prepare, server.switch
-        threading.Thread(target=follow, args=reload, daemon=True).start()
+        calls = server.models.prepare, server.switch, server.own_metrics
+        threading.Thread(target=follow, args=calls, daemon=True).start()
     yield {"settings": server.settings}  # for middleware/connections.py
 
 

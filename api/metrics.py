@@ -1,6 +1,6 @@
-"""The metrics for Prometheus; middleware/request_metrics.py counts the requests.
+"""The metrics of one process for Prometheus; middleware/request_metrics.py counts the requests.
 
-Each process has its own metrics: with several workers, a scrape reads those of one of them.
+With several workers, worker_metrics.py puts those of all together.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,6 +20,14 @@ from prometheus_client.utils import floatToGoString
 
 from api.models.evaluation import CONFIDENCE_BINS
 from api.models.served_model import Recognition, ServedModel
+from api.schemas import ConfidenceBin
+from recognizer.training_distribution import (
+    BRIGHTNESS_BINS,
+    CONTRAST_BINS,
+    Bin,
+    brightness,
+    contrast,
+)
 
 # Each counter has a further sample with its creation time, which would double the output.
 disable_created_metrics()
@@ -46,9 +54,6 @@ DURATION_BINS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 
 SIZE_BINS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)
 """Upper edges in pixels. A face of less than 48 is enlarged, so the model sees it blurred."""
-
-BRIGHTNESS_BINS = (32, 64, 96, 128, 160, 192, 224)
-"""Upper edges in grey levels, 0 … 255."""
 
 
 class Metrics:
@@ -89,6 +94,26 @@ class Metrics:
             "fer_expected_confidence",
             "Share of the images of PrivateTest whose predicted emotion has at most this"
             " probability, in the buckets of fer_confidence.",
+            ("le", "model_version"),
+            registry=self.registry,
+        )
+        self.training_share = Gauge(
+            "fer_training_share",
+            "Share of each label among the faces of Training.",
+            ("emotion", "model_version"),
+            registry=self.registry,
+        )
+        self.training_brightness = Gauge(
+            "fer_training_brightness",
+            "Share of the faces of Training with at most this mean grey level, in the buckets of"
+            " fer_face_brightness.",
+            ("le", "model_version"),
+            registry=self.registry,
+        )
+        self.training_contrast = Gauge(
+            "fer_training_contrast",
+            "Share of the faces of Training with at most this standard deviation of the grey"
+            " levels, in the buckets of fer_face_contrast.",
             ("le", "model_version"),
             registry=self.registry,
         )
@@ -164,9 +189,17 @@ class Metrics:
         )
         self.brightness = Histogram(
             "fer_face_brightness",
-            "Mean grey level of a classified crop, 0 to 255.",
+            "Mean grey level of a classified crop, 0 to 255, by model version.",
+            ("model_version",),
             registry=registry,
             buckets=BRIGHTNESS_BINS,
+        )
+        self.contrast = Histogram(
+            "fer_face_contrast",
+            "Standard deviation of the grey levels of a classified crop, by model version.",
+            ("model_version",),
+            registry=registry,
+            buckets=CONTRAST_BINS,
         )
         self.shadow = Counter(
             "fer_shadow_faces",
@@ -182,17 +215,24 @@ class Metrics:
         )
 
     def describe(self, models: Iterable[ServedModel]) -> None:
-        """Set the distributions on PrivateTest of the served models."""
-        self.expected_share.clear()
-        self.expected_confidence.clear()
+        """Set the distributions on PrivateTest and on Training of the served models."""
+        for gauge in (
+            *(self.expected_share, self.expected_confidence),
+            *(self.training_share, self.training_brightness, self.training_contrast),
+        ):
+            gauge.clear()
         for model in models:
             if model.problem:
                 continue
             for emotion, share in (model.emotion_shares or {}).items():
                 self.expected_share.labels(emotion, model.version).set(share)
-            for point in model.confidence or []:
-                edge = floatToGoString(point.up_to)
-                self.expected_confidence.labels(edge, model.version).set(point.share)
+            _set_bins(self.expected_confidence, model.confidence or (), model.version)
+            training = model.classifier.metadata.training_distribution
+            if training:
+                for emotion, share in training.emotion_shares.items():
+                    self.training_share.labels(emotion, model.version).set(share)
+                _set_bins(self.training_brightness, training.brightness, model.version)
+                _set_bins(self.training_contrast, training.contrast, model.version)
 
     def observe(self, recognition: Recognition, version: str) -> None:
         """Count one image and its faces, those with a null emotion by the most probable one."""
@@ -207,9 +247,11 @@ class Metrics:
     def count_predictions(
         self, crops: NDArray[np.uint8], predictions: Iterable[tuple[str, float]], version: str
     ) -> None:
-        """Count classified crops by their brightness, their emotion and its probability."""
-        for level in crops.mean(axis=(1, 2)):
-            self.brightness.observe(level)
+        """Count crops by brightness, contrast, predicted emotion and its probability."""
+        for level in brightness(crops):
+            self.brightness.labels(version).observe(level)
+        for deviation in contrast(crops):
+            self.contrast.labels(version).observe(deviation)
         for emotion, probability in predictions:
             self.predictions.labels(emotion, version).inc()
             self.confidence.labels(version).observe(probability)
@@ -218,3 +260,8 @@ class Metrics:
         """Count a request or a frame that was rejected with this status."""
         if status in REASONS:
             self.rejected.labels(REASONS[status]).inc()
+
+
+def _set_bins(gauge: Gauge, bins: Iterable[Bin | ConfidenceBin], version: str) -> None:
+    for each in bins:
+        gauge.labels(floatToGoString(each.up_to), version).set(each.share)

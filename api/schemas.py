@@ -248,6 +248,29 @@ class ConfidenceBin(Schema):
     )
 
 
+class DistributionBin(Schema):
+    """A point of a cumulative distribution over faces."""
+
+    up_to: float = Field(description="Upper edge of a bin, in grey levels.", examples=[128])
+    share: Probability = Field(
+        description="Share of the faces with at most this value.", examples=[0.4902]
+    )
+
+
+class TrainingDistribution(Schema):
+    """The faces of Training, as `export` has measured them. All are crops of 48×48 pixels."""
+
+    faces: int = Field(description="Their number.", examples=[28005])
+    emotion_shares: dict[str, Probability] = Field(description="The share of each label.")
+    brightness: list[DistributionBin] = Field(
+        description="Of the mean grey level of a face, in the buckets of `fer_face_brightness`."
+    )
+    contrast: list[DistributionBin] = Field(
+        description="Of the standard deviation of the grey levels of a face, in the buckets of"
+        " `fer_face_contrast`."
+    )
+
+
 DESCRIPTION: dict[str, JsonValue] = {
     **MODEL,
     "labels": ["happy", "neutral", "surprise"],
@@ -259,6 +282,12 @@ DESCRIPTION: dict[str, JsonValue] = {
     "evaluation": {"PrivateTest": {"accuracy": 0.703}},
     "confidence": [{"up_to": 0.6667, "share": 0.426}, {"up_to": 1, "share": 1}],
     "emotion_shares": {"happy": 0.51, "neutral": 0.32, "surprise": 0.17},
+    "training_distribution": {
+        "faces": 28005,
+        "emotion_shares": {"happy": 0.5, "neutral": 0.34, "surprise": 0.16},
+        "brightness": [{"up_to": 128, "share": 0.4902}, {"up_to": 240, "share": 0.9999}],
+        "contrast": [{"up_to": 60, "share": 0.6756}, {"up_to": 110, "share": 1}],
+    },
 }
 """An example of a model's description, shortened."""
 
@@ -290,6 +319,10 @@ class ModelDescription(ModelIdentity):
     emotion_shares: dict[str, Probability] | None = Field(
         description="The share of each predicted emotion on PrivateTest, to compare with"
         " `fer_predictions_total` in `GET /metrics`. Null as `confidence`."
+    )
+    training_distribution: TrainingDistribution | None = Field(
+        description="The faces that the model was trained on, to compare with those of requests in"
+        " `GET /metrics`. Null if the metadata of the model file lack it."
     )
 
 

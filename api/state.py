@@ -1,11 +1,13 @@
 """What all requests of an application share."""
 
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import Annotated
 
 import anyio
 from fastapi import Depends
+from prometheus_client import generate_latest
 from starlette.requests import HTTPConnection
 
 from api.build import VERSION, commit_of_the_code, library_versions
@@ -17,6 +19,7 @@ from api.models.workers import Worker
 from api.settings import Settings
 from api.slots import InferenceSlots
 from api.uploads import Uploads
+from api.worker_metrics import Family, families_of, text_of
 
 PARSERS = 2
 """Bodies that are parsed at the same time; each needs several times its size in memory."""
@@ -90,6 +93,22 @@ class ServerState:
             return
         with self._reload:
             self.switch(self.models.prepare())
+
+    def scrape(self) -> bytes:
+        """The metrics of all workers in the text format of Prometheus.
+
+        Raises
+        ------
+        OSError
+            The main process or a worker does not answer in time.
+        """
+        if self.worker:
+            return text_of(self.worker.metrics())
+        return generate_latest(self.metrics.registry)
+
+    def own_metrics(self) -> list[Family]:
+        """The metrics of this worker, for the scrape of any worker."""
+        return families_of(self.metrics.registry, str(os.getpid()))
 
     def switch(self, models: list[ServedModel]) -> None:
         """Serve these models. Requests in progress keep theirs."""

@@ -15,6 +15,7 @@ import onnxruntime
 from recognizer.errors import ModelError
 from recognizer.onnx_operators import DamagedError, check_operators
 from recognizer.regular_file import MAX_MODEL_BYTES, read_regular_file
+from recognizer.training_distribution import TrainingDistribution, parse
 
 T = TypeVar("T")
 
@@ -63,6 +64,8 @@ class Metadata:
     calibration: Calibration
     metrics: dict[str, Any]
     """Headline metrics by split, measured by the export stage; may be empty."""
+    training_distribution: TrainingDistribution | None
+    """Of the faces of Training; None in a file of an older export."""
 
 
 class Classifier:
@@ -184,6 +187,13 @@ def _read_metadata(properties: Mapping[str, str]) -> Metadata:
     else:
         scale = 1 / field("temperature", _temperature, "a positive number")
         calibration = Calibration((scale,) * len(labels), (0.0,) * len(labels))
+    distribution = None
+    if "training_distribution" in properties:
+        distribution = field(
+            "training_distribution",
+            lambda text: parse(text, labels),
+            "a JSON object of faces, emotion_shares, brightness and contrast",
+        )
     return Metadata(
         format=found,
         labels=labels,
@@ -192,6 +202,7 @@ def _read_metadata(properties: Mapping[str, str]) -> Metadata:
         data_digest=field("data_digest", _digest, "hexadecimal digits"),
         calibration=calibration,
         metrics=field("metrics", _metrics, "a JSON object"),
+        training_distribution=distribution,
     )
 
 

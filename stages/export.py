@@ -13,6 +13,7 @@ if __name__ == "__main__":
 import hashlib
 import json
 import logging
+from dataclasses import asdict
 
 import keras
 import numpy as np
@@ -22,6 +23,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from recognizer.atomic_file import written_atomically
 from recognizer.classifier import FORMAT, Classifier
+from recognizer.training_distribution import measure
 from stages.artifacts import Artifacts, rounded
 from stages.dataset.faces import Faces
 from stages.errors import UserError
@@ -44,7 +46,7 @@ def main(dataset: str, settings: Parameters) -> None:
         if not path.exists():
             raise UserError(f"{path}: not found; run `dvc repro`, which makes it first")
     faces = Faces.read(files.data / "faces.npz")
-    training, public = faces.of_split("Training").images, faces.of_split("PublicTest")
+    training, public = faces.of_split("Training"), faces.of_split("PublicTest")
     network = keras.saving.load_model(files.models / "model.keras", compile=False)
     description = {
         "format": FORMAT,
@@ -52,6 +54,9 @@ def main(dataset: str, settings: Parameters) -> None:
         "dataset": dataset,
         "parameters_digest": parameters_digest(settings),
         "data_digest": hashlib.sha256((files.data / "train.npz").read_bytes()).hexdigest(),
+        "training_distribution": json.dumps(
+            asdict(measure(training.images, training.labels, faces.emotions))
+        ),
     }
 
     served = served_model(network, settings.train.resolutions[-1].size)
@@ -59,7 +64,7 @@ def main(dataset: str, settings: Parameters) -> None:
     _compare(converted, served, public.images, settings.train.network.name)
     networks = {
         "float32.onnx": converted,
-        "model.onnx": to_precision(converted, settings.export, training),
+        "model.onnx": to_precision(converted, settings.export, training.images),
     }
     validation = public.images, public.labels, settings.export.recall_floor
     models = {name: _calibrated_on(*validation, own, description) for name, own in networks.items()}

@@ -2,7 +2,8 @@
 
 The main process listens on a port of the loopback interface. Each worker connects to it at its
 start, gets the snapshots of the model files, and then waits for messages. A reload has two phases:
-all workers load the new models beside the old ones; only if all have succeeded, all switch.
+all workers load the new models beside the old ones; only if all have succeeded, all switch. A
+scrape of the metrics asks all workers for theirs; during a reload it waits.
 
 A message is a line of JSON. The first one of a connection has the token, a secret that the main
 process passes to its workers in the environment.
@@ -19,12 +20,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Literal
 
 from api.models.model_source import sources
 from api.models.served_model import ServedModel
 from api.models.snapshot import Snapshot, Snapshots
 from api.settings import Settings
+from api.worker_metrics import Family
 from recognizer.errors import ModelError
 
 log = logging.getLogger(__name__)
@@ -34,9 +36,12 @@ VARIABLE = "FER_MAIN_PROCESS"
 
 HELLO_SECONDS = 10
 RELOAD_SECONDS = 300
-"""Longest wait for the first message of a connection, and for a worker that loads models."""
+SCRAPE_SECONDS = 10
+"""Longest wait for the first message of a connection, for a worker that loads models, and for the
+metrics of all workers, as Prometheus waits."""
 
 Message = dict[str, Any]
+Purpose = Literal["follow", "reload", "metrics"]
 
 
 class Connection:
@@ -136,10 +141,14 @@ class MainProcess:
             if not secrets.compare_digest(str(hello["token"]), self._token):
                 raise ValueError("wrong token")
             stream.settimeout(None)
-            if hello["reload"]:
+            if hello["purpose"] == "reload":
                 with self._lock:
                     problem = self._reload()
                 connection.send({"problem": problem})
+            elif hello["purpose"] == "metrics":
+                with self._lock:
+                    answers = self._ask({"metrics": True})
+                connection.send({"metrics": [answer["metrics"] for answer in answers]})
             else:
                 self._greet(Peer(hello["pid"], connection))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -197,7 +206,7 @@ class Worker:
     def __init__(self, port: int, token: str) -> None:
         self._port = port
         self._token = token
-        self._connection = self._connect(reload=False)
+        self._connection = self._connect("follow", RELOAD_SECONDS)
         greeting = self._connection.receive()
         self._connection.stream.settimeout(None)
         self.snapshots = _snapshots(greeting["snapshots"])
@@ -208,11 +217,19 @@ class Worker:
         value = environment.get(VARIABLE)
         return cls(**json.loads(value)) if value else None
 
-    def _connect(self, *, reload: bool) -> Connection:
+    def _connect(self, purpose: Purpose, seconds: float) -> Connection:
         stream = socket.create_connection(("127.0.0.1", self._port), HELLO_SECONDS)
-        connection = Connection(stream, RELOAD_SECONDS)
-        connection.send({"token": self._token, "pid": os.getpid(), "reload": reload})
+        connection = Connection(stream, seconds)
+        connection.send({"token": self._token, "pid": os.getpid(), "purpose": purpose})
         return connection
+
+    def _answer(self, purpose: Purpose, seconds: float) -> Message:
+        """The answer of the main process; raises OSError."""
+        connection = self._connect(purpose, seconds)
+        try:
+            return connection.receive()
+        finally:
+            connection.close()
 
     def reload(self) -> None:
         """Let all workers switch to the present model files.
@@ -223,22 +240,24 @@ class Worker:
             A model cannot be loaded. All workers serve what they have served before.
         """
         try:
-            connection = self._connect(reload=True)
-            try:
-                problem = connection.receive()["problem"]
-            finally:
-                connection.close()
+            problem = self._answer("reload", RELOAD_SECONDS)["problem"]
         except OSError as error:
             raise ModelError(f"the main process does not answer: {error}") from error
         if problem:
             raise ModelError(problem)
 
+    def metrics(self) -> list[list[Family]]:
+        """The metrics of all workers; raises OSError if the main process does not answer."""
+        metrics: list[list[Family]] = self._answer("metrics", SCRAPE_SECONDS)["metrics"]
+        return metrics
+
     def follow(
         self,
         prepare: Callable[[list[Snapshot]], list[ServedModel]],
         switch: Callable[[list[ServedModel]], None],
+        metrics: Callable[[], list[Family]],
     ) -> None:
-        """Take part in each reload, until the main process ends; runs in a thread of its own.
+        """Take part in each reload and scrape until the main process ends; runs in a thread.
 
         Parameters
         ----------
@@ -246,11 +265,16 @@ class Worker:
             Loads models; raises ModelError.
         switch : callable
             Serves them.
+        metrics : callable
+            The metrics of this worker.
         """
         prepared: list[ServedModel] = []
         try:
             while True:
                 message = self._connection.receive()
+                if "metrics" in message:
+                    self._connection.send({"metrics": metrics()})
+                    continue
                 problem = None
                 if "prepare" in message:
                     try:

@@ -4,8 +4,10 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import promql_parser as promql
 import pytest
 import yaml
@@ -14,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.app import create_app
 from api.metrics import REASONS
 from api.settings import Settings
+from recognizer.training_distribution import measure
 from tests.model_fixture import LABELS, write_tiny_model
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +63,7 @@ def selectors(expression):
 def exported(serve_app, photo, tmp_path_factory):
     """The values of each label of each metric, of a server that has done everything once."""
     folder = tmp_path_factory.mktemp("models")
-    stable = write_tiny_model(folder / "stable.onnx")
+    stable = write_tiny_model(folder / "stable.onnx", metadata=measured())
     write_tiny_model(folder / "candidate.onnx", seed=1)
     metrics = folder / "metrics"
     (metrics / "tiny/plots").mkdir(parents=True)
@@ -92,6 +95,13 @@ def exported(serve_app, photo, tmp_path_factory):
     labels["fer_rejected_requests_total"]["reason"].update(REASONS.values())
     labels["fer_shadow_faces_total"]["agrees"].update({"true", "false"})
     return labels
+
+
+def measured():
+    """The metadata of a file whose export has measured Training."""
+    faces = np.arange(7 * 48 * 48).reshape(7, 48, 48).astype(np.uint8)
+    distribution = measure(faces, np.arange(7, dtype=np.uint8), LABELS)
+    return {"training_distribution": json.dumps(asdict(distribution))}
 
 
 def create_and_load(app):
@@ -171,6 +181,14 @@ def test_the_expected_shares_are_those_of_the_committed_metrics(serve_app):
             metrics = client.get("/metrics").text
             assert f'fer_expected_share{{emotion="{emotion}",model_version="{version}"}}' in metrics
             assert f'fer_expected_confidence{{le="1.0",model_version="{version}"}} 1.0' in metrics
+
+
+def test_the_buckets_of_faces_are_those_of_training(exported):
+    """Otherwise an alert would compare nothing."""
+    for kind in ("brightness", "contrast"):
+        served = exported[f"fer_face_{kind}_bucket"]["le"]
+        assert served - {"+Inf"} == exported[f"fer_training_{kind}"]["le"]
+    assert exported["fer_training_share"]["emotion"] == set(LABELS)
 
 
 # ---------------------------------------------------------------- compose and Grafana

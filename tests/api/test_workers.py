@@ -10,6 +10,7 @@ import pytest
 
 from api.models.workers import VARIABLE, MainProcess, Worker
 from api.settings import Settings
+from api.worker_metrics import text_of
 from recognizer.errors import ModelError
 
 PATIENCE = 60
@@ -34,9 +35,12 @@ class Follower:
     def __init__(self, environment):
         self.worker = Worker.of(environment)
         self.problem = None
+        self.families = []
         self.served = self.contents(self.worker.snapshots)
         threading.Thread(
-            target=self.worker.follow, args=(self.prepare, self.switch), daemon=True
+            target=self.worker.follow,
+            args=(self.prepare, self.switch, lambda: self.families),
+            daemon=True,
         ).start()
 
     @staticmethod
@@ -78,10 +82,31 @@ def test_a_worker_that_has_ended_does_not_stop_a_reload(environment, model):
     assert followers[1].served == [b"second"]
 
 
+def test_any_worker_has_the_metrics_of_all(environment):
+    followers = [Follower(environment) for _ in range(3)]
+    for number, follower in enumerate(followers):
+        sample = ["fer_requests_total", {"worker": str(number)}, float(number)]
+        follower.families = [
+            {"name": "fer_requests", "documentation": "", "type": "counter", "samples": [sample]}
+        ]
+    for follower in followers:
+        found = follower.worker.metrics()
+        assert len(found) == 3
+        assert all(each.families in found for each in followers)
+    assert text_of(found).decode().splitlines()[1:] == [
+        "# TYPE fer_requests_total counter",
+        *(
+            f'fer_requests_total{{worker="{families[0]["samples"][0][1]["worker"]}"}}'
+            f" {families[0]['samples'][0][2]}"
+            for families in found
+        ),
+    ]
+
+
 def test_only_workers_are_served(environment):
     port = json.loads(environment[VARIABLE])["port"]
     for line in (
-        b'{"token": "wrong", "pid": 1, "reload": true}\n',
+        b'{"token": "wrong", "pid": 1, "purpose": "reload"}\n',
         *(b"{}\n", b"[]\n", b"GET / HTTP/1.1\r\n\r\n", b"\xff\n"),
     ):
         with socket.create_connection(("127.0.0.1", port), PATIENCE) as stranger:

@@ -4,9 +4,11 @@ What is trained here is compared with bounds: another processor trains other wei
 """
 
 import json
+import shlex
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 import yaml
 
@@ -18,6 +20,34 @@ def test_the_sample_is_learned(built):
     for split in ("PublicTest", "PrivateTest"):
         assert evaluation[split]["accuracy"] >= 0.90
         assert evaluation[split]["min_recall"] >= 0.75
+
+
+def test_the_server_has_the_distribution_of_training(built):
+    """Of the sample's faces, from the metadata of the file that `export` wrote."""
+    with np.load(built.folder / "data/sample/faces.npz") as arrays:
+        training = arrays["images"][arrays["split"] == 0]
+        labels = arrays["labels"][arrays["split"] == 0]
+    script = (
+        "from fastapi.testclient import TestClient; from api.app import app\n"
+        "with TestClient(app, base_url='http://localhost') as client:\n"
+        "    print(client.get('/model').text)\n"
+        "    print(client.get('/metrics').text)\n"
+    )
+    served = f"MODEL_PATH=models/sample/model.onnx python -c {shlex.quote(script)}"
+    model, _, metrics = built.run(served).partition("\n")
+    found = json.loads(model)["training_distribution"]
+    assert found["faces"] == len(training)
+    assert list(found["emotion_shares"].values()) == pytest.approx(
+        np.bincount(labels) / len(labels), abs=1e-4
+    )
+    for name, values in (
+        ("brightness", training.mean(axis=(1, 2))),
+        ("contrast", training.std(axis=(1, 2))),
+    ):
+        for point in found[name]:
+            assert point["share"] == pytest.approx(np.mean(values <= point["up_to"]), abs=1e-4)
+            sample = f'fer_training_{name}{{le="{point["up_to"]:.1f}",model_version="'
+            assert sample in metrics
 
 
 def test_a_second_repro_runs_nothing(built):

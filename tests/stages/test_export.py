@@ -337,6 +337,23 @@ def test_the_file_describes_itself(repository):
     }
 
 
+def test_the_file_has_the_distribution_of_training(repository):
+    """Training has the same faces as PublicTest here, in another order."""
+    for name in ("model.onnx", "float32.onnx"):
+        found = Classifier(Path("models/tiny", name)).metadata.training_distribution
+        assert found.faces == 40
+        shares = np.bincount(LABELS, minlength=7) / 40
+        assert list(found.emotion_shares) == list(EMOTIONS)
+        assert list(found.emotion_shares.values()) == pytest.approx(shares, abs=1e-4)
+        for points, values in (
+            (found.brightness, FACES.mean(axis=(1, 2))),
+            (found.contrast, FACES.std(axis=(1, 2))),
+        ):
+            assert [point.share for point in points] == pytest.approx(
+                [np.mean(values <= point.up_to) for point in points], abs=1e-4
+            )
+
+
 def test_the_calibration_is_that_of_public_test(repository):
     network = keras.saving.load_model("models/tiny/model.keras", compile=False)
     logits = network.predict(resize(FACES, 32)[..., None], verbose=0)
