@@ -196,7 +196,7 @@ def page(rows: Sequence[Row]) -> str:
         " them longer.",
         markdown_table(["faces", "training", "accuracy", "macro-F1", "minutes", "seeds"], lines, 2),
         "The weights come from a training on all of FER-2013's Training faces, the drawn ones among"
-        " them, with the labels of FER-2013 or FER+. Other faces, for instance of another camera,"
+        " them, with the labels of FER-2013, the votes of FER+, or both. Other faces, for instance of another camera,"
         " differ more from those: fine-tuning may be worth less there.",
     ]
     return "\n\n".join(parts) + "\n"
