@@ -107,7 +107,9 @@ def copied(built: Repository, folder: Path) -> Repository:
     parameters = folder / "params/sample.yaml"
     text = parameters.read_text()
     for old, new in {
-        " residual: {widths: [16, 32, 64]": " residual: {widths: [8, 16]",
+        " residual: {dropout: 0.2, blocks: 1, widths: [16, 32, 64]}": (
+            " residual: {dropout: 0.2, blocks: 1, widths: [8, 16]}"
+        ),
         "epochs: 8": "epochs: 1",
         # The average of a few steps has learnt nothing that tells two experiments apart.
         "ema_decay: 0.98": "ema_decay: 0",
