@@ -35,8 +35,9 @@ def listed(repository: Repository) -> tuple[int, float] | None:
     # DVC fails while it creates the temporary folder of an experiment.
     printed = repository.run("dvc exp show --csv || true")
     for row in csv.DictReader(io.StringIO(printed)):
-        assert row["State"] != "Failed", printed
-        if (row["Experiment"], row["State"]) == ("live", "Running") and row.get("epoch", "") != "":
+        # Without experiments, the table has no `State`; without a finished epoch, no `epoch`.
+        assert row.get("State") != "Failed", printed
+        if (row["Experiment"], row.get("State")) == ("live", "Running") and row.get("epoch"):
             return int(row["epoch"]), float(row["val_macro_f1"])
     return None
 

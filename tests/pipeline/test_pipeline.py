@@ -51,7 +51,9 @@ def test_the_server_has_the_distribution_of_training(built):
 
 
 def test_a_second_repro_runs_nothing(built):
-    assert ran(built.run("dvc repro")) == set()
+    log = built.run("make repro")
+    assert ran(log) == set()
+    assert "Data and pipelines are up to date." in log
 
 
 def test_one_value_changes_a_choice_and_no_comment(built):

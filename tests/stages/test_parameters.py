@@ -203,7 +203,9 @@ def test_one_value_chooses_anything(tmp_path, dataset, place, names):
         assert typed == name
 
 
-@pytest.mark.parametrize("dataset", ["sample", "fer2013", "fer2013-small", "fer2013-fast"])
+@pytest.mark.parametrize(
+    "dataset", ["sample", "fer2013", "fer2013-small", "fer2013-fast", "ferplus"]
+)
 def test_set_param_changes_one_line_and_no_comment(tmp_path, dataset):
     path = tmp_path / "changed.yaml"
     text = (ROOT / f"params/{dataset}.yaml").read_text()
