@@ -1,6 +1,6 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
-.PHONY: help repro status test check-release test-avx2 serve lint site page page-packages check-pages lock \
+.PHONY: help repro status test check-release test-avx2 serve lint transcripts site page page-packages check-pages lock \
 	release sbom audit licenses
 # The newest Python that fits. A shim of pyenv may be on the path without its Python.
 PYTHON ?= $(shell for version in 3.13 3.12 3.11; do \
@@ -61,6 +61,9 @@ lint: .venv/development  ## Check style, formatting and types
 	ruff check .
 	ruff format --check .
 	mypy
+
+transcripts: .venv/development  ## Record what the commands of README and the guides print
+	python -m docs.record_transcripts
 
 site: .venv/development  ## Build the guides and the API reference as a site in build/site
 	NO_MKDOCS_2_WARNING=1 mkdocs build

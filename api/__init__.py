@@ -16,7 +16,7 @@ schemas.py       the JSON of the responses
 errors.py        each error as {"detail": "…"}, or {"error": "…"} where a protocol requires it
 openapi.py       parts of the OpenAPI schema that FastAPI cannot derive
 logs.py          logs as JSON lines
-metrics.py       the metrics for Prometheus
+metrics.py       the metrics for Prometheus; worker_metrics.py puts those of all workers together
 build.py         versions of the code and of its libraries
 
 routes/          the project's own API: one file per subject

@@ -8,6 +8,7 @@ onnx_operators.py     the operators that a model file may have
 cropping.py           the upright square crop of a face
 face_cropper.py       detector and crops in a row
 recognizer.py         detector, crops and classifier in a row
+training_distribution.py  brightness and contrast of faces, and their distribution over Training
 crop_tree.py          the folder of crops that a person corrects and a training reads
 detectors/            YuNet; the whole image as one face
 video/                frames, cuts, tracking, writing

@@ -1,7 +1,7 @@
 """The commands of README and of the other pages, run in order in a copy of the repository.
 
 A comment before a block, which a reader does not see, says what to do with it:
-`<!-- not run: REASON -->` or `<!-- append to FILE -->`.
+`<!-- not run: REASON -->`, `<!-- append to FILE -->`, or `<!-- transcript -->`: what it prints.
 """
 
 import csv
@@ -196,6 +196,8 @@ class Reader:
         for block in blocks(self.repository.folder / name_of(page)):
             if block.language == "json":
                 assert_same_answer(json.loads(printed), json.loads(block.text))
+            elif block.note == "transcript":
+                assert_same_text(printed, block.text)
             elif block.note.startswith("append to "):
                 with (self.repository.folder / block.note.removeprefix("append to ")).open(
                     "a"
@@ -393,6 +395,16 @@ def assert_exists(command: str) -> None:
             assert (ROOT / "compose.yaml").exists()
         case _:
             pytest.fail(f"cannot tell whether this command would work: {command}")
+
+
+def assert_same_text(answer: str, printed: str) -> None:
+    """A page shows this output; its numbers differ a little on other processors."""
+    texts = [re.sub(r"\d+(\.\d+)?", "0", text).split() for text in (answer, printed)]
+    assert texts[0] == texts[1]
+    numbers = (re.findall(r"\d+(?:\.\d+)?", text) for text in (answer, printed))
+    for found, shown in zip(*numbers, strict=True):
+        tolerance = 0.02 if "." in shown else 2  # pixels, and percents
+        assert float(found) == pytest.approx(float(shown), rel=0.02, abs=tolerance)
 
 
 def assert_same_answer(answer, printed) -> None:
