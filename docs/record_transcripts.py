@@ -91,7 +91,7 @@ def install(folder: Path) -> dict[str, str]:
     shell = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     locked = ROOT / "requirements/development.txt"
     for command in (
-        ["uv", "build", "--quiet", "--wheel", "--out-dir", folder, ROOT],
+        ["uv", "build", "--quiet", "--out-dir", folder, ROOT],
         ["uv", "venv", "--quiet", "--python", sys.executable, folder / "venv"],
     ):
         subprocess.run(command, check=True)
