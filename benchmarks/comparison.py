@@ -381,7 +381,8 @@ def page(rows: list[Row], private: Faces, timed: int, sources: dict[str, Provena
                 " scores.",
                 "- `@vladmandic/human` has no function for a face that is cut out. Its own loader"
                 " loads its emotion network; our script repeats the steps of its code from the"
-                " crop to the network, and does not round the scores.",
+                " crop to the network, and does not round the scores. For six pictures, the script"
+                " gave the scores of `human.detect` for the crop that it had cut out.",
                 "- `@vladmandic/face-api`: its function `predictExpressions` gets the face.",
                 "- The two packages run under node on TensorFlow.js' backend `wasm`, which has one"
                 " thread there: the fastest backend that needs no native library. An earlier"

@@ -131,10 +131,12 @@ def test_the_released_results_are_read_and_formatted():
     on_page = RESULT.with_suffix(".md").read_text().splitlines()
     for row, line in zip(rows, lines[2:], strict=True):
         (found,) = (one for one in on_page if one.startswith(f"| {row.name} ") and "(0." in one)
-        assert re.sub(" +", " ", found).split("|")[:3] == re.sub(" +", " ", line).split("|")[:3]
-        # The columns are the right ones: both parts together are the whole of PrivateTest.
-        shares = np.array([row.accuracy_deduplicated, row.accuracy_duplicates])
-        assert shares.min() <= row.accuracy <= shares.max()
+        name_version_and_costs = [1, 2, 8, 9, 10, 11, 12, 13]
+        for column in name_version_and_costs:
+            assert found.split("|")[column].strip() == line.split("|")[column].strip()
+        # Both parts together are the whole of PrivateTest.
+        parts = row.accuracy_deduplicated, row.accuracy_duplicates
+        assert min(parts) <= row.accuracy <= max(parts)
 
 
 def test_times_are_divided_by_those_of_fer(tmp_path):
@@ -166,7 +168,7 @@ def test_models_are_checked_before_anything_is_measured(tmp_path, monkeypatch):
     whole = write_tiny_model(tmp_path / "models" / "whole" / "model.onnx")
     (found,) = our_models(["whole"])
     assert (found.name, found.version) == ("whole", Classifier(whole).version[:12])
-    assert Path(found.model) == whole
+    assert whole in found.measure
 
     with pytest.raises(SystemExit, match=r"error: models/no/model.onnx: not found; `dvc repro`"):
         our_models(["whole", "no"])
@@ -224,7 +226,7 @@ def test_a_missing_package_or_node_is_an_error_that_names_the_remedies(tmp_path,
     with pytest.raises(SystemExit, match=r"face-api: version 1\.7\.15 is not installed"):
         node_models(packages)
     (tmp_path / "node").unlink()
-    with pytest.raises(SystemExit, match=r"error: node: not found; install Node\.js 20 or later, or"):
+    with pytest.raises(SystemExit, match=r"error: node: not found; install Node\.js 20 or later"):
         node_models(packages)
     assert node_models([]) == []
 
