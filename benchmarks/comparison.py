@@ -317,6 +317,22 @@ def relative_to_fer(rows: list[Row]) -> list[Row]:
 
 # ---------------------------------------------------------------- the page
 
+OTHER_PACKAGES = """\
+The probabilities of the other packages are matched with our labels by name. Each gets the face \
+without its detector:
+
+- `fer`: the face goes directly to the classifier, without the rounding of its scores.
+- `@vladmandic/human` has no function for a face that is cut out. Its own loader loads its emotion \
+network; our script repeats the steps of its code from the crop to the network, and does not round \
+the scores. For six pictures, the script gave the scores of `human.detect` for the crop that it \
+had cut out.
+- `@vladmandic/face-api`: its function `predictExpressions` gets the face.
+
+The last two run under node on TensorFlow.js' backend `wasm`, which has one thread there: the \
+fastest backend that needs no native library. An earlier measurement, made apart from this \
+program, found the same accuracy and macro-F1: 0.666 and 0.662 for `human`, 0.589 and 0.535 for \
+`face-api`."""
+
 
 def table(rows: list[Row]) -> str:
     """Format one line per model; a dash stands for what was not measured."""
@@ -367,29 +383,13 @@ def page(rows: list[Row], private: Faces, timed: int, sources: dict[str, Provena
         table(rows),
         f"Accuracy `on duplicates` is of the {duplicates:,} images of PrivateTest that Training has"
         f" pixel by pixel, too; `without duplicates` is of the other {without:,}. Our models are"
-        " not trained on these images. A network that was trained on them shows a high accuracy on"
-        " duplicates.",
+        " not trained on the duplicates, but these are easier. A much larger difference of the two"
+        " columns indicates that a network was trained on them.",
         f"{times} Peak memory is that of a process that imports, loads and classifies {WARM_UP}"
         " faces. A dash: not measured.",
         "All are measured on FER-2013's labels, also a model that was trained on others, as"
         " `ferplus` on the votes of FER+: its further emotions are left out.",
-        "The probabilities of the other packages are matched with our labels by name. Each gets the"
-        " face without its detector:",
-        "\n".join(
-            [
-                "- `fer`: the face goes directly to the classifier, without the rounding of its"
-                " scores.",
-                "- `@vladmandic/human` has no function for a face that is cut out. Its own loader"
-                " loads its emotion network; our script repeats the steps of its code from the"
-                " crop to the network, and does not round the scores. For six pictures, the script"
-                " gave the scores of `human.detect` for the crop that it had cut out.",
-                "- `@vladmandic/face-api`: its function `predictExpressions` gets the face.",
-                "- The two packages run under node on TensorFlow.js' backend `wasm`, which has one"
-                " thread there: the fastest backend that needs no native library. An earlier"
-                " measurement, made apart from this program, found the same accuracy and macro-F1:"
-                " 0.666 and 0.662 for `human`, 0.589 and 0.535 for `face-api`.",
-            ]
-        ),
+        OTHER_PACKAGES,
     ]
     return "\n\n".join(parts) + "\n"
 
