@@ -1,13 +1,17 @@
 """Measure one candidate of `benchmarks/comparison.py` in this process.
 
-    python -m benchmarks.candidate recognizer models/fer2013/model.onnx faces.npy result.npz
+    python -m benchmarks.candidate recognizer models/fer2013/model.onnx faces.npy result.json
 
 Runs with the Python of the candidate's environment, which has NumPy, OpenCV and the candidate. The
 order matters: import, load, classify 100 faces one by one, and only then read the peak of the
 memory; then time faces one by one; then classify all faces in batches.
+
+The JSON file has `labels`, C names; `file_bytes`, of the network; `peak_bytes`, of the memory;
+`seconds` of each timed face; `probabilities`, N lists of C numbers.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -66,12 +70,12 @@ def peak_bytes() -> int:
 
 
 def main() -> None:
-    """Measure, and write the .npz file."""
+    """Measure, and write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("package", choices=LOADERS)
     parser.add_argument("model", help="a file, or the name of one in the package")
     parser.add_argument("faces", type=Path, help="uint8 [N, 48, 48] in a .npy file")
-    parser.add_argument("result", type=Path, help="the .npz file to write")
+    parser.add_argument("result", type=Path, help="the JSON file to write")
     parser.add_argument("--timed", type=int, default=1000, help="faces that are timed")
     arguments = parser.parse_args()
 
@@ -89,14 +93,15 @@ def main() -> None:
         classify(face)
         seconds.append(time.perf_counter() - start)
     batches = range(0, len(faces), BATCH)
-    np.savez(
-        arguments.result,
-        labels=labels,
-        file_bytes=file.stat().st_size,
-        peak_bytes=peak,
-        seconds=seconds,
-        probabilities=np.concatenate([classify(faces[start : start + BATCH]) for start in batches]),
-    )
+    probabilities = np.concatenate([classify(faces[start : start + BATCH]) for start in batches])
+    result = {
+        "labels": labels,
+        "file_bytes": file.stat().st_size,
+        "peak_bytes": peak,
+        "seconds": seconds,
+        "probabilities": probabilities.tolist(),
+    }
+    arguments.result.write_text(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ A table stands between a mark and `<!-- end -->`. The marks:
   metrics/DATASET/predictions.csv
 - `<!-- agreement LABELS DATASET … -->`: how often models predict the labels of the dataset LABELS
   on the same faces, from metrics/DATASET/predictions.csv
-- `<!-- comparison -->`: our models and the package `fer`, from benchmarks/comparison.csv
+- `<!-- comparison -->`: our models and those of other packages, from benchmarks/comparison.csv
 - `<!-- detection -->`: accuracy after detection, from benchmarks/detection.csv
 - `<!-- balancing -->`, `<!-- duplicates -->`: runs of experiments/, from experiments/comparison.csv
 """
@@ -133,21 +133,25 @@ def agreement_table(labels: str, datasets: list[str]) -> str:
 
 
 def comparison_table() -> str:
-    """Format our models and the package `fer`, one row per model."""
+    """Format our models and those of other packages, one row per model.
+
+    A dash stands for what was not measured.
+    """
     rows = [
         [
             model["name"],
             _cell(model, "accuracy"),
+            _cell(model, "accuracy_deduplicated"),
             _cell(model, "macro_f1"),
-            f"{model['median_ms']:.2f}",
-            "–" if pd.isna(model["times_fer"]) else f"{model['times_fer']:.2f}",
-            f"{model['peak_mib']:.0f} MiB",
-            f"{model['import_seconds']:.1f} s",
+            _if_measured(model["median_ms"], "{:.2f}"),
+            _if_measured(model["times_fer"], "{:.2f}"),
+            _if_measured(model["peak_mib"], "{:.0f} MiB"),
+            _if_measured(model["import_seconds"], "{:.1f} s"),
         ]
         for model in pd.read_csv(COMPARISON).to_dict("records")
     ]
-    headers = ["on PrivateTest", "accuracy", "macro-F1", "ms a face", "relative to fer's"]
-    return markdown_table([*headers, "peak memory", "import"], rows)
+    headers = ["on PrivateTest", "accuracy", "without duplicates", "macro-F1", "ms a face"]
+    return markdown_table([*headers, "relative to fer's", "peak memory", "import"], rows)
 
 
 def detection_table() -> str:
@@ -240,6 +244,10 @@ def _cell(metrics: dict[str, Any], key: str) -> str:
     if f"{key}_low" in metrics:
         return f"{value:.3f} ({metrics[f'{key}_low']:.3f} – {metrics[f'{key}_high']:.3f})"
     return f"{value:.3f}"
+
+
+def _if_measured(value: float, form: str) -> str:
+    return "–" if pd.isna(value) else form.format(value)
 
 
 def with_fresh_tables(text: str) -> str:
