@@ -93,7 +93,7 @@ METRICS = {
 USES = """\
 For sorting pictures of faces by the expression that most people would name: searching a \
 collection, counting reactions to a film, studying the errors of such models. The metrics above \
-say how often it is wrong.
+show how often it is wrong.
 
 It does not measure what a person feels: an expression is no proof of an emotion (Barrett et al. \
 2019), and faces differ by age, culture, illness and habit in ways that the training data does not \
@@ -383,8 +383,8 @@ def _further_results(parameters: Parameters) -> list[str]:
                 "of this model with FER-2013's labels, and the limit that label noise sets.",
                 "- [Experiments](../../experiments/README.md): networks, optimizers and balancing "
                 "strategies compared with the same budget of epochs.",
-                "- [Comparison](../../benchmarks/comparison.md) with the package `fer`: accuracy, "
-                "time and memory.",
+                "- [Comparison](../../benchmarks/comparison.md) with other packages: accuracy, time "
+                "and memory.",
                 "- [Detection](../../benchmarks/detection.md): accuracy in scenes, after detection "
                 "and alignment.",
             ]
