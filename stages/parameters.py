@@ -626,7 +626,8 @@ class Resolution(Section):
 class Selection(Section):
     """Which epoch's weights are kept, by a metric on PublicTest."""
 
-    monitor: Literal["val_loss", "val_accuracy", "val_macro_f1"]
+    monitor: Literal["val_loss", "val_accuracy", "val_macro_f1", "epoch"]
+    """`epoch`: the last epoch's, so that PublicTest chooses nothing."""
     patience: Annotated[int, Field(ge=1)] | None
     """Stop after this many epochs without a better one; null disables early stopping."""
 

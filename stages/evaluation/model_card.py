@@ -383,8 +383,8 @@ def _further_results(parameters: Parameters) -> list[str]:
                 "of this model with FER-2013's labels, and the limit that label noise sets.",
                 "- [Experiments](../../experiments/README.md): networks, optimizers and balancing "
                 "strategies compared with the same budget of epochs.",
-                "- [Comparison](../../benchmarks/comparison.md) with other packages: accuracy, time "
-                "and memory.",
+                "- [Comparison](../../benchmarks/comparison.md) with other packages: accuracy, "
+                "time and memory.",
                 "- [Detection](../../benchmarks/detection.md): accuracy in scenes, after detection "
                 "and alignment.",
             ]
