@@ -44,7 +44,7 @@ import numpy as np
 
 from benchmarks.candidate import WARM_UP
 from benchmarks.provenance import Provenance, here, opening
-from benchmarks.result_files import write_results
+from benchmarks.result_files import as_written, write_results
 from recognizer.classifier import Classifier
 from recognizer.errors import ModelError
 from stages.artifacts import Artifacts
@@ -426,6 +426,7 @@ def main() -> None:
         if "fer" not in arguments.without:
             candidates += install_fer(folder / "fer")
         rows = compare(candidates + under_node, private, arguments.timed, folder)
+    rows = [as_written(row) for row in rows]
     write_results(arguments.result, rows, page(rows, private, arguments.timed, sources))
     print(arguments.result.with_suffix(".md").read_text())
 

@@ -1,12 +1,22 @@
 """Write the CSV file and the page of a benchmark."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from recognizer.atomic_file import written_atomically
+
+
+def as_written(row: Any) -> Any:
+    """A row, an instance of a dataclass, with its floats as the CSV file has them.
+
+    A page made of such rows has the same last digits as a table that is made of the file.
+    """
+    floats = {key: value for key, value in asdict(row).items() if isinstance(value, float)}
+    return replace(row, **{key: float(f"{value:.4g}") for key, value in floats.items()})
 
 
 def write_results(result: Path, rows: Sequence[Any], page: str) -> None:
