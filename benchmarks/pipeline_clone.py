@@ -7,22 +7,24 @@ two epochs and few resamples, on the dataset's own faces; the sample is smaller 
 import hashlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
-from dvc.utils.serialize import modify_yaml
 
 from benchmarks.provenance import ROOT
 from stages.artifacts import Artifacts
 
 STAGES = tuple(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
 """In the order of the pipeline."""
+MODULES = {f"stages.{stage}": stage for stage in STAGES}
 
 
 def shortened(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -72,11 +74,6 @@ class Clone:
         clone.git("commit", "--quiet", "--all", "--message", "A short pipeline")
         return clone
 
-    def copy(self, folder: Path) -> "Clone":
-        """A copy with the same times of all files."""
-        subprocess.run(["cp", "-a", "--reflink=auto", str(self.folder), str(folder)], check=True)
-        return Clone(folder, self.dataset, self.environment)
-
     def git(self, *arguments: str) -> str:
         """Run git in the clone; return its output."""
         command = ["git", "-C", str(self.folder), *arguments]
@@ -84,16 +81,17 @@ class Clone:
             command, check=True, stdout=subprocess.PIPE, text=True, env=self.environment
         ).stdout
 
-    def dvc(self, *arguments: str) -> None:
-        """Run DVC in the clone to its end."""
+    def keep_cache_in(self, folder: Path) -> None:
+        """Let DVC keep its cache in a folder."""
+        command = [_dvc(), "cache", "dir", "--local", str(folder)]
         subprocess.run(
-            [_dvc(), *arguments], cwd=self.folder, env=self.environment, check=True, stdout=subprocess.DEVNULL
+            command, cwd=self.folder, env=self.environment, check=True, stdout=subprocess.DEVNULL
         )
 
     def start(self) -> "Repro":
         """Start `dvc repro` in a process group of its own."""
-        log = self.folder.parent / f"{self.folder.name}-{len(list(self.folder.parent.iterdir()))}"
-        with log.with_suffix(".log").open("w") as file:
+        handle, log = tempfile.mkstemp(".log", dir=self.folder.parent)
+        with open(handle, "wb") as file:
             process = subprocess.Popen(
                 [_dvc(), "repro"],
                 cwd=self.folder,
@@ -102,81 +100,122 @@ class Clone:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return Repro(process, Path(file.name), self.folder)
+        return Repro(process, Path(log), self.folder)
 
     def repro(self) -> Ended:
         """Run `dvc repro` to its end."""
         return self.start().ended()
 
-    def outputs(self, stage: str) -> list[dict[str, Any]]:
-        """A stage's outputs in dvc.lock: `path`, `md5`, `size`."""
+    def outputs(self, stage: str) -> dict[str, int]:
+        """Paths and bytes of a stage's outputs, from dvc.lock."""
         lock = yaml.safe_load((self.folder / "dvc.lock").read_text())
-        return list(lock["stages"][f"{stage}@{self.dataset}"]["outs"])
+        found = lock["stages"][f"{stage}@{self.dataset}"]["outs"]
+        return {output["path"]: output["size"] for output in found}
 
-    def remove_from(self, stage: str) -> None:
-        """Remove the outputs of a stage and of all later ones, from DVC's cache as well.
+    def cached_bytes(self, stage: str) -> int:
+        """Bytes of a stage's outputs in DVC's cache; the other outputs are not in it."""
+        lock = yaml.safe_load((self.folder / "dvc.lock").read_text())
+        digests = [out["md5"] for out in lock["stages"][f"{stage}@{self.dataset}"]["outs"]]
+        cache = self.folder / ".dvc/cache/files/md5"
+        files = [cache / digest[:2] / digest[2:] for digest in digests]
+        return sum(file.stat().st_size for file in files if file.exists())
 
-        Committed files and entries of dvc.lock become those of the last commit. No stage is left in
-        DVC's run-cache.
-        """
-        later = STAGES[STAGES.index(stage) :]
-        committed = yaml.safe_load(self.git("show", "HEAD:dvc.lock"))["stages"]
-        for name in later:
-            for output in self.outputs(name):
-                digest = output["md5"]
-                cached = self.folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
-                cached.unlink(missing_ok=True)
-                (self.folder / output["path"]).unlink()
-                if self.git("ls-files", output["path"]):
-                    self.git("restore", output["path"])
-        shutil.rmtree(self.folder / ".dvc/cache/runs", ignore_errors=True)
-        with modify_yaml(str(self.folder / "dvc.lock")) as lock:
-            for name in (f"{name}@{self.dataset}" for name in later):
-                if name in committed:
-                    lock["stages"][name] = committed[name]
-                else:
-                    del lock["stages"][name]
+    def written(self) -> set[Path]:
+        """The files in the folders in which the stages write, relative to the clone."""
+        artifacts = Artifacts(self.dataset)
+        folders = (artifacts.data, artifacts.models, artifacts.metrics, artifacts.live.parent)
+        paths = {path for folder in folders for path in (self.folder / folder).rglob("*")}
+        return {path.relative_to(self.folder) for path in paths if path.is_file()}
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of every file: the committed ones and all in the dataset's folders.
-
-        `git status` is the digest of what git prints, so that a difference is found in it as well.
-        """
-        files = {Path(name) for name in self.git("ls-files", "-z").split("\0") if name}
-        for folder in self.written_folders():
-            files |= {path.relative_to(self.folder) for path in folder.rglob("*")}
+        """SHA-256 of every committed file, of `written` and of what `git status` prints."""
+        committed = {Path(name) for name in self.git("ls-files", "-z").split("\0") if name}
         found = {
             path.as_posix(): hashlib.sha256((self.folder / path).read_bytes()).hexdigest()
-            for path in sorted(files)
+            for path in sorted(committed | self.written())
             if (self.folder / path).is_file()
         }
         status = self.git("status", "--porcelain")
         return {**found, "git status": hashlib.sha256(status.encode()).hexdigest()}
 
-    def written_folders(self) -> list[Path]:
-        """The folders in which the stages write."""
-        artifacts = Artifacts(self.dataset)
-        folders = (artifacts.data, artifacts.models, artifacts.metrics, artifacts.live.parent)
-        return [self.folder / folder for folder in folders]
-
 
 @dataclass(frozen=True)
 class Repro:
-    """A `dvc repro` that was started."""
+    """A `dvc repro` that was started, in a process group of its own."""
 
     process: "subprocess.Popen[bytes]"
     log: Path
     folder: Path
 
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+    def stage(self) -> "Stage | None":
+        """The stage that it runs at this moment."""
+        try:
+            for process in psutil.Process(self.process.pid).children(recursive=True):
+                for argument in process.cmdline():
+                    if argument in MODULES:
+                        return Stage(MODULES[argument], process)
+        except psutil.NoSuchProcess:  # It ended after it was listed.
+            pass
+        return None
+
+    def wait_for(self, name: str) -> "Stage":
+        """Wait until it runs a stage.
+
+        Raises
+        ------
+        SystemExit
+            It ended before.
+        """
+        while self.running():
+            stage = self.stage()
+            if stage and stage.name == name:
+                return stage
+            time.sleep(0.002)
+        raise SystemExit(f"error: dvc repro ended before {name}: {in_words(self.ended())}")
+
     def kill(self) -> None:
-        """`kill -9` of DVC and of all that it started."""
+        """`kill -9` of DVC and of all that it started.
+
+        Raises
+        ------
+        SystemExit
+            It has ended.
+        """
+        if not self.running():
+            raise SystemExit(f"error: dvc repro ended before the kill: {in_words(self.ended())}")
+        children = psutil.Process(self.process.pid).children(recursive=True)
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        psutil.wait_procs(children, timeout=60)
 
     def ended(self) -> Ended:
         """Wait for the end."""
         status = self.process.wait()
         return Ended(status, error_lines(self.log.read_text(), self.folder))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The process of a stage."""
+
+    name: str
+    process: psutil.Process
+
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        try:
+            return self.process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def in_words(ended: Ended) -> str:
+    """The exit status and the errors."""
+    return ": ".join([f"status {ended.status}", *ended.errors])
 
 
 def error_lines(log: str, folder: Path) -> tuple[str, ...]:
