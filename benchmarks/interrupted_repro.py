@@ -26,18 +26,17 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.pipeline_clone import STAGES, Clone, in_words
-from benchmarks.provenance import Provenance, here, opening
+from benchmarks.pipeline_clone import STAGES, Clone, Stage, in_words
+from benchmarks.provenance import Provenance, here
 from benchmarks.result_files import write_results
 from stages.artifacts import Artifacts
-from stages.evaluation.markdown_table import markdown_table
 
 RESULT = Path(__file__).with_suffix(".csv")
 NOT_ROOT = "not run: only root can mount a tmpfs"
@@ -67,49 +66,57 @@ class Row:
     machine: str
 
 
-def kills(clone: Clone, _: Clone) -> dict[str, str]:
+Ends = dict[str, str]
+"""How the disturbed run of a stage ended, by the stage's name; of several, by an empty name."""
+
+
+def kills(clone: Clone, _: Clone) -> Ends:
     """Kill `dvc repro` twice in each stage."""
     ends = {}
     for name in STAGES:
         run = clone.start()
-        before = clone.written()
-        stage = run.wait_for(name)
-        saved = Artifacts(clone.dataset).models / ".resume.npz"
-        while not (saved in clone.written() if name == "train" else clone.written() - before):
-            if not stage.running():
-                raise SystemExit(f"error: {name} ended before the kill")
-            time.sleep(0.001)
+        _wait_for_first_file(clone, run.wait_for(name))
         run.kill()
         run = clone.start()
         stage = run.wait_for(name)
         while stage.running():
             time.sleep(0.001)
         run.kill()
-        ends[name] = "killed as it wrote, and as DVC stored"
-        print(clone.dataset, name, ends[name], sep=" | ", flush=True)
+        ends[name] = "killed twice"
+        print(f"{clone.dataset}: {name} {ends[name]}", flush=True)
     return ends
 
 
-def full_cache(clone: Clone, reference: Clone) -> dict[str, str]:
+def _wait_for_first_file(clone: Clone, stage: Stage) -> None:
+    """Wait until a stage writes a file; for `train`, until the state of an epoch is saved."""
+    saved, before = Artifacts(clone.dataset).models / ".resume.npz", clone.written()
+    while not (saved in clone.written() if stage.name == "train" else clone.written() - before):
+        if not stage.running():
+            raise SystemExit(f"error: {stage.name} ended before the kill")
+        time.sleep(0.001)
+
+
+def full_cache(clone: Clone, reference: Clone) -> Ends:
     """Fill the cache in each stage that has cached outputs; afterwards it has room."""
-    used, ends = 0, {}
+    used = 0
+    ends = {}
     for name in STAGES:
         if not (size := reference.cached_bytes(name)):
             continue
         _resize(_mounted(clone), used + size // 2)
         ends[name] = in_words(clone.repro())
-        print(clone.dataset, name, ends[name], sep=" | ", flush=True)
+        print(f"{clone.dataset}: {name} {ends[name]}", flush=True)
         used += size
     _resize(_mounted(clone), 2 * used + 64 * MIB)
     return ends
 
 
-def nothing(clone: Clone, _: Clone) -> dict[str, str]:
+def nothing(clone: Clone, _: Clone) -> Ends:
     """Disturb nothing: the cache is elsewhere."""
-    return {"": "–"}
+    return {}
 
 
-def two_at_once(clone: Clone, _: Clone) -> dict[str, str]:
+def two_at_once(clone: Clone, _: Clone) -> Ends:
     """Start a second `dvc repro` in each stage, unless two still run."""
     running, started, ends = [clone.start()], set(), []
     while running:
@@ -123,7 +130,7 @@ def two_at_once(clone: Clone, _: Clone) -> dict[str, str]:
     return {"": "; ".join(f"{count} × {end}" for end, count in Counter(ends).items())}
 
 
-CASES: dict[str, Callable[[Clone, Clone], dict[str, str]]] = {
+CASES: dict[str, Callable[[Clone, Clone], Ends]] = {
     "kill -9": kills,
     "two at once": two_at_once,
     "full cache": full_cache,
@@ -160,52 +167,43 @@ def measure(dataset: str, provenance: Provenance, result: Path) -> None:
         print(f"{dataset}: an undisturbed dvc repro", flush=True)
         reference = Clone.make(Path(temporary, "reference"), dataset)
         if (ended := reference.repro()).status:
-            raise SystemExit(f"error: an undisturbed dvc repro ended: {in_words(ended)}")
+            raise SystemExit(f"error: an undisturbed dvc repro ended with {in_words(ended)}")
         expected = reference.digests()
         digest = hashlib.sha256(repr(expected).encode()).hexdigest()[:12]
+        kept = [row for row in rows if row.dataset != dataset or row.reference == digest]
         for case, disturb in CASES.items():
-            if any(
-                (row.dataset, row.case, row.reference) == (dataset, case, digest) for row in rows
-            ):
+            if any((row.dataset, row.case) == (dataset, case) for row in kept):
                 continue
-            clone = Clone.make(Path(temporary, case.replace(" ", "-")), dataset)
+            print(f"{dataset}: {case}", flush=True)
+            clone = Clone.make(Path(temporary, case.replace(" ", "_")), dataset)
             with cache_on_tmpfs(clone) if case in ON_TMPFS else nullcontext():
                 ends = disturb(clone, reference)
                 last = in_words(clone.repro())
             found = clone.digests()
-            rows = [row for row in rows if (row.dataset, row.case) != (dataset, case)]
-            for stage, end in ends.items():
+            for stage, end in {**ends, "": ends.get("", "")}.items():
                 names = reference.outputs(stage) if stage else expected.keys() | found.keys()
                 different = differences(expected, found, names)
-                rows.append(
-                    Row(
-                        dataset,
-                        case,
-                        stage,
-                        end,
-                        last,
-                        len(names),
-                        different,
-                        digest,
-                        **vars(provenance),
-                    )
-                )
-                print(*list(vars(rows[-1]).values())[:7], sep=" | ", flush=True)
-            write_results(result, rows, page(rows))
+                compared = (len(names), " ".join(different), digest)
+                kept.append(Row(dataset, case, stage, end, last, *compared, **vars(provenance)))
+            print(f"{dataset}: {len(different)} of {len(names)} files differ", flush=True)
+            write_results(result, kept, page(kept))
 
 
-def differences(expected, found, names):
-    return " ".join(name for name in sorted(names) if expected.get(name) != found.get(name))
+def differences(expected: dict[str, str], found: dict[str, str], names: Iterable[str]) -> list[str]:
+    """The names whose digests are not the same; a missing file has none."""
+    return [name for name in sorted(names) if expected.get(name) != found.get(name)]
 
 
-def page(rows):
-    return ""
-
-
-def read_rows(result):
+def read_rows(result: Path) -> list[Row]:
+    """The rows of an earlier command, or none."""
     if not result.exists():
         return []
     return [Row(**row) for row in pd.read_csv(result, keep_default_na=False).to_dict("records")]
+
+
+def page(rows: Sequence[Row]) -> str:
+    """The page, from all rows."""
+    return ""
 
 
 def main() -> None:

@@ -90,8 +90,9 @@ class Clone:
 
     def start(self) -> "Repro":
         """Start `dvc repro` in a process group of its own."""
-        handle, log = tempfile.mkstemp(".log", dir=self.folder.parent)
-        with open(handle, "wb") as file:
+        with tempfile.NamedTemporaryFile(
+            "wb", suffix=".log", dir=self.folder.parent, delete=False
+        ) as file:
             process = subprocess.Popen(
                 [_dvc(), "repro"],
                 cwd=self.folder,
@@ -100,7 +101,7 @@ class Clone:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return Repro(process, Path(log), self.folder)
+        return Repro(process, Path(file.name), self.folder)
 
     def repro(self) -> Ended:
         """Run `dvc repro` to its end."""
