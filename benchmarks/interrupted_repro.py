@@ -118,7 +118,8 @@ def nothing(clone: Clone, _: Clone) -> Ends:
 
 def two_at_once(clone: Clone, _: Clone) -> Ends:
     """Start a second `dvc repro` in each stage, unless two still run."""
-    running, started, ends = [clone.start()], set(), []
+    started: set[str] = set()
+    running, ends = [clone.start()], []
     while running:
         stages = {stage.name for run in running if (stage := run.stage())}
         if len(running) == 1 and stages - started:
@@ -175,7 +176,7 @@ def measure(dataset: str, provenance: Provenance, result: Path) -> None:
             if any((row.dataset, row.case) == (dataset, case) for row in kept):
                 continue
             print(f"{dataset}: {case}", flush=True)
-            clone = Clone.make(Path(temporary, case.replace(" ", "_")), dataset)
+            clone = reference.unbuilt(Path(temporary, case.replace(" ", "_")))
             with cache_on_tmpfs(clone) if case in ON_TMPFS else nullcontext():
                 ends = disturb(clone, reference)
                 last = in_words(clone.repro())

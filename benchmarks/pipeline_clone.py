@@ -65,14 +65,22 @@ class Clone:
     @classmethod
     def make(cls, folder: Path, dataset: str) -> "Clone":
         """Clone the last commit and commit the short parameters; nothing is built yet."""
-        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-        clone = cls(folder, dataset, _environment(folder.parent))
+        clone = cls._cloned(ROOT, folder, dataset)
         path = folder / f"params/{dataset}.yaml"
         document = shortened(yaml.safe_load(path.read_text()))
         path.write_text(yaml.safe_dump(document, sort_keys=False))
         (folder / "params.yaml").write_text(f"datasets: [{dataset}]\n")
         clone.git("commit", "--quiet", "--all", "--message", "A short pipeline")
         return clone
+
+    def unbuilt(self, folder: Path) -> "Clone":
+        """A clone of this one's commit, in which nothing is built yet."""
+        return self._cloned(self.folder, folder, self.dataset)
+
+    @classmethod
+    def _cloned(cls, source: Path, folder: Path, dataset: str) -> "Clone":
+        subprocess.run(["git", "clone", "--quiet", str(source), str(folder)], check=True)
+        return cls(folder, dataset, _environment(folder.parent))
 
     def git(self, *arguments: str) -> str:
         """Run git in the clone; return its output."""
@@ -209,7 +217,7 @@ class Stage:
     def running(self) -> bool:
         """Whether it has not ended."""
         try:
-            return self.process.status() != psutil.STATUS_ZOMBIE
+            return str(self.process.status()) != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 
