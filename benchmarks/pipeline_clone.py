@@ -61,6 +61,7 @@ class Clone:
     folder: Path
     dataset: str
     environment: dict[str, str] = field(repr=False)
+    started: "list[Repro]" = field(default_factory=list)
 
     @classmethod
     def make(cls, folder: Path, dataset: str) -> "Clone":
@@ -109,7 +110,14 @@ class Clone:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return Repro(process, Path(file.name), self.folder)
+        self.started.append(Repro(process, Path(file.name), self.folder))
+        return self.started[-1]
+
+    def stop(self) -> None:
+        """Kill every `dvc repro` that still runs."""
+        for run in self.started:
+            if run.running():
+                run.kill()
 
     def repro(self) -> Ended:
         """Run `dvc repro` to its end."""
@@ -217,7 +225,7 @@ class Stage:
     def running(self) -> bool:
         """Whether it has not ended."""
         try:
-            return str(self.process.status()) != psutil.STATUS_ZOMBIE
+            return str(self.process.status()) != str(psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return False
 
