@@ -250,7 +250,7 @@ def page(rows: Sequence[Row]) -> str:
         " files are compared with those of a clone in which `dvc repro` ran once: the committed"
         " ones, `dvc.lock` among them, those in `data/D`, `models/D` and `metrics/D`, and what"
         " `git status` prints. The row of a stage compares the outputs of that stage. The network"
-        " is tiny and is trained for two epochs, on all faces of FER-2013 and on 440 of the sample.",
+        " is tiny, trained for two epochs on all faces of FER-2013 and on 440 of the sample.",
         markdown_table(headers, table, text_columns=4),
     ]
     return "\n\n".join(parts) + "\n"
