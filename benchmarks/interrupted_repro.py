@@ -162,8 +162,8 @@ def cache_on_tmpfs(clone: Clone) -> Iterator[None]:
         subprocess.run(["umount", str(mounted)], check=True)
 
 
-def measure(dataset: str, provenance: Provenance, result: Path) -> None:
-    """Run the cases that `result` lacks, and write it and the page beside it after each."""
+def measure(dataset: str, cases: Sequence[str], provenance: Provenance, result: Path) -> None:
+    """Run those of the cases that `result` lacks, and write it and the page beside it after each."""
     with tempfile.TemporaryDirectory() as temporary:
         print(f"{dataset}: an undisturbed dvc repro", flush=True)
         reference = Clone.make(Path(temporary, "reference"), dataset)
@@ -176,7 +176,7 @@ def measure(dataset: str, provenance: Provenance, result: Path) -> None:
             for row in read_rows(result)
             if (row.dataset, row.reference) == (dataset, digest) or row.dataset != dataset
         ]
-        for case in CASES:
+        for case in cases:
             if any((row.dataset, row.case) == (dataset, case) for row in rows):
                 continue
             if case in ON_TMPFS and os.geteuid():
@@ -260,9 +260,10 @@ def main() -> None:
     """Measure, and write the CSV file and the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("dataset", help="the name of a file of params/, for instance sample")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--result", type=Path, default=RESULT, help="the CSV file to write")
     arguments = parser.parse_args()
-    measure(arguments.dataset, here(arguments.dataset), arguments.result)
+    measure(arguments.dataset, arguments.cases, here(arguments.dataset), arguments.result)
 
 
 if __name__ == "__main__":
