@@ -163,7 +163,7 @@ def cache_on_tmpfs(clone: Clone) -> Iterator[None]:
 
 
 def measure(dataset: str, cases: Sequence[str], provenance: Provenance, result: Path) -> None:
-    """Run those of the cases that `result` lacks, and write it and the page beside it after each."""
+    """Run the cases that `result` lacks, and write it and the page after each of them."""
     with tempfile.TemporaryDirectory() as temporary:
         print(f"{dataset}: an undisturbed dvc repro", flush=True)
         reference = Clone.make(Path(temporary, "reference"), dataset)
