@@ -129,7 +129,7 @@ def two_at_once(clone: Clone, _: Clone) -> Ends:
         ends += [in_words(run.ended()) for run in running if not run.running()]
         running = [run for run in running if run.running()]
         time.sleep(0.01)
-    return {"": "; ".join(f"{count} × {end}" for end, count in Counter(ends).items())}
+    return {"": ", ".join(f"{count} × {end}" for end, count in Counter(ends).most_common())}
 
 
 CASES: dict[str, Callable[[Clone, Clone], Ends]] = {
@@ -251,6 +251,8 @@ def page(rows: Sequence[Row]) -> str:
         " ones, `dvc.lock` among them, those in `data/D`, `models/D` and `metrics/D`, and what"
         " `git status` prints. The row of a stage compares the outputs of that stage. The network"
         " is tiny, trained for two epochs on all faces of FER-2013 and on 440 of the sample.",
+        "`refused: busy`: DVC's error names the busy file, and the process and command of the run"
+        " that it belongs to.",
         markdown_table(headers, table, text_columns=4),
     ]
     return "\n\n".join(parts) + "\n"

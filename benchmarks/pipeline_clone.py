@@ -231,8 +231,11 @@ class Stage:
 
 
 def in_words(ended: Ended) -> str:
-    """The exit status and the errors."""
-    return ": ".join([f"status {ended.status}", *ended.errors])
+    """The exit status and the last error, or that DVC refused the run because of another one."""
+    last = "".join(ended.errors[-1:])
+    if " is busy, it is being blocked by:" in last:
+        return "refused: busy"
+    return f"status {ended.status}: {last}" if last else f"status {ended.status}"
 
 
 def error_lines(log: str, folder: Path) -> tuple[str, ...]:

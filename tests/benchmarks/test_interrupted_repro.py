@@ -108,7 +108,10 @@ def test_a_run_that_ends_before_a_stage_stops_the_benchmark(tmp_path):
 def test_the_errors_of_a_log_are_its_lines(tmp_path):
     log = f"epoch 1\nerror: {tmp_path}/a.csv: no space\nERROR: failed\nno error: here\n"
     assert error_lines(log, tmp_path) == ("error: a.csv: no space", "ERROR: failed")
-    assert in_words(Ended(1, ("error: a", "ERROR: b"))) == "status 1: error: a: ERROR: b"
+    assert in_words(Ended(1, ("error: a", "ERROR: b"))) == "status 1: ERROR: b"
+    assert in_words(Ended(0)) == "status 0"
+    busy = "ERROR: failed to reproduce 'a': 'b' is busy, it is being blocked by:"
+    assert in_words(Ended(255, (busy,))) == "refused: busy"
 
 
 @pytest.mark.parametrize("dataset", ["sample", "fer2013"])
