@@ -41,7 +41,7 @@ from stages.artifacts import Artifacts
 from stages.evaluation.markdown_table import markdown_table
 
 RESULT = Path(__file__).with_suffix(".csv")
-MIB = 2**20
+PAGE, GIB = 2**12, 2**30
 
 
 @dataclass(frozen=True)
@@ -98,17 +98,25 @@ def _wait_for_first_file(clone: Clone, stage: Stage) -> None:
 
 
 def full_cache(clone: Clone, reference: Clone) -> Ends:
-    """Fill the cache in each stage that has cached outputs; afterwards it has room."""
-    used = 0
+    """Fill the cache in each stage that has cached outputs; afterwards it has room.
+
+    The unfinished copies of a failed `dvc repro`, which DVC leaves, are removed each time.
+    """
+    mounted, stored = _mounted(clone), 0
     ends = {}
     for name in STAGES:
-        if not (size := reference.cached_bytes(name)):
+        if not (sizes := reference.cached_bytes(name)):
             continue
-        _resize(_mounted(clone), used + size // 2)
+        for unfinished in mounted.rglob(".*.tmp"):
+            unfinished.unlink()
+        space = os.statvfs(mounted)
+        used = (space.f_blocks - space.f_bfree) * space.f_frsize
+        # Two pages for the files of DVC's run-cache.
+        _resize(mounted, used + stored + 2 * PAGE + sum(sizes) // 2)
         ends[name] = in_words(clone.repro())
         print(f"{clone.dataset}: {name} {ends[name]}", flush=True)
-        used += size
-    _resize(_mounted(clone), 2 * used + 64 * MIB)
+        stored = sum(-(-size // PAGE) * PAGE for size in sizes)
+    _resize(mounted, 4 * GIB)
     return ends
 
 
@@ -154,7 +162,9 @@ def cache_on_tmpfs(clone: Clone) -> Iterator[None]:
     """Mount a tmpfs beside the clone, and let DVC keep its cache there."""
     mounted = _mounted(clone)
     mounted.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(mounted)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={4 * GIB}", "tmpfs", str(mounted)], check=True
+    )
     try:
         clone.keep_cache_in(mounted)
         yield

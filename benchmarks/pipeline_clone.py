@@ -129,13 +129,13 @@ class Clone:
         found = lock["stages"][f"{stage}@{self.dataset}"]["outs"]
         return {output["path"]: output["size"] for output in found}
 
-    def cached_bytes(self, stage: str) -> int:
-        """Bytes of a stage's outputs in DVC's cache; the other outputs are not in it."""
+    def cached_bytes(self, stage: str) -> list[int]:
+        """Sizes of a stage's outputs in DVC's cache; the other outputs are not in it."""
         lock = yaml.safe_load((self.folder / "dvc.lock").read_text())
         digests = [out["md5"] for out in lock["stages"][f"{stage}@{self.dataset}"]["outs"]]
         cache = self.folder / ".dvc/cache/files/md5"
         files = [cache / digest[:2] / digest[2:] for digest in digests]
-        return sum(file.stat().st_size for file in files if file.exists())
+        return [file.stat().st_size for file in files if file.exists()]
 
     def written(self) -> set[Path]:
         """The files in the folders in which the stages write, relative to the clone."""
