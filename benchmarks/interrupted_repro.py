@@ -109,13 +109,11 @@ def full_cache(clone: Clone, reference: Clone) -> Ends:
             continue
         for unfinished in mounted.rglob(".*.tmp"):
             unfinished.unlink()
-        space = os.statvfs(mounted)
-        used = (space.f_blocks - space.f_bfree) * space.f_frsize
-        # Two pages for the files of DVC's run-cache.
-        _resize(mounted, used + stored + 2 * PAGE + sum(sizes) // 2)
+        _resize(mounted, stored + sum(sizes) // 2)
         ends[name] = in_words(clone.repro())
         print(f"{clone.dataset}: {name} {ends[name]}", flush=True)
-        stored = sum(-(-size // PAGE) * PAGE for size in sizes)
+        # Files take whole pages; DVC's run-cache takes one for each stage.
+        stored += sum(-(-size // PAGE) * PAGE for size in sizes) + PAGE
     _resize(mounted, 4 * GIB)
     return ends
 
