@@ -259,9 +259,10 @@ def page(rows: Sequence[Row]) -> str:
         " ones, `dvc.lock` among them, those in `data/D`, `models/D` and `metrics/D`, and what"
         " `git status` prints. The row of a stage compares the outputs of that stage. The network"
         " is tiny, trained for two epochs on all faces of FER-2013 and on 440 of the sample.",
-        "`refused: busy`: DVC's error names the busy file, and the process and command of the run"
-        " that it belongs to. A kill or a full cache may leave an unfinished copy in the cache,"
-        " which `dvc gc --workspace --all-commits` removes.",
+        "The table has the last error; the whole text names the cause and the place. `refused:"
+        " busy`: the busy file, and the process and command of the run that it belongs to. No space"
+        " left: the file, and where in the cache it was to be copied. A kill or a full cache may"
+        " leave an unfinished copy in the cache, which `dvc gc --workspace --all-commits` removes.",
         markdown_table(headers, table, text_columns=len(headers)),
     ]
     return "\n\n".join(parts) + "\n"
