@@ -241,12 +241,8 @@ def page(rows: list[Row], before: str) -> str:
                 "The inputs are in `benchmarks/hostile_files.py`; the tests read the same ones"
                 " (`test_hostile_files.py` of `tests/recognizer/cli` and `tests/stages/dataset`)."
                 " `one line` is an error of one line and exit status 1.",
-                "By hand, with a sample of 440 faces and two epochs, `dvc repro` gave the same"
-                " bytes of all 30 files and the same `dvc.lock` as an undisturbed run: again after"
-                " `kill -9` in each of the seven stages; with the cache on another file system; and"
-                " again after a full disk of the cache, which is an error of one line. A second"
-                " `dvc repro` at the same time is refused by DVC, which names the process of the"
-                " first.",
+                "`dvc repro` after `kill -9`, with a full cache and beside another `dvc repro`:"
+                " `interrupted_repro.md`.",
                 markdown_table(headers, table, text_columns=len(headers)),
             ]
         )
