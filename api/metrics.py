@@ -84,38 +84,33 @@ class Metrics:
             "Versions of the server, its libraries and the default model.",
             registry=self.registry,
         )
-        self.expected_share = Gauge(
-            "fer_expected_share",
-            "Share of each predicted emotion on PrivateTest.",
-            ("emotion", "model_version"),
-            registry=self.registry,
+
+        def gauge(name: str, description: str, label: str) -> Gauge:
+            return Gauge(name, description, (label, "model_version"), registry=self.registry)
+
+        self.expected_share = gauge(
+            "fer_expected_share", "Share of each predicted emotion on PrivateTest.", "emotion"
         )
-        self.expected_confidence = Gauge(
+        self.expected_confidence = gauge(
             "fer_expected_confidence",
             "Share of the images of PrivateTest whose predicted emotion has at most this"
             " probability, in the buckets of fer_confidence.",
-            ("le", "model_version"),
-            registry=self.registry,
+            "le",
         )
-        self.training_share = Gauge(
-            "fer_training_share",
-            "Share of each label among the faces of Training.",
-            ("emotion", "model_version"),
-            registry=self.registry,
+        self.training_share = gauge(
+            "fer_training_share", "Share of each label among the faces of Training.", "emotion"
         )
-        self.training_brightness = Gauge(
+        self.training_brightness = gauge(
             "fer_training_brightness",
             "Share of the faces of Training with at most this mean grey level, in the buckets of"
             " fer_face_brightness.",
-            ("le", "model_version"),
-            registry=self.registry,
+            "le",
         )
-        self.training_contrast = Gauge(
+        self.training_contrast = gauge(
             "fer_training_contrast",
             "Share of the faces of Training with at most this standard deviation of the grey"
             " levels, in the buckets of fer_face_contrast.",
-            ("le", "model_version"),
-            registry=self.registry,
+            "le",
         )
         for name, description, count in (
             ("fer_requests_in_flight", "Requests in progress.", lambda: self.in_flight),

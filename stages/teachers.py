@@ -1,15 +1,12 @@
-"""Teachers: networks of experiments/teachers that parameters name by file and SHA-256.
+"""Teachers: files of experiments/teachers that parameters name by their SHA-256.
 
 A file that was trained again is an error until its new SHA-256 is in the parameters: a changed
 parameter, for which `dvc repro` trains the student again.
 """
 
 import hashlib
-import io
 import json
 from pathlib import Path
-
-import numpy as np
 
 from recognizer.regular_file import MAX_MODEL_BYTES, read_regular_file
 from stages.errors import UserError
@@ -35,34 +32,15 @@ def read_teacher(teacher: Teacher) -> bytes:
     return _read_declared(teacher.file, teacher.sha256)
 
 
-def read_vote_labels(declared: VoteLabels, rows: np.ndarray) -> np.ndarray:
-    """Read the probabilities of FER-2013's labels by the votes of FER+ on faces of Training.
-
-    Parameters
-    ----------
-    declared : VoteLabels
-    rows : int [N]
-        The faces' rows of raw.csv.
-
-    Returns
-    -------
-    float32 [N, 7], rows sum to 1.
+def read_votes(declared: VoteLabels) -> bytes:
+    """Read the file of FER+'s votes and compare its SHA-256 with the declared digits.
 
     Raises
     ------
     UserError
-        The file cannot be read, has another SHA-256, or lacks a row.
+        The file cannot be read or has another SHA-256.
     """
-    with np.load(io.BytesIO(_read_declared(VOTES, declared.sha256))) as arrays:
-        known, probabilities = arrays["row"], arrays["probabilities"].astype(np.float32)
-    order = np.argsort(known)
-    places = order[np.searchsorted(known, rows, sorter=order).clip(max=len(known) - 1)]
-    if (known[places] != rows).any():
-        raise UserError(
-            f"{VOTES}: it has no votes on row {rows[known[places] != rows][0]}; it is for FER-2013"
-            " alone: set train.distillation.teachers_on_views.votes to null"
-        )
-    return probabilities[places] / probabilities[places].sum(axis=1, keepdims=True)
+    return _read_declared(VOTES, declared.sha256)
 
 
 def _read_declared(file: Path, sha256: str) -> bytes:

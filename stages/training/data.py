@@ -8,9 +8,9 @@ from stages.artifacts import Artifacts
 from stages.dataset.faces import Faces, TrainingSet
 from stages.errors import UserError
 from stages.parameters import Train, ViewDistillation, VoteLabels
-from stages.teachers import read_vote_labels
 from stages.training.initial_weights import InitialWeights, read_initial_weights
 from stages.training.soft_labels import predict_soft_labels
+from stages.training.vote_labels import read_vote_labels
 
 
 @dataclass(frozen=True)

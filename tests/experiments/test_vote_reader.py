@@ -11,7 +11,8 @@ from stages.dataset.faces import Faces
 from stages.dataset.ferplus import Votes
 from stages.errors import UserError
 from stages.parameters import VoteLabels
-from stages.teachers import VOTES, read_vote_labels
+from stages.teachers import VOTES
+from stages.training.vote_labels import read_vote_labels
 from tests.experiments.test_teacher import write_repository
 
 

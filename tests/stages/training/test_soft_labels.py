@@ -145,7 +145,8 @@ def test_labels_are_blended_with_what_the_votes_say_of_them(teachers, tmp_path, 
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 3).astype(np.float16)
     file = tmp_path / "votes.npz"
     np.savez(file, row=np.array([7, 9, 4], np.int32), probabilities=probabilities)
-    monkeypatch.setattr("stages.teachers.VOTES", file)
+    for module in ("stages.teachers", "stages.training.vote_labels"):
+        monkeypatch.setattr(f"{module}.VOTES", file)
     votes = {"share": 0.6, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()[:12]}
     run = settings(distillation=on_views(teachers).model_dump() | {"votes": votes})
     labels = np.array([0, 1, 2, 1], np.uint8)
