@@ -17,10 +17,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
 from benchmarks.provenance import here, opening
+from experiments.vote_reader import fit_vote_reader, vote_counts, vote_features
 from recognizer.atomic_file import written_atomically
 from recognizer.classifier import Classifier
 from stages.artifacts import Artifacts
@@ -31,39 +31,6 @@ from stages.errors import UserError
 from stages.evaluation.markdown_table import markdown_table
 
 PAGE = Path(__file__).with_suffix(".md")
-
-
-def read_votes(path: Path, faces: Faces) -> np.ndarray:
-    """Read the votes on the faces that validation kept.
-
-    Returns
-    -------
-    float64 [N, 10]
-        Votes in the order of `ferplus.COLUMNS`: first for the seven emotions of FER-2013.
-
-    Raises
-    ------
-    UserError
-        The file is not FER+'s.
-    """
-    if not path.exists():
-        sys.exit(f"error: {path}: not found; fer2013new.csv is in Microsoft's FERPlus repository")
-    votes = ferplus.read_votes(path)
-    # Row 2 of the CSV is the first after the header.
-    index = faces.row - 2
-    if index.max() >= len(votes):
-        sys.exit(f"error: {path}: {len(votes):,} rows, but FER-2013 has more; take the whole file")
-    usage = np.array([row.usage for row in votes])[index]
-    if (usage != np.array(SPLITS)[faces.split]).any():
-        sys.exit(f"error: {path}: its rows are not those of raw.csv: the splits differ")
-    return np.array([row.counts for row in votes], float)[index]
-
-
-def predict_from_votes(votes: np.ndarray, labels: np.ndarray, training: np.ndarray) -> np.ndarray:
-    """Predict all labels from the shares of the votes; fitted on the faces of Training."""
-    shares = votes / votes.sum(axis=1, keepdims=True).clip(1)
-    regression = LogisticRegression(max_iter=2000).fit(shares[training], labels[training])
-    return regression.predict(shares)
 
 
 def agreement_table(
@@ -125,15 +92,16 @@ def main() -> None:
     files = Artifacts("fer2013")
     try:
         faces = Faces.read(files.data / "faces.npz")
-        votes = read_votes(path, faces)
+        votes = vote_counts(ferplus.read_votes(path), faces)
     except UserError as error:
         sys.exit(f"error: {error}")
     public = faces.split == SPLITS.index("PublicTest")
     training = faces.split == SPLITS.index("Training")
-    from_votes = predict_from_votes(votes, faces.labels, training)
+    regression = fit_vote_reader(votes[training], faces.labels[training])
+    from_votes = regression.predict(vote_features(votes[public]))
     classifier = Classifier(files.models / "model.onnx")
     predicted = classifier.predict(faces.images[public]).argmax(axis=1)
-    text = page(faces.labels[public], votes[public], from_votes[public], predicted)
+    text = page(faces.labels[public], votes[public], from_votes, predicted)
     with written_atomically(PAGE) as temporary:
         temporary.write_text(text)
 

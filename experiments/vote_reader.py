@@ -50,16 +50,16 @@ def write_vote_reader(votes: list[Votes]) -> None:
     """
     faces = Faces.read(Artifacts(load_experiments().dataset).data / "faces.npz")
     training, public = faces.of_split("Training"), faces.of_split("PublicTest")
-    regression = LogisticRegression(max_iter=2000)
-    regression.fit(vote_features(votes, training), training.labels)
+    counts = vote_counts(votes, training)
+    regression = fit_vote_reader(counts, training.labels)
     with written_atomically(VOTES) as temporary:
-        probabilities = regression.predict_proba(vote_features(votes, training))
+        probabilities = regression.predict_proba(vote_features(counts))
         with temporary.open("wb") as file:
             np.savez_compressed(
                 file, row=training.row, probabilities=probabilities.astype(np.float16)
             )
         digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    predicted = regression.predict(vote_features(votes, public))
+    predicted = regression.predict(vote_features(vote_counts(votes, public)))
     write_metrics(
         VOTES.with_suffix(".json"),
         {
@@ -72,12 +72,13 @@ def write_vote_reader(votes: list[Votes]) -> None:
     log.info("votes of FER+: SHA-256 %s", digest[:12])
 
 
-def vote_features(votes: list[Votes], faces: Faces) -> np.ndarray:
-    """Shares of the ten kinds of votes on each face, and their square roots.
+def vote_counts(votes: list[Votes], faces: Faces) -> np.ndarray:
+    """Numbers of votes on each face.
 
     Returns
     -------
-    float64 [N, 20], 0 … 1.
+    float64 [N, 10]
+        In the order of `ferplus.COLUMNS`: first for the seven emotions of FER-2013.
 
     Raises
     ------
@@ -86,8 +87,19 @@ def vote_features(votes: list[Votes], faces: Faces) -> np.ndarray:
     """
     of_faces = [votes[row - FIRST_ROW] for row in faces.row if row - FIRST_ROW < len(votes)]
     if [SPLITS[split] for split in faces.split] != [vote.usage for vote in of_faces]:
-        raise UserError("FERPLUS_CSV: its rows are not those of FER-2013; get the whole file again")
-    counts = np.array([vote.counts for vote in of_faces], np.float64)
+        raise UserError(
+            "the votes of FER+: their rows are not those of FER-2013; get the whole file again"
+        )
+    return np.array([vote.counts for vote in of_faces], np.float64)
+
+
+def fit_vote_reader(counts: np.ndarray, labels: np.ndarray) -> LogisticRegression:
+    """Fit the regression from `vote_features` to labels, uint8 [N]."""
+    return LogisticRegression(max_iter=2000).fit(vote_features(counts), labels)
+
+
+def vote_features(counts: np.ndarray) -> np.ndarray:
+    """Shares of the votes, and their square roots: float64 [N, 20], 0 … 1."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     return np.hstack([shares, np.sqrt(shares)])
 

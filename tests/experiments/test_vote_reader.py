@@ -56,6 +56,6 @@ def test_the_votes_on_training_faces_give_their_labels(faces):
 def test_votes_of_other_rows_are_refused(faces):
     votes = votes_on(faces)
     for others in (votes[::-1], votes[:-1]):
-        with pytest.raises(UserError, match="its rows are not those of FER-2013"):
+        with pytest.raises(UserError, match="their rows are not those of FER-2013"):
             write_vote_reader(others)
     assert not VOTES.exists()
