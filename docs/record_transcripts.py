@@ -118,6 +118,8 @@ def served(folder: Path, shell: dict[str, str]) -> Iterator[str]:
                 break
             except OSError:
                 time.sleep(0.1)
+        else:
+            sys.exit("error: the server was not ready within two minutes")
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()
