@@ -38,7 +38,7 @@ from stages.evaluation.plots import mistakes_picture, plot_tables
 from stages.evaluation.prediction import open_model, predict, prediction_table
 from stages.evaluation.robustness import mean_accuracies, robustness_table
 from stages.parameters import Int8, Parameters
-from stages.teachers import read_teacher_metrics
+from stages.teachers import read_pretraining, read_teacher_metrics
 from stages.tracking import Tracker, destination
 
 log = logging.getLogger(__name__)
@@ -167,6 +167,7 @@ def read_metrics(dataset: str, parameters: Parameters) -> Metrics:
     return Metrics(
         **{name: _read_json(paths.metrics / f"{name}.json") for name in files},
         teachers=read_teacher_metrics(parameters),
+        pretrained_on=read_pretraining(parameters),
         emotions=emotions,
         robustness=pd.read_csv(paths.plots / "robustness.csv"),
         labels=confusion["actual"].map(emotions.index).to_numpy(copy=True),

@@ -416,9 +416,9 @@ Network = Annotated[
 class InitialWeights(Section):
     """Fine-tuning: all layers but the head start with the weights of a trained network.
 
-    Groups of layers are the stem and each stage; the head is new. Learning rates rise from group
-    to group: discriminative fine-tuning (Howard & Ruder, Universal Language Model Fine-tuning for
-    Text Classification, 2018).
+    Groups of layers are the stem and each stage; the head is new unless it is kept. Learning
+    rates rise from group to group: discriminative fine-tuning (Howard & Ruder, Universal Language
+    Model Fine-tuning for Text Classification, 2018).
     """
 
     name: Literal["weights"]
@@ -426,6 +426,8 @@ class InitialWeights(Section):
     """A dataset, for its models/DATASET/weights.keras, else its model.keras; or a .keras file."""
     sha256: DigestStart | None = None
     """Of the file; null accepts any file."""
+    keep_head: bool = False
+    """Whether the head starts with the file's weights too; for the same emotions in this order."""
     freeze: Annotated[int, Field(ge=0)]
     """Groups, from the input on, that keep their weights and batch statistics."""
     frozen_epochs: Annotated[int, Field(ge=0)]

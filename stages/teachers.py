@@ -7,6 +7,7 @@ parameter, for which `dvc repro` trains the student again.
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from recognizer.regular_file import MAX_MODEL_BYTES, read_regular_file
 from stages.errors import UserError
@@ -59,13 +60,31 @@ def _read_declared(file: Path, sha256: str) -> bytes:
     return content
 
 
-def read_teacher_metrics(parameters: Parameters) -> dict[str, dict[str, float]]:
+def read_pretraining(parameters: Parameters) -> str | None:
+    """What the weights that `train.init` names have learned from, besides their own dataset.
+
+    Returns
+    -------
+    str or None
+        `pretrained_on` of the JSON file beside a file of experiments/teachers.
+    """
+    init = parameters.train.init
+    if init is None or not init.source.endswith(".keras"):
+        return None
+    path = Path(init.source).with_suffix(".json")
+    described = json.loads(path.read_text()) if path.parent == VOTES.parent else {}
+    pretrained_on: str | None = described.get("pretrained_on")
+    return pretrained_on
+
+
+def read_teacher_metrics(parameters: Parameters) -> dict[str, dict[str, Any]]:
     """Metrics of each teacher that a dataset's parameters name, by the path of its file.
 
     Returns
     -------
     dict
-        `parameters` (their number), `accuracy` and `macro_f1` on PublicTest.
+        `parameters` (their number), `accuracy` and `macro_f1` on PublicTest, perhaps
+        `pretrained_on`.
 
     Raises
     ------

@@ -12,6 +12,7 @@ A table stands between a mark and `<!-- end -->`. The marks:
   on the same faces, from metrics/DATASET/predictions.csv
 - `<!-- comparison -->`: our models and those of other packages, from benchmarks/comparison.csv
 - `<!-- detection -->`: accuracy after detection, from benchmarks/detection.csv
+- `<!-- ensemble -->`: the networks of experiments/ensemble, from its metrics.json
 - `<!-- balancing -->`, `<!-- duplicates -->`: runs of experiments/, from experiments/comparison.csv
 """
 
@@ -33,6 +34,7 @@ from stages.evaluation.markdown_table import markdown_table
 COMPARISON = Path("benchmarks/comparison.csv")
 DETECTION = Path("benchmarks/detection.csv")
 EXPERIMENTS = Path("experiments/comparison.csv")
+ENSEMBLE = Path("experiments/ensemble/metrics.json")
 END = "<!-- end -->"
 MINIMA = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Probabilities in the table of unsure predictions."""
@@ -175,6 +177,21 @@ def detection_table() -> str:
     return markdown_table([*headers, "accuracy after detection", "points lost"], rows)
 
 
+def ensemble_table() -> str:
+    """Format the networks that experiments/ensemble trained, and the means of their probabilities.
+
+    Raises
+    ------
+    UserError
+        They have not been trained.
+    """
+    rows = [
+        [name, *(f"{metrics[key]:.3f}" for key in ("accuracy", "macro_f1"))]
+        for name, metrics in _read(ENSEMBLE).items()
+    ]
+    return markdown_table(["on PublicTest", "accuracy", "macro-F1"], rows)
+
+
 def balancing_table() -> str:
     """Format the experiments' runs that differ in the balancing strategy."""
     runs = pd.read_csv(EXPERIMENTS)
@@ -215,6 +232,7 @@ TABLES: dict[str, Callable[[list[str]], str]] = {
     "agreement": lambda datasets: agreement_table(datasets[0], datasets[1:]),
     "comparison": lambda _: comparison_table(),
     "detection": lambda _: detection_table(),
+    "ensemble": lambda _: ensemble_table(),
     "balancing": lambda _: balancing_table(),
     "duplicates": lambda _: duplicates_table(),
 }

@@ -39,8 +39,10 @@ class Metrics:
     training: dict[str, Any]
     evaluation: dict[str, Any]
     intervals: dict[str, Any]
-    teachers: dict[str, dict[str, float]]
+    teachers: dict[str, dict[str, Any]]
     """Metrics of each teacher that the parameters name, by the path of its file."""
+    pretrained_on: str | None
+    """What the weights that the training started from had learned from before."""
     emotions: tuple[str, ...]
     """Names of the labels 0 … C - 1."""
     robustness: pd.DataFrame
@@ -202,7 +204,10 @@ def _initial_weights(parameters: Parameters, metrics: Metrics) -> str:
         )
         return (
             f"Training started from the weights of `{initial['file']}` (SHA-256 "
-            f"`{initial['sha256'][:12]}`) with a new head{frozen}."
+            f"`{initial['sha256'][:12]}`) with {'their' if train.init.keep_head else 'a new'}"
+            f" head{frozen}."
+            + f" A network that taught them was pretrained on {metrics.pretrained_on}."
+            * (metrics.pretrained_on is not None)
         )
     if isinstance(train.network, Application) and train.network.weights:
         return f"Training started from weights pretrained on {train.network.weights}."
@@ -220,8 +225,12 @@ def _recipe(dataset: str, parameters: Parameters, metrics: Metrics) -> str:
         f"network `{_network(train.network)}`, faces scaled to {sizes} pixels",
         f"{training['epochs']} epochs of {training['images']:,} images, optimizer "
         f"`{train.optimizer.name}`, schedule `{train.schedule.name}`, loss `{train.loss.name}`; "
-        f"weights of epoch {training['best_epoch']}, the best on PublicTest by "
-        f"`{train.selection.monitor}`",
+        f"weights of epoch {training['best_epoch']}, "
+        + (
+            "the last"
+            if train.selection.monitor == "epoch"
+            else f"the best on PublicTest by `{train.selection.monitor}`"
+        ),
     ]
     match train.distillation:
         case SelfDistillation(share=share):

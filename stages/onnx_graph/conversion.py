@@ -52,12 +52,36 @@ def convert(model: keras.Model) -> onnx.ModelProto:
             warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
             model.export(path, format="onnx", input_signature=[faces], verbose=False)
         exported = onnx.load(path)
+    _sort_by_use(exported.graph)
     _name_by_position(exported.graph)
     for value in (*exported.graph.input, *exported.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
     exported.graph.name = "facial expression recognition"
     exported.graph.doc_string = ""
     return optimized(exported)
+
+
+def _sort_by_use(graph: onnx.GraphProto) -> None:
+    """Sort the nodes by depth-first search from the output, each after its inputs.
+
+    Where a graph branches, tf2onnx puts the branches into another order in every process.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    ordered: list[onnx.NodeProto] = []
+    pending, done = [(makers[graph.output[0].name], False)], set()
+    while pending:
+        node, has_inputs = pending.pop()
+        if node.name in done:
+            continue
+        if has_inputs:
+            done.add(node.name)
+            ordered.append(node)
+            continue
+        pending.append((node, True))
+        pending += [(makers[name], False) for name in reversed(node.input) if name in makers]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
+    del graph.node[:]
+    graph.node.extend(copies)
 
 
 def _name_by_position(graph: onnx.GraphProto) -> None:

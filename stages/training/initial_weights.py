@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """Weights of all layers but the head, in the order of `keras.Model.get_weights`."""
+    """Weights in the order of `keras.Model.get_weights`, without the head's if that is new."""
 
     file: Path
     sha256: str
@@ -68,7 +68,7 @@ def read_initial_weights(settings: parameters.Train) -> InitialWeights | None:
             f" layers, cannot freeze {init.freeze}"
         )
     log.info("the training starts from the weights of %s (SHA-256 %s)", path, sha256[:12])
-    return InitialWeights(path, sha256, weights)
+    return InitialWeights(path, sha256, source.get_weights() if init.keep_head else weights)
 
 
 def _file(source: str) -> Path:

@@ -75,7 +75,7 @@ def equivariant_weights(
 ) -> list[np.ndarray]:
     """Take the half of an ordinary network's weights that a mirror-equivariant network trains.
 
-    The inverse of `ordinary_weights`, for convolutions and batch normalisations.
+    The inverse of `ordinary_weights`.
 
     Parameters
     ----------
@@ -88,10 +88,7 @@ def equivariant_weights(
     -------
     list of float32
     """
-    return [
-        weight if weight.shape == shape else weight[..., : shape[-1]]
-        for weight, shape in zip(weights, shapes, strict=True)
-    ]
+    return [weight[tuple(map(slice, shape))] for weight, shape in zip(weights, shapes, strict=True)]
 
 
 def _with_mirrored(kernel: Any) -> Any:

@@ -256,10 +256,15 @@ def _compiled(
             f" {sorted(set(sizes))} are listed; keep one resolution with share 1.0"
         )
     if data.initial_weights is not None:
-        own = network.get_weights()
-        shapes = [array.shape for array in own[:-2]]
-        initial = symmetry.equivariant_weights(data.initial_weights.arrays, shapes)
-        network.set_weights([*initial, *own[-2:]])
+        own, initial = network.get_weights(), data.initial_weights.arrays
+        if len(initial) == len(own) and initial[-1].shape != own[-1].shape:
+            raise UserError(
+                f"train.init.weights.keep_head: {data.initial_weights.file} predicts"
+                f" {len(initial[-1])} emotions, the dataset has {data.classes}; set it to false"
+            )
+        shapes = [array.shape for array in own[: len(initial)]]
+        initial = symmetry.equivariant_weights(initial, shapes)
+        network.set_weights([*initial, *own[len(initial) :]])
     network.compile(
         optimizers.build_optimizer(
             settings.optimizer,

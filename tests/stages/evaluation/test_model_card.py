@@ -1,6 +1,7 @@
 """The model card shows the metrics and parameters that it is given."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,11 @@ def test_the_card_names_the_weights_that_the_training_started_from():
         "`0123456789ab`) with a new head; the first 2 groups of layers kept theirs." in card
     )
     assert "no pretrained weights" not in card
+    assert "was pretrained on" not in card
+    document["train"]["init"] |= {"freeze": 0, "keep_head": True}
+    taught = replace(metrics, pretrained_on="faces")
+    card = model_card("sample", type(parameters).model_validate(document), taught)
+    assert "with their head. A network that taught them was pretrained on faces." in card
 
 
 def test_the_card_says_which_splits_were_drawn():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from stages import parameters
+from stages.errors import UserError
 from stages.training import checkpoint, trainer
 from stages.training.data import TrainingData
 from stages.training.fine_tuning import layer_groups, learning_rate_scales
@@ -91,6 +92,24 @@ def test_a_training_starts_from_the_weights_with_a_new_head(source):
     assert all(map(np.array_equal, before[:-2], after[:-2]))
     assert before[-2].shape == (8, 7)
     assert after[-2].shape == (8, 3)
+
+
+def test_the_head_can_be_kept_where_the_emotions_are_the_same(source):
+    keeping = settings(
+        network=SYMMETRIC,
+        distillation=None,
+        epochs=1,
+        optimizer=SLOW,
+        init=INIT | {"from": source, "freeze": 3, "keep_head": True},
+        **STILL,
+    )
+    data = TrainingData(IMAGES, LABELS, *VALIDATION, initial_weights=read_initial_weights(keeping))
+    after = trainer.train(data, keeping)[0].get_weights()
+    for before, weight in zip(weights_of(source), after, strict=True):
+        np.testing.assert_allclose(before, weight, atol=1e-4)
+    message = "keep_head: .*model.keras predicts 7 emotions, the dataset has 3; set it to false"
+    with pytest.raises(UserError, match=message):
+        tuned(source, {"keep_head": True})
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "fused_bfloat16"])
