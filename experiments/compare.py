@@ -30,7 +30,12 @@ COMPARISONS = {
         "symmetric networks were trained later, in `fused_bfloat16`: compare their minutes with "
         "each other only.",
     ),
-    "optimizer": ("Optimizers", "The same small residual network; `base` is SGD with Nesterov."),
+    "optimizer": (
+        "Optimizers",
+        "The same small residual network; `base` is SGD with Nesterov momentum. The others have "
+        "three learning rates each: low is 0.3 times the first, high 3 times. These six runs had "
+        "other work beside them: their minutes do not compare. One standard error is 0.8 points.",
+    ),
     "balance": (
         "Balancing",
         "The same small residual network and SGD; `base` leaves the classes as they are. More "
