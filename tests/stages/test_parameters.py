@@ -238,7 +238,7 @@ def test_other_values_are_accepted(tmp_path, place, value):
 def test_teachers_are_named_by_their_file():
     distillation = load_parameters("fer2013", ROOT / "params").train.distillation
     assert isinstance(distillation, ViewDistillation)
-    assert distillation.teachers[1].file == Path("experiments/teachers/residual_wide.onnx")
+    assert distillation.teachers[1].file == Path("experiments/teachers/vgg_local_contrast.onnx")
 
 
 @pytest.mark.parametrize("stage", ["train", "export", "evaluate", "balance", "validate", "fetch"])
