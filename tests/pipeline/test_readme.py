@@ -109,6 +109,7 @@ def tiny(dataset: dict) -> dict:
         dataset["validate"] |= limits
     dataset["train"]["epochs"] = 1
     dataset["train"]["distillation"]["name"] = "none"
+    dataset["train"]["init"]["name"] = "none"
     network = dataset["train"]["network"]
     network[network["name"]]["widths"] = [4, 8]
     dataset["export"] |= {"recall_floor": 0}
