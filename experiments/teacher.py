@@ -12,6 +12,8 @@ import logging
 import sys
 from pathlib import Path
 
+import keras
+import numpy as np
 import onnx
 from sklearn.metrics import accuracy_score, f1_score
 
@@ -23,6 +25,7 @@ from stages.errors import UserError
 from stages.onnx_graph.conversion import convert, served_model
 from stages.onnx_graph.logits import predict_logits
 from stages.onnx_graph.quantization import to_precision
+from stages.parameters import Export
 from stages.training.data import read_training_data
 from stages.training.trainer import make_repeatable, run_fingerprint, train_resumably
 
@@ -58,24 +61,76 @@ def train_teacher(name: str) -> None:
     data = read_training_data(files, settings)
     resume = FOLDER / f".{name}.resume.npz"
     network, _ = train_resumably(data, settings, resume, run_fingerprint(data, settings))
-    training = Faces.read(files.data / "faces.npz").of_split("Training").images
-    converted = convert(served_model(network, settings.resolutions[-1].size))
-    teacher = to_precision(converted, experiments.teacher_export, training)
-    with written_atomically(FOLDER / f"{name}.onnx") as temporary:
+    faces = Faces.read(files.data / "faces.npz")
+    write_teacher(name, network, settings.resolutions[-1].size, experiments.teacher_export, faces)
+    resume.unlink()
+
+
+def write_teacher(
+    name: str,
+    network: keras.Model,
+    size: int,
+    export: Export,
+    faces: Faces,
+    pretrained_on: str | None = None,
+) -> None:
+    """Write NAME.onnx and NAME.json.
+
+    Parameters
+    ----------
+    name : str
+    network : keras.Model
+        Float32 [N, size, size, 1] in 0 … 255 to logits [N, C].
+    size : int
+    export : Export
+        Precision of the file.
+    faces : Faces
+        Of all splits. Those of Training determine the ranges of the activations, those of
+        PublicTest the metrics.
+    pretrained_on : str or None
+        As in `write_description`.
+    """
+    converted = convert(served_model(network, size))
+    teacher = to_precision(converted, export, faces.of_split("Training").images)
+    path = FOLDER / f"{name}.onnx"
+    with written_atomically(path) as temporary:
         onnx.save(teacher, temporary)
-        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    predicted = predict_logits(teacher, data.validation_images).argmax(axis=1)
+    public = faces.of_split("PublicTest")
+    predicted = predict_logits(teacher, public.images).argmax(axis=1)
+    write_description(path, network, public.labels, predicted, pretrained_on)
+
+
+def write_description(
+    path: Path,
+    network: keras.Model,
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    pretrained_on: str | None = None,
+) -> None:
+    """Write the JSON file beside a file of experiments/teachers.
+
+    Parameters
+    ----------
+    path : Path
+    network : keras.Model
+        The one in the file.
+    labels, predicted : int [N]
+        Of PublicTest.
+    pretrained_on : str or None
+        What the network, or one that taught it, had learned from before.
+    """
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     write_metrics(
-        FOLDER / f"{name}.json",
+        path.with_suffix(".json"),
         {
             "parameters": network.count_params(),
             "sha256": digest,
-            "accuracy": accuracy_score(data.validation_labels, predicted),
-            "macro_f1": f1_score(data.validation_labels, predicted, average="macro"),
+            "accuracy": accuracy_score(labels, predicted),
+            "macro_f1": f1_score(labels, predicted, average="macro"),
+            **({"pretrained_on": pretrained_on} if pretrained_on else {}),
         },
     )
-    resume.unlink()
-    log.info("teacher %s: SHA-256 %s", name, digest[:12])
+    log.info("%s: SHA-256 %s", path.name, digest[:12])
 
 
 if __name__ == "__main__":

@@ -765,9 +765,20 @@ def load_parameters(dataset: str, folder: Path = Path("params")) -> Parameters:
             raise UserError(f"{path}: not found; run from the repository's root")
         near, others = _nearest(dataset, datasets), ", ".join(datasets)
         raise UserError(f"{path}: not found{near}; datasets with a file: {others}")
+    return read_section(Parameters, path)
+
+
+def read_section(kind: type[Kind], path: Path) -> Kind:
+    """Read a whole file of parameters as a typed section.
+
+    Raises
+    ------
+    UserError
+        A key is unknown, missing or out of range; the message names the line.
+    """
     document, lines = read_yaml(path)
     try:
-        return checked(Parameters, document)
+        return checked(kind, document)
     except ParameterError as problem:
         raise UserError(f"{path}:{line_of(problem.place, lines)}: {problem}") from None
 

@@ -61,15 +61,20 @@ class Learner:
             [jnp.array(value) for value in [*trainable, *others]],
         )
 
-    def compile(self, faces: int, classes: int, steps: int) -> None:
-        """Compile both programs for this number of faces, and of steps in an epoch."""
+    def trace(self, faces: int, classes: int, steps: int) -> None:
+        """Trace both programs for this number of faces, and of steps in an epoch."""
         images = jax.ShapeDtypeStruct((faces, SIZE, SIZE), np.uint8)
         targets = jax.ShapeDtypeStruct((faces, classes), np.float32)
         order = jax.ShapeDtypeStruct((steps, self._settings.batch_size), np.int32)
         total = jax.ShapeDtypeStruct((), np.float32)
         training = jax.jit(self._train, donate_argnums=0)
-        self._training = training.lower(self.state, images, targets, order, total).compile()
-        self._prediction = jax.jit(self._predict).lower(self.state.average, images).compile()
+        self._training = training.lower(self.state, images, targets, order, total)
+        self._prediction = jax.jit(self._predict).lower(self.state.average, images)
+
+    def compile(self) -> None:
+        """Compile the traced programs; several learners can do so at once, in threads."""
+        self._training = self._training.compile()
+        self._prediction = self._prediction.compile()
 
     def train(self, images: Any, targets: Any, order: Any, steps: int) -> Any:
         """Train an epoch.

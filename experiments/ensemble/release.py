@@ -7,35 +7,26 @@ metrics on PublicTest.
 """
 
 import argparse
-import hashlib
 import logging
 import sys
 from pathlib import Path
 
 import keras
 import numpy as np
-import onnx
-from sklearn.metrics import accuracy_score, f1_score
 
 from experiments.ensemble.networks import build_ordinary
 from experiments.ensemble.settings import Ensemble, FaceResNet, Member, load_ensemble
 from experiments.settings import load_experiments
-from experiments.teacher import FOLDER
-from recognizer.atomic_file import written_atomically
-from stages.artifacts import Artifacts, write_metrics
+from experiments.teacher import FOLDER, write_description, write_teacher
+from stages.artifacts import Artifacts
 from stages.dataset.faces import Faces
 from stages.errors import UserError
-from stages.onnx_graph.conversion import convert, served_model
-from stages.onnx_graph.logits import predict_logits
-from stages.onnx_graph.quantization import to_precision
 from stages.training.keras_archive import save_trainable_weights
 from stages.training.symmetry import ordinary_weights
 from stages.training.trainer import predict_probabilities
 
 PRETRAINED_ON = "faces: dlib's face recognition ResNet (CC0), about 3 million photos from the web"
 """What the network `FaceResNet` has learned from before; it teaches the later phases."""
-
-log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -65,21 +56,16 @@ def release(out: Path) -> None:
     pretrained = pretrained_networks(ensemble)
     for name in ensemble.teachers:
         network = read_network(members[name], out / f"{name}.npz", len(faces.emotions))
-        converted = convert(served_model(network, members[name].size))
-        training = faces.of_split("Training").images
-        teacher = to_precision(converted, export, training)
-        with written_atomically(FOLDER / f"{name}.onnx") as temporary:
-            onnx.save(teacher, temporary)
-            content = temporary.read_bytes()
-        predicted = predict_logits(teacher, public.images).argmax(axis=1)
-        _write_metrics(name, network, content, public, predicted, pretrained)
+        pretrained_on = PRETRAINED_ON if name in pretrained else None
+        write_teacher(name, network, members[name].size, export, faces, pretrained_on)
     for name in ensemble.starts:
         network = read_network(members[name], out / f"{name}.npz", len(faces.emotions))
+        pretrained_on = PRETRAINED_ON if name in pretrained else None
         path = FOLDER / f"{name}.keras"
         save_trainable_weights(network, path, {"labels": list(faces.emotions)})
         probabilities = predict_probabilities(network, public.images, members[name].size)
         predicted = probabilities.argmax(axis=1)
-        _write_metrics(name, network, path.read_bytes(), public, predicted, pretrained)
+        write_description(path, network, public.labels, predicted, pretrained_on)
 
 
 def pretrained_networks(ensemble: Ensemble) -> set[str]:
@@ -116,28 +102,6 @@ def read_network(member: Member, file: Path, classes: int) -> keras.Model:
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: not the weights of this network: {error}") from None
     return network
-
-
-def _write_metrics(
-    name: str,
-    network: keras.Model,
-    content: bytes,
-    public: Faces,
-    predicted: np.ndarray,
-    pretrained: set[str],
-) -> None:
-    digest = hashlib.sha256(content).hexdigest()
-    write_metrics(
-        FOLDER / f"{name}.json",
-        {
-            "parameters": network.count_params(),
-            "sha256": digest,
-            "accuracy": accuracy_score(public.labels, predicted),
-            "macro_f1": f1_score(public.labels, predicted, average="macro"),
-            **({"pretrained_on": PRETRAINED_ON} if name in pretrained else {}),
-        },
-    )
-    log.info("%s: SHA-256 %s", name, digest[:12])
 
 
 if __name__ == "__main__":

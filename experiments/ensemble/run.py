@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,9 @@ class Run:
         stream = itertools.chain([next(stream)], stream)
         phases = [self._learners(phase) for phase in settings.phases]
         for learner in itertools.chain(*phases):
-            learner.compile(len(self.images), self.labels.shape[1], self.steps)
+            learner.trace(len(self.images), self.labels.shape[1], self.steps)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Learner.compile, itertools.chain(*phases)))
         rng = np.random.default_rng(settings.seed)
         teachers: list[Learner] = []
         for phase, learners in zip(settings.phases, phases, strict=True):

@@ -7,7 +7,6 @@ from pydantic import Field, model_validator
 
 from stages.errors import UserError
 from stages.parameters import (
-    ParameterError,
     Section,
     Seed,
     Share,
@@ -15,9 +14,7 @@ from stages.parameters import (
     SymmetricResidual,
     TrainAugmentation,
     VoteLabels,
-    checked,
-    line_of,
-    read_yaml,
+    read_section,
 )
 
 PARAMETERS = Path("experiments/ensemble/params.yaml")
@@ -114,8 +111,4 @@ def load_ensemble() -> Ensemble:
     """
     if not PARAMETERS.exists():
         raise UserError(f"{PARAMETERS}: not found; run from the repository's root")
-    document, lines = read_yaml(PARAMETERS)
-    try:
-        return checked(Ensemble, document)
-    except ParameterError as error:
-        raise UserError(f"{PARAMETERS}:{line_of(error.place, lines)}: {error}") from None
+    return read_section(Ensemble, PARAMETERS)
