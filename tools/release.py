@@ -1,9 +1,10 @@
 """Make a release: `python -m tools.release 1.2.0`.
 
-Gives the section *Unreleased* of CHANGELOG.md the version, sets it in pyproject.toml, commits both,
-and tags the commit: `v1.2.0` for the code, and for each model a version `emotion-D@v1.2.0` and the
-stage `emotion-D#prod#N` in the registry (GTO, whose tags `dvc artifacts get` and `gto show` read).
-Models and their cards stay as they are committed. Nothing is pushed.
+Gives the section *Unreleased* of CHANGELOG.md the version, sets it in pyproject.toml, enters each
+new model under `artifacts` in dvc.yaml, commits these files, and tags the commit: `v1.2.0` for the
+code, and for each committed model a version `emotion-D@v1.2.0` and the stage `emotion-D#prod#N` in
+the registry (GTO, whose tags `dvc artifacts get` and `gto show` read). Models and their cards stay
+as they are committed. Nothing is pushed.
 """
 
 import argparse
@@ -17,14 +18,18 @@ from pathlib import Path
 
 import gto.api
 import yaml
+from dvc.annotations import Artifact
+from dvc.repo import Repo
 from gto.exceptions import GTOException
 
 from recognizer.atomic_file import write_atomically
+from recognizer.classifier import Classifier
 from stages.artifacts import Artifacts
 from stages.errors import UserError
 
 CHANGELOG = Path("CHANGELOG.md")
 PROJECT = Path("pyproject.toml")
+PIPELINE = Path("dvc.yaml")
 HEADING = "## Unreleased\n"
 STAGE = "prod"
 
@@ -42,7 +47,7 @@ def release(version: str) -> list[str]:
         raise UserError(f"{version}: a version is MAJOR.MINOR.PATCH, for instance 1.2.0")
     if changed := _git("status", "--porcelain"):
         raise UserError(f"{changed.split()[1]}: not committed; commit or restore every file first")
-    tag, datasets = f"v{version}", registered_datasets()
+    tag, datasets = f"v{version}", released_datasets()
     names = {dataset: f"emotion-{dataset}" for dataset in datasets}
     existing = set(_git("tag", "--list").split())
     for name in (tag, *(f"{name}@{tag}" for name in names.values())):
@@ -56,7 +61,9 @@ def release(version: str) -> list[str]:
 
     write_atomically(CHANGELOG, changelog)
     write_atomically(PROJECT, project)
-    _git("commit", "--quiet", "--message", f"Release {version}", "--", str(CHANGELOG), str(PROJECT))
+    enter_artifacts(names)
+    files = map(str, (CHANGELOG, PROJECT, PIPELINE))
+    _git("commit", "--quiet", "--message", f"Release {version}", "--", *files)
     _git("tag", "--annotate", "--message", f"Release {version}", tag)
     tags = [tag]
     for name in names.values():
@@ -72,11 +79,35 @@ def release(version: str) -> list[str]:
     return tags
 
 
-def registered_datasets() -> list[str]:
-    """The datasets whose models are under `artifacts` in dvc.yaml and committed."""
-    document = yaml.safe_load(Path("dvc.yaml").read_text())
-    names = [name.removeprefix("emotion-") for name in document.get("artifacts", {})]
-    return [name for name in names if (Artifacts(name).models / "model.onnx").is_file()]
+def released_datasets() -> list[str]:
+    """The datasets whose models are committed."""
+    return [Path(path).parent.name for path in _git("ls-files", "models/*/model.onnx").split()]
+
+
+def enter_artifacts(names: dict[str, str]) -> None:
+    """Enter the models that are not yet under `artifacts` in dvc.yaml.
+
+    Parameters
+    ----------
+    names : dict
+        Name of the artifact by dataset.
+    """
+    entered = yaml.safe_load(PIPELINE.read_text()).get("artifacts", {})
+    with Repo() as repo:
+        for dataset, name in names.items():
+            if name in entered:
+                continue
+            path = Artifacts(dataset).models / "model.onnx"
+            emotions = len(Classifier(path).labels)
+            repo.artifacts.add(
+                name,
+                Artifact(
+                    path=path.as_posix(),
+                    type="model",
+                    desc=f"{emotions} emotions from a 48×48 grey face, trained on {dataset}",
+                    labels=["onnx", "facial-expression-recognition"],
+                ),
+            )
 
 
 def check_card(dataset: str) -> None:

@@ -37,13 +37,17 @@ def release(folder: Path, version: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
-    """A clone with the releases 7.0.0 and 7.1.0, between which the sample's model changes."""
+    """A clone with the releases 7.0.0 and 7.1.0.
+
+    Between them, the sample's model changes, and the dataset `mine` comes with a model.
+    """
     folder = tmp_path_factory.mktemp("released") / "clone"
     git(ROOT, "clone", "--quiet", "--no-tags", f"file://{ROOT}", str(folder))
     git(folder, "config", "user.name", "Test")
     git(folder, "config", "user.email", "test@example.org")
     first = release(folder, "7.0.0")
     assert first.returncode == 0, first.stderr
+    add_model(folder)
     change_model(folder)
     second = release(folder, "7.1.0")
     assert second.returncode == 0, second.stderr
@@ -66,6 +70,20 @@ def change_model(folder: Path) -> None:
         log.read_text().replace("## Unreleased\n", "## Unreleased\n\n- Another model.\n")
     )
     git(folder, "commit", "--quiet", "--all", "--message", "Train again")
+
+
+def add_model(folder: Path) -> None:
+    """Commit a model of the dataset `mine`, with its card and metrics: those of the sample."""
+    for name in ("models/sample/model.onnx", "models/sample/README.md"):
+        copy(folder / name, folder / name.replace("sample", "mine"))
+    copy(folder / "metrics/sample/evaluation.json", folder / "metrics/mine/evaluation.json")
+    git(folder, "add", "models/mine", "metrics/mine")
+    git(folder, "commit", "--quiet", "--message", "A model of another dataset")
+
+
+def copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(source.read_bytes())
 
 
 def version_at(folder: Path, revision: str) -> str:
@@ -131,6 +149,26 @@ def test_dvc_fetches_a_released_model_into_an_empty_folder(released, tmp_path):
         assert done.returncode == 0, done.stderr
         small = (folder / "models/fer2013-small/model.onnx").read_bytes()
         assert (tmp_path / name).read_bytes() == small
+
+
+def test_a_release_enters_a_new_model_and_changes_no_other_line_of_dvc_yaml(released, tmp_path):
+    folder, _ = released
+    added = git(folder, "diff", "--unified=0", "v7.0.0", "v7.1.0", "--", "dvc.yaml").splitlines()[
+        5:
+    ]
+    assert added == [
+        "+  emotion-mine:",
+        "+    path: models/mine/model.onnx",
+        "+    type: model",
+        "+    desc: 7 emotions from a 48×48 grey face, trained on mine",
+        "+    labels:",
+        "+    - onnx",
+        "+    - facial-expression-recognition",
+    ]
+    dvc = str(Path(sys.executable).parent / "dvc")
+    done = run(tmp_path, dvc, "artifacts", "get", str(folder), "emotion-mine", "-o", "got.onnx")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "got.onnx").read_bytes() == (folder / "models/mine/model.onnx").read_bytes()
 
 
 @pytest.mark.parametrize(
