@@ -192,6 +192,8 @@ def test_one_value_chooses_anything(tmp_path, dataset, place, names):
         key = place.rpartition(".")[2]
         names = [n for kind in get_args(names) for n in get_args(kind.model_fields[key].annotation)]
         assert len(names) > 1
+    if place == "fetch.source" and dataset == "sample":
+        names = ("sample",)
     for name in names:
         document = yaml.safe_load((ROOT / f"params/{dataset}.yaml").read_text())
         section, last = section_of(document, place)
