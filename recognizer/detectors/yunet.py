@@ -8,7 +8,7 @@ without a certain face is searched again: larger, and rotated by multiples of 90
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from math import copysign, cos, exp, hypot, pi, radians, remainder, sin
+from math import copysign, cos, exp, hypot, log2, pi, radians, remainder, sin
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
@@ -36,6 +36,13 @@ and their line does not show the tilt."""
 MAX_CORRECTION = 0.8
 """Largest correction of the centre divided by the side, of the logarithm of the side, and of the
 angle in radians."""
+
+GRID = 512
+"""Squares are rounded to about 1/512 of their side, and their angles to 1/512 radian.
+
+OpenCV on two kinds of processors, and onnxruntime in a browser, compute YuNet with differences in
+the last digits. Without rounding, these would change a few pixels of a crop, and with them more
+digits of the next detection, and in the end the probabilities."""
 
 
 @dataclass(frozen=True)
@@ -246,20 +253,21 @@ class YuNetDetector:
 
     def _confirm(self, image: np.ndarray, square: Square, least: float) -> Face | None:
         """Refine a proposal to a face; return None if its confidence is below `least`."""
+        square = snapped(square)
         refinement = self._refine_small(image, square)
         if refinement:
-            square = self.aligned(refinement)
+            square = snapped(self.aligned(refinement))
         certain = refinement is not None and refinement.confidence >= self.CERTAIN
         if not certain or abs(square.angle) > self.LARGE_TILT:
             refinement = self.refine(image, square, LARGE)
             if refinement:
-                square = self.aligned(refinement)
+                square = snapped(self.aligned(refinement))
         if refinement is None or refinement.confidence < least:
             return None
         box = box_inside(refinement, image.shape[:2])
         if box is None:
             return None
-        square = _averaged(square, refinement, self.square_ratio)
+        square = snapped(_averaged(square, refinement, self.square_ratio))
         square = replace(square, angle=self._reduced(square.angle))
         return Face(box, refinement.confidence, eyes_of(refinement), square)
 
@@ -411,6 +419,13 @@ def corrected(square: Square, row: np.ndarray, weights: np.ndarray) -> Square:
     right, down, growth, turn = change.tolist()
     x, y = in_image(right, down, square)
     return Square(x, y, square.side * exp(growth), square.angle + turn)
+
+
+def snapped(square: Square) -> Square:
+    """Round a square to a grid of about 1/GRID of its side; the pitch is a power of two."""
+    pitch = 2.0 ** round(log2(square.side / GRID))
+    x, y, side = (pitch * round(value / pitch) for value in (square.x, square.y, square.side))
+    return Square(x, y, side, round(square.angle * GRID) / GRID)
 
 
 def _centre(row: np.ndarray) -> Point:

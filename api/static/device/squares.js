@@ -5,6 +5,7 @@ import { halved, part, roundHalfEven, scaledLinearly, warped } from "./images.js
 
 const MAX_OVERSAMPLING = 2; // image pixels per pixel of a crop; a larger square is halved first
 const MAX_CORRECTION = 0.8; // of a regression: of the centre, of the logarithm of the side, of the angle
+const GRID = 512; // per side of a square and per radian; recognizer/detectors/yunet.py explains it
 
 // The upright square around the centre of a box.
 export function boxSquare({ x, y, width, height }, ratio = 1) {
@@ -67,6 +68,13 @@ export function corrected(square, row, weights) {
   });
   const [x, y] = inImage(right, down, square);
   return { x, y, side: square.side * Math.exp(growth), angle: square.angle + turn };
+}
+
+// Rounds a square to a grid of about 1/GRID of its side; the pitch is a power of two.
+export function snapped({ x, y, side, angle }) {
+  const pitch = 2 ** roundHalfEven(Math.log2(side / GRID));
+  const [snappedX, snappedY, snappedSide] = [x, y, side].map((value) => pitch * roundHalfEven(value / pitch));
+  return { x: snappedX, y: snappedY, side: snappedSide, angle: roundHalfEven(angle * GRID) / GRID };
 }
 
 // Converts a square of an image that was rotated clockwise by `turn` · 90° to the image before.

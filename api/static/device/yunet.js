@@ -2,7 +2,7 @@
 
 import { roundHalfEven, turned } from "./images.js";
 import { detectRows } from "./network.js";
-import { boxSquare, corrected, crop, inImage, scaled, turnedBack } from "./squares.js";
+import { boxSquare, corrected, crop, inImage, scaled, snapped, turnedBack } from "./squares.js";
 
 const LONG_SIDE = 640;
 const SECOND_LONG_SIDE = 960;
@@ -92,17 +92,17 @@ export class YuNet {
   }
 
   async #confirm(image, proposed, least, small) {
-    let square = proposed;
+    let square = snapped(proposed);
     let refinement = await small(square);
-    if (refinement) square = this.#aligned(refinement);
+    if (refinement) square = snapped(this.#aligned(refinement));
     if (!(refinement?.confidence >= CERTAIN) || Math.abs(square.angle) > LARGE_TILT) {
       refinement = await this.#refine(image, square, LARGE);
-      if (refinement) square = this.#aligned(refinement);
+      if (refinement) square = snapped(this.#aligned(refinement));
     }
     if (!refinement || refinement.confidence < least) return null;
     const box = boxInside(refinement, image);
     if (!box) return null;
-    square = averaged(square, refinement);
+    square = snapped(averaged(square, refinement));
     square = { ...square, angle: reduced(square.angle) };
     return { box, confidence: refinement.confidence, eyes: eyesOf(refinement), square };
   }

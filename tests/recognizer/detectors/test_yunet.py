@@ -21,6 +21,7 @@ from recognizer.detectors.base import Square
 from recognizer.detectors.registry import build_detector
 from recognizer.detectors.yunet import (
     ALIGNMENT,
+    GRID,
     MODEL,
     SHA256,
     SMALL,
@@ -32,6 +33,7 @@ from recognizer.detectors.yunet import (
     in_image,
     relative,
     row_square,
+    snapped,
 )
 from recognizer.image import Image, decode
 from recognizer.recognizer import Recognizer
@@ -323,6 +325,31 @@ def test_weights_move_scale_and_rotate_a_rotated_square():
     weights[:, -1] = 0.1, 0.2, np.log(1.5), 0.25
     square = corrected(Square(100, 80, 60, np.pi / 2), relative(ROW, Square(0, 0, 1)), weights)
     assert astuple(square) == pytest.approx((100 - 12, 80 + 6, 90, np.pi / 2 + 0.25))
+
+
+@given(squares)
+def test_a_snapped_square_is_near(square):
+    near = snapped(square)
+    pitch = square.side / GRID
+    assert astuple(near)[:3] == pytest.approx(astuple(square)[:3], abs=0.71 * pitch)
+    assert near.angle == pytest.approx(square.angle, abs=0.5 / GRID)
+
+
+class Inexact(YuNetDetector):
+    """A detector whose network rounds otherwise, as on another processor."""
+
+    def _run(self, image, size=None):
+        rows = super()._run(image, size)
+        noise = np.random.default_rng(len(rows)).normal(0, 3e-6, rows.shape)
+        return (rows * (1 + noise)).astype(np.float32)
+
+
+@pytest.mark.parametrize("angle", [0, 20, 90])
+def test_the_last_digits_of_the_network_do_not_change_the_crop(yunet, astronaut, angle):
+    scene = turned(astronaut, angle)
+    (face,), (other,) = yunet.detect(scene), Inexact().detect(scene)
+    assert face.confidence != other.confidence
+    assert (face.square, face.box) == (other.square, other.box)
 
 
 @given(squares, rows, arrays(np.float64, (4, 16), elements=st.floats(-100, 100)))
