@@ -4,16 +4,22 @@ from contextlib import contextmanager
 
 import cv2
 import numpy as np
+import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from api.on_device import RUNTIME
 from stages.dataset.sample_faces import render_face
 
 LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 ANGRY, HAPPY, SURPRISE = map(LABELS.index, ("angry", "happy", "surprise"))
 PATIENCE = 60
 """Seconds to wait for a result on a busy machine."""
+
+needs_runtime = pytest.mark.skipif(
+    not RUNTIME.is_file(), reason="onnxruntime-web is absent: make page-packages fetches it"
+)
 
 DARK, LIGHT = 60, 200
 """Grey levels behind the face at the left, and behind the face at the right."""
@@ -40,6 +46,11 @@ def write_video(path, frames):
     for frame in frames:
         video.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR))
     video.release()
+
+
+def requests(site):
+    """Every request that the server of a client has logged, also those of the page's worker."""
+    return [line for line in site.log.read_text().splitlines() if '"path"' in line]
 
 
 class Page:
