@@ -2,7 +2,7 @@
 
 A block below `<!-- transcript -->` shows what the `sh` block above it prints. Each page runs in a
 folder of its own with docs/astronaut.jpg and README.md, and in a fresh virtual environment in which
-the wheel is installed.
+the wheel is installed. The client in TypeScript needs npm.
 """
 
 import json
@@ -28,6 +28,9 @@ CLIENTS = "docs/clients.md"
 ADDRESS = "127.0.0.1:8000"
 PACKAGES = ("pandas", "tritonclient[http]", "openapi-python-client")
 """What the pages use besides the wheel."""
+
+NPM_PACKAGES = ROOT / "tests/api/typescript"
+"""What the client in TypeScript uses, in versions that are pinned with their digests."""
 
 LINES = r"(?:(?!```).*\n)*"
 TRANSCRIPT = re.compile(rf"```sh\n({LINES})```\n\n<!-- transcript -->\n```(\w*)\n({LINES})```\n")
@@ -87,7 +90,10 @@ def _prompted(source: str) -> str:
 
 
 def install(folder: Path) -> dict[str, str]:
-    """Build the wheel and install it; returns the variables of a shell that has activated it."""
+    """Build the wheel and install it, and what the generated clients need.
+
+    Returns the variables of a shell that has activated the environment.
+    """
     shell = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     locked = ROOT / "requirements/development.txt"
     for command in (
@@ -99,6 +105,10 @@ def install(folder: Path) -> dict[str, str]:
     python = folder / "venv/bin/python"
     packages = ["--constraint", locked, f"{wheel}[all,server]", *PACKAGES]
     subprocess.run(["uv", "pip", "install", "--quiet", "--python", python, *packages], check=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(NPM_PACKAGES / name, folder)
+    npm = ["npm", "ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund"]
+    subprocess.run(npm, check=True, stdout=subprocess.DEVNULL)
     (folder / "home").mkdir()
     return shell | {"PATH": f"{python.parent}:{shell['PATH']}", "HOME": str(folder / "home")}
 
@@ -128,6 +138,8 @@ def served(folder: Path, shell: dict[str, str]) -> Iterator[str]:
 
 def main() -> None:
     """Record the transcripts of all pages."""
+    if not shutil.which("npm"):
+        sys.exit("error: npm not found; install Node.js")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         shell = install(folder)
@@ -158,16 +170,19 @@ def main() -> None:
             for page in PAGES:
                 text = (ROOT / page).read_text()
                 write(page, with_fresh_examples(with_fresh_transcripts(text, run), run_examples))
-            write_client(folder, run, address)
+            write_clients(folder, run, address)
 
 
-def write_client(folder: Path, run: Callable[[str], str], address: str) -> None:
-    """Generate the client in Python as its page says, and record what the program prints."""
+def write_clients(folder: Path, run: Callable[[str], str], address: str) -> None:
+    """Generate both clients as their page says, and record what the programs print."""
     text = (ROOT / CLIENTS).read_text()
-    commands = re.findall(rf"```sh\n({LINES})```\n", text)[0]
-    run("\n".join(line for line in commands.splitlines() if not line.startswith("pip ")))
-    program = re.findall(rf"```python\n({LINES})```\n", text)[0]
-    (folder / "program.py").write_text(program.replace(ADDRESS, address))
+    python, _, typescript, _ = re.findall(rf"```sh\n({LINES})```\n", text)
+    for commands in (python, typescript):
+        # `install` has installed the packages, in locked versions.
+        run("\n".join(re.findall(r"^(?!pip |npm install ).+", commands, re.MULTILINE)))
+    for language, name in (("python", "program.py"), ("typescript", "program.ts")):
+        (program,) = re.findall(rf"```{language}\n({LINES})```\n", text)
+        (folder / name).write_text(program.replace(ADDRESS, address))
     write(CLIENTS, with_fresh_transcripts(text, run))
 
 

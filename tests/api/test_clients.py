@@ -149,6 +149,12 @@ def test_the_typescript_client_is_typed_and_works(server, folder, expected):
     assert printed.startswith(f"{emotion} {{")
     assert "\n1\nnot an image of a known format" in printed
     assert printed.endswith(f"\n404 {problem}\n")
+    # The page shows what the program prints with the released model: docs/record_transcripts.py.
+    shown = PAGE.partition(TYPESCRIPT_RUN)[2].partition("<!-- transcript -->\n```\n")[2]
+    shown = shown.partition("```")[0].splitlines()
+    assert re.fullmatch(r"\w+ \{", shown[0])
+    assert shown[-3:-1] == printed.splitlines()[-3:-1]
+    assert shown[-1].startswith("404 no model 'age' is served")
 
 
 # ---------------------------------------------------------------- examples
