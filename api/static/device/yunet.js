@@ -17,6 +17,7 @@ const MAX_PROPOSALS = 300;
 const TILT = (7 * Math.PI) / 180;
 const LARGE_TILT = (12 * Math.PI) / 180;
 const SEARCH_INTERVAL = 500; // milliseconds between two searches of the whole picture of a webcam
+const THOROUGH_INTERVAL = 2000; // milliseconds between two that take as long as those of a photo
 const MIN_EYE_DISTANCE = 0.15;
 const SQUARE_RATIO = 0.85;
 const SMALL = { name: "small", side: 128, margin: 1.6 };
@@ -29,6 +30,7 @@ export class YuNet {
   #weights;
   #followed = []; // the faces in the picture before, of a webcam
   #nextSearch = 0;
+  #nextThorough = 0;
 
   // `run` as of detectRows; `weights`: those of yunet_alignment.json.
   constructor(run, weights) {
@@ -50,20 +52,34 @@ export class YuNet {
     return largestFirst(distinct(faces));
   }
 
-  // As `detect`, for successive pictures of a webcam: in most of them, faces are refined where they
-  // were before. The whole picture is searched every SEARCH_INTERVAL, and when a face is lost.
+  // As `detect`, for successive pictures of a webcam. In most of them, faces are refined where they
+  // were before, or searched in the picture at TURNED_LONG_SIDE if there were none. Every
+  // SEARCH_INTERVAL, and when a face is lost, they are searched at LONG_SIDE; and if none is found,
+  // every THOROUGH_INTERVAL as in a photo.
   async follow(image) {
     const now = performance.now();
-    const before = now < this.#nextSearch ? this.#followed : [];
+    const isDue = now >= this.#nextSearch;
+    const before = isDue ? [] : this.#followed;
     // Their orientation is known, so that rotated crops are not tried.
     const small = (square) => this.#refine(image, square, SMALL);
     let faces = largestFirst(distinct(await this.#confirmed(image, before, CERTAIN, small)));
-    if (!faces.length || faces.length < before.length) {
-      faces = await this.detect(image);
+    if (isDue || faces.length < before.length) {
+      faces = await this.#search(image, LONG_SIDE);
       this.#nextSearch = now + SEARCH_INTERVAL;
-    }
+      if (!faces.length && now >= this.#nextThorough) {
+        faces = await this.detect(image);
+        this.#nextThorough = performance.now() + THOROUGH_INTERVAL;
+      }
+    } else if (!before.length) faces = await this.#search(image, TURNED_LONG_SIDE);
     this.#followed = faces;
     return faces;
+  }
+
+  // One pass over the picture.
+  async #search(image, longSide) {
+    const proposals = await this.#propose(image, longSide);
+    const likely = proposals.filter(({ confidence }) => confidence >= MIN_PROPOSAL);
+    return largestFirst(distinct(await this.#confirmed(image, likely, MIN_CONFIDENCE)));
   }
 
   async #propose(image, longSide, turn = 0) {

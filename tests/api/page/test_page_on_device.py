@@ -85,6 +85,38 @@ def test_images_are_scaled_and_rotated_as_by_opencv(page):
     np.testing.assert_allclose(grey, cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(int), atol=1)
 
 
+def test_a_webcam_without_a_face_is_searched_as_a_photo_now_and_then(page):
+    """The passes over each of 25 pictures, 100 ms apart, by their width; the network finds none."""
+    passes = page.call(
+        """
+        const { YuNet } = await import("/static/device/yunet.js");
+        const { imageOf } = await import("/static/device/images.js");
+        let widths = [];
+        const run = async (values, height, width) => {
+            widths.push(width);
+            const empty = (stride, size) => new Float32Array(size * height * width / stride ** 2);
+            const sizes = Object.entries({ cls: 1, obj: 1, bbox: 4, kps: 10 });
+            return Object.fromEntries([8, 16, 32].flatMap((stride) =>
+                sizes.map(([name, size]) => [`${name}_${stride}`, empty(stride, size)])));
+        };
+        const detector = new YuNet(run, {});
+        const picture = imageOf(new Uint8Array(4 * 640 * 480), 640, 480);
+        const passes = [];
+        for (let index = 0; index < 25; index += 1) {
+            performance.now = () => 10_000 + 100 * index;
+            widths = [];
+            await detector.follow(picture);
+            passes.push(widths);
+        }
+        delete performance.now;
+        return passes;
+        """
+    )
+    thorough = [640, 640, 320, 256, 320, 256, 960]
+    quick = [[320]] * 4
+    assert passes == [thorough, *quick, *([[640], *quick] * 3), thorough, *quick]
+
+
 @needs_runtime
 def test_nothing_is_sent_from_the_device(page, site, files):
     """The log of the server has every request, also those of the worker."""
