@@ -707,7 +707,7 @@ class Float32(ModelFile):
 
 
 class Int8(ModelFile):
-    """Weights and activations in eight bits: a quarter of the size."""
+    """The convolutions after the first compute in eight bits: a quarter of the size."""
 
     precision: Literal["int8"]
     calibration: Annotated[int, Field(ge=1)]

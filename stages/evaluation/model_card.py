@@ -345,8 +345,8 @@ def _export(parameters: Parameters, metrics: Metrics) -> str:
     headers, ablations = ["on PrivateTest", "without calibration"], [private["uncalibrated"]]
     if "float32" in private:
         text += (
-            "Quantization: the convolutions compute in 8 bits; `float32.onnx` in DVC's cache is "
-            "the file without it. "
+            "Quantization: the convolutions after the first compute in 8 bits; `float32.onnx` in "
+            "DVC's cache is the file without it. "
         )
         headers.append("without quantization")
         ablations.append(private["float32"])

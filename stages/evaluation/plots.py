@@ -35,9 +35,13 @@ def plot_tables(
 def confusion_table(
     labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...]
 ) -> pd.DataFrame:
-    """One row per image, in order: names of the `actual` and the `predicted` class."""
-    named = np.array(names)
-    return pd.DataFrame({"actual": named[labels], "predicted": named[probabilities.argmax(axis=1)]})
+    """One row per image: names of the `actual` and the `predicted` class.
+
+    The rows are sorted by both, in the order of `names`: the plot shows them in the file's order.
+    """
+    named, predicted = np.array(names), probabilities.argmax(axis=1)
+    order = np.lexsort((predicted, labels))
+    return pd.DataFrame({"actual": named[labels[order]], "predicted": named[predicted[order]]})
 
 
 def per_class_table(

@@ -22,8 +22,10 @@ from stages.parameters import Export, Float32, Int8
 def quantize(model: onnx.ModelProto, faces: np.ndarray) -> onnx.ModelProto:
     """Quantize the convolutions and the activations between them to eight bits.
 
-    Each channel of a convolution has its own scale. Weights use seven bits: a processor without
-    VNNI adds the products in 16 bits, and eight-bit weights could overflow there.
+    The first convolution stays in float32: rounding the image costs more accuracy than rounding
+    all later activations, and the eight-bit convolution of one channel is slower. Each channel of
+    the others has its own scale. Weights use seven bits: a processor without VNNI adds the products
+    in 16 bits, and eight-bit weights could overflow there.
 
     Parameters
     ----------
@@ -43,6 +45,8 @@ def quantize(model: onnx.ModelProto, faces: np.ndarray) -> onnx.ModelProto:
         # quantize_static prints its progress.
         with contextlib.redirect_stdout(io.StringIO()):
             quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+            nodes = onnx.load(prepared).graph.node
+            convolutions = [node.name for node in nodes if node.op_type == "Conv"]
             quantize_static(
                 prepared,
                 quantized,
@@ -50,6 +54,7 @@ def quantize(model: onnx.ModelProto, faces: np.ndarray) -> onnx.ModelProto:
                 op_types_to_quantize=["Conv", "Relu", "MaxPool", "Add"],
                 per_channel=True,
                 reduce_range=True,
+                nodes_to_exclude=convolutions[:1],
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod.Percentile,
