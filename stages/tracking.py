@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from stages.artifacts import Artifacts
+from stages.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ def destination(environment: MutableMapping[str, str]) -> Destination | None:
     environment.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     environment.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     environment.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+    # It prints each retry; the warning of the last one is enough.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     if "://" not in uri and uri != "databricks":
         # An experiment of the queue runs in a temporary folder; DVC_ROOT is the repository's.
         uri = str(Path(environment.get("DVC_ROOT", "."), uri).resolve())
@@ -125,6 +128,39 @@ class Tracker:
         """
         self._attempt(lambda: self._log_evaluation(parameters, folder))
 
+    def export(self, parameters: dict[str, Any], folder: Path) -> str | None:
+        """Log the results of a revision, where they are not there yet.
+
+        Parameters
+        ----------
+        parameters : dict
+            The dataset's parameters, nested.
+        folder : Path
+            A folder with the files of that revision.
+
+        Returns
+        -------
+        str or None
+            Id of the run that was already there.
+
+        Raises
+        ------
+        UserError
+            MLflow failed.
+        """
+        assert self._where is not None
+        try:
+            model = folder / Artifacts(self._dataset).models / "model.onnx"
+            if run := self._exported(_sha256(model)):
+                return run
+            self._log_evaluation(parameters, folder)
+        except Exception as error:
+            raise UserError(
+                f"MLflow at {self._where.uri} failed: {_reason(error)}; start the server, or set"
+                " MLFLOW_TRACKING_URI to another one, and repeat the command"
+            ) from error
+        return None
+
     # ---------------------------------------------------------------- what is logged
 
     def _attempt(self, action: Callable[[], None]) -> None:
@@ -135,12 +171,11 @@ class Tracker:
         # Each store has errors of its own (HTTP, SQL, object storage), and hours of training
         # are worth more than their log.
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
             log.warning(
-                "MLflow at %s failed, so this run is logged no further: %.300s. Commit the results"
+                "MLflow at %s failed, so this run is logged no further: %s. Commit the results"
                 " and log them later: python -m tools.export_mlflow %s HEAD",
                 self._where.uri,
-                reason,
+                _reason(error),
                 self._dataset,
             )
             self._where = None
@@ -249,9 +284,10 @@ class Tracker:
 
     # ---------------------------------------------------------------- runs
 
-    def exported(self, model_sha256: str) -> str | None:
+    def _exported(self, model_sha256: str) -> str | None:
         """Id of the run with this revision and this model; None where there is none."""
-        revision = self._where.revision if self._where else None
+        assert self._where is not None
+        revision = self._where.revision
         for run in self._runs(MODEL_TAG, model_sha256):
             if run.data.tags.get(REVISION_TAG) == revision and self._is_of_this_experiment(run):
                 return str(run.info.run_id)
@@ -302,6 +338,11 @@ class Tracker:
     def _uri(self) -> str:
         assert self._where is not None
         return self._where.uri
+
+
+def _reason(error: Exception) -> str:
+    """The error in one line of at most 200 characters."""
+    return f"{' '.join(str(error).split()) or type(error).__name__:.200s}"
 
 
 def flat(nested: Mapping[str, Any], separator: str) -> Iterator[tuple[str, Any]]:

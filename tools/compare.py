@@ -89,7 +89,8 @@ def report(old: Revision, new: Revision, url: str | None = None) -> str:
         parts += [f"## {dataset}", *dataset_section(dataset, old, new)]
         if links := plot_links(dataset, changed & after.keys(), new, url):
             parts.append(links)
-    same = sorted({path.split("/")[1] for path in after if path.count("/") > 1} - {*datasets})
+    measured = {path.split("/")[1] for path in after if path.endswith("/evaluation.json")}
+    same = sorted(measured - {*datasets})
     if same:
         parts.append(f"Same results in both revisions: {', '.join(same)}.")
     return "\n\n".join(parts) + "\n"

@@ -5,7 +5,6 @@ the server or folder. A revision that is already there is not logged again.
 """
 
 import argparse
-import hashlib
 import io
 import logging
 import os
@@ -61,11 +60,8 @@ def export(dataset: str, rev: str) -> None:
         evaluation = folder / Artifacts(dataset).metrics / "evaluation.json"
         if not (model.exists() and evaluation.exists()):
             raise UserError(f"{rev}: no committed results of dataset {dataset!r}")
-        digest = hashlib.sha256(model.read_bytes()).hexdigest()
-        if run := tracker.exported(digest):
+        if run := tracker.export(parameters_of(folder, dataset), folder):
             print(f"{dataset} of {rev} is already there: run {run}")
-            return
-        tracker.log_evaluation(parameters_of(folder, dataset), folder)
 
 
 def commit_of(rev: str) -> tuple[str, str | None]:

@@ -265,12 +265,15 @@ def running_folder(name: str) -> Path | None:
 
 
 def running_experiments(name: str) -> list[psutil.Process]:
-    """The `dvc exp run` of this repository that run an experiment."""
+    """The `dvc exp run` of this repository that run an experiment.
+
+    DVC changes into the experiment's temporary folder before it runs the stages.
+    """
     return [
         process
         for process in psutil.process_iter(["cmdline", "cwd"])
-        if process.info["cwd"] == str(Path.cwd())
-        and {"exp", "run", name} <= set(process.info["cmdline"] or [])
+        if {"exp", "run", name} <= set(process.info["cmdline"] or [])
+        and Path(process.info["cwd"] or "/").is_relative_to(Path.cwd())
     ]
 
 

@@ -34,19 +34,24 @@ def folders(repository: Repository) -> list[str]:
     return [path.name for path in (repository.folder / ".dvc/tmp/exps/standalone").glob("tmp*")]
 
 
+def is_training(repository: Repository) -> bool:
+    exps = repository.folder / ".dvc/tmp/exps/standalone"
+    return any(exps.glob("tmp*/models/sample/.resume.npz"))
+
+
 def test_a_killed_search_goes_on_with_the_values_of_the_killed_trial(repository):
     search = subprocess.Popen(
-        [sys.executable, *SEARCH.split(), "tmp/killed.db"],
+        [sys.executable, *SEARCH.split(), "tmp/killed.db", "--set", "train.epochs=6"],
         cwd=repository.folder,
         env=repository.environment(),
         stderr=subprocess.DEVNULL,
     )
-    wait_until(lambda: folders(repository) or search.poll() is not None)
+    wait_until(lambda: is_training(repository) or search.poll() is not None)
     assert search.poll() is None
     search.send_signal(signal.SIGKILL)
     search.wait()
 
-    printed = repository.run(f"python {SEARCH} tmp/killed.db")
+    printed = repository.run(f"python {SEARCH} tmp/killed.db --set train.epochs=6")
     killed, repeated = open_study(repository.folder / "tmp/killed.db", "sample", seed=0).trials
     assert (killed.state.name, repeated.state.name) == ("FAIL", "COMPLETE")
     assert repeated.params == killed.params

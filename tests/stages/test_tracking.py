@@ -180,6 +180,20 @@ def test_a_server_that_cannot_be_reached_is_one_warning(tmp_path):
     assert (tmp_path / "metrics/tiny/training.json").exists()
 
 
+def test_an_export_to_a_server_that_cannot_be_reached_is_one_line():
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.export_mlflow", "sample", "HEAD"],
+        cwd=ROOT,
+        env=os.environ | {"MLFLOW_TRACKING_URI": nowhere},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: MLflow at {nowhere} failed: ")
+    assert done.stderr.count("\n") == 1 and len(done.stderr) < 500
+
+
 def test_a_folder_is_that_of_the_repository_and_not_of_the_experiment(tmp_path, monkeypatch):
     committed_results(tmp_path / "experiment", "local")
     monkeypatch.chdir(tmp_path / "experiment")
