@@ -10,14 +10,13 @@ import json
 from dataclasses import dataclass, replace
 from math import copysign, cos, exp, hypot, log2, pi, radians, remainder, sin
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Lock
 
 import cv2
 import numpy as np
 
 from recognizer.cropping import crop
 from recognizer.detectors.base import Box, Face, Point, Square, largest_first
+from recognizer.detectors.yunet_network import YuNetNetwork
 from recognizer.errors import DetectorError
 
 MODEL = Path(__file__).with_name("face_detection_yunet.onnx")
@@ -40,8 +39,8 @@ angle in radians."""
 GRID = 512
 """Squares are rounded to about 1/512 of their side, and their angles to 1/512 radian.
 
-OpenCV on two kinds of processors, and onnxruntime in a browser, compute YuNet with differences in
-the last digits. Without rounding, these would change a few pixels of a crop, and with them more
+onnxruntime on two kinds of processors, and in a browser, computes YuNet with differences in the
+last digits. Without rounding, these would change a few pixels of a crop, and with them more
 digits of the next detection, and in the end the probabilities."""
 
 
@@ -81,7 +80,7 @@ class Refinement:
 
 
 class YuNetDetector:
-    """YuNet (Wu, Peng & Yu, Machine Intelligence Research 20, 2023), run by OpenCV.
+    """YuNet on an image and on crops of it. Threads may share it.
 
     Parameters
     ----------
@@ -144,22 +143,13 @@ class YuNetDetector:
     LARGE_TILT = radians(12)
     """In radians. A face with a larger tilt is also refined in a large crop."""
 
-    MIN_SIDE = 10
-    """Least width and height of a face in pixels; YuNet was trained on no smaller faces."""
-
-    PADDED_SIDE = 64
-    """Pixels; a shorter side of an image is padded by repeating the border."""
-
     MAX_OVERLAP = 0.3
     """Of two boxes with a larger intersection over union, the more confident one is kept."""
 
     def __init__(self, path: Path = MODEL):
-        self._model = np.frombuffer(_read_checked(path), np.uint8)
-        # A network of OpenCV holds the image of the current call, so each call borrows a network.
-        # Each input size has its own networks, because a change of the size initializes it again.
-        self._idle: dict[CropSize | None, SimpleQueue[cv2.FaceDetectorYN]] = {
-            size: SimpleQueue() for size in (None, SMALL, LARGE)
-        }
+        self._network = YuNetNetwork(
+            _read_checked(path), self.SECOND_MIN_PROPOSAL, self.MAX_OVERLAP
+        )
         self._weights = {
             name: np.array(rows) for name, rows in json.loads(ALIGNMENT.read_text()).items()
         }
@@ -211,11 +201,11 @@ class YuNetDetector:
         Returns
         -------
         float32 [N, 15]
-            As of `_run`, in pixels of the rotated image at its full size.
+            As of `YuNetNetwork.detect`, in pixels of the rotated image at its full size.
         """
         scale = min(self.MAX_ENLARGEMENT, long_side / max(image.shape[:2]))
         scaled = _scaled(image, scale)
-        rows = self._run(np.ascontiguousarray(np.rot90(scaled, -turn)))
+        rows = self._network.detect(np.ascontiguousarray(np.rot90(scaled, -turn)))
         rows[:, :14] *= max(image.shape[:2]) / max(scaled.shape[:2])
         return rows
 
@@ -230,7 +220,7 @@ class YuNetDetector:
         size : CropSize
         """
         shown = replace(square, side=square.side * size.margin)
-        rows = self._run(crop(image, shown, size.side), size)
+        rows = self._network.detect(crop(image, shown, size.side))
         rows[:, [0, 1, *range(4, 14)]] -= size.side / 2
         rows[:, :14] /= size.side / size.margin
         centres = rows[:, :2] + rows[:, 2:4] / 2
@@ -302,53 +292,6 @@ class YuNetDetector:
         confidences = [confidence(turn) for turn in range(4)]
         best = int(np.argmax(confidences))
         return best if confidences[best] >= self.CERTAIN else 0
-
-    def _run(self, image: np.ndarray, size: CropSize | None = None) -> np.ndarray:
-        """Run YuNet on a crop of this size, or on a whole image.
-
-        Returns
-        -------
-        float32 [N, 15]
-            In pixels of the image: x, y, width and height of the box; x and y of both eyes, the
-            nose and both corners of the mouth, the left one in the image first; the confidence.
-        """
-        height, width = image.shape[:2]
-        # With at most 32 rows or columns, OpenCV 4.14 reads uninitialized memory.
-        below, beside = max(0, self.PADDED_SIDE - height), max(0, self.PADDED_SIDE - width)
-        if below or beside:
-            image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE)
-        try:
-            network = self._idle[size].get_nowait()
-        except Empty:
-            network = self._new_network()
-        try:
-            network.setInputSize(image.shape[1::-1])
-            _, rows = network.detect(image)
-        finally:
-            self._idle[size].put(network)
-        if rows is None:
-            return np.empty((0, 15), np.float32)
-        return rows[(rows[:, 2:4] >= self.MIN_SIDE).all(axis=1)]
-
-    def _new_network(self) -> cv2.FaceDetectorYN:
-        with _creating:
-            # OpenCV 5 prints a warning about a setting that only OpenCV 4 needs.
-            level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-            try:
-                return cv2.FaceDetectorYN.create(
-                    "onnx",
-                    self._model,
-                    np.empty(0, np.uint8),
-                    (64, 64),
-                    self.SECOND_MIN_PROPOSAL,
-                    self.MAX_OVERLAP,
-                )
-            finally:
-                cv2.utils.logging.setLogLevel(level)
-
-
-_creating = Lock()
-"""The log level of OpenCV belongs to the process: one thread at a time changes it."""
 
 
 # ---------------------------------------------------------------- images
