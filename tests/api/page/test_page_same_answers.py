@@ -24,9 +24,9 @@ ROOT = Path(__file__).parents[3]
 PHOTOS = ROOT.parent / "shared/photos"
 
 TOLERANCE = 0.05
-"""Of a probability, where a crop differs by a few grey levels: eight-bit layers amplify them."""
+"""Of a probability: WebAssembly rounds otherwise, and the eight-bit layers amplify it."""
 USUAL = 0.005
-"""Of a probability, where the crops are the same: WebAssembly rounds eight-bit layers otherwise."""
+"""Of a probability, for nine faces of ten."""
 
 pytestmark = needs_runtime
 
