@@ -18,7 +18,7 @@ GROUP_NORMALIZATION = sorted(
 
 
 def optimized(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Rewrite a graph by the two rules of this module.
+    """Rewrite a graph by the three rules of this module.
 
     Parameters
     ----------
@@ -35,6 +35,7 @@ def optimized(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = result.graph
     _use_instance_normalization(graph)
     _pool_after_relu(graph)
+    _pool_before_first_relu(graph)
     used = {name for node in graph.node for name in node.input}
     constants = [constant for constant in graph.initializer if constant.name in used]
     del graph.initializer[:]
@@ -106,6 +107,27 @@ def _pool_after_relu(graph: onnx.GraphProto) -> None:
         for node in (scaling, shifting, relu):
             graph.node.remove(node)
         graph.node.insert(list(graph.node).index(pool), clip)
+
+
+def _pool_before_first_relu(graph: onnx.GraphProto) -> None:
+    """Rewrite Conv → Relu → MaxPool as Conv → MaxPool → Relu at the first convolution.
+
+    This convolution is not quantized. Behind a pooling, onnxruntime would move the quantization
+    before it, and pool eight-bit values in the slow order of their channels.
+    """
+    convolution = next((node for node in graph.node if node.op_type == "Conv"), None)
+    if convolution is None:
+        return
+    chain = _chain(graph, convolution, 3)
+    if [node.op_type for node in chain] != ["Conv", "Relu", "MaxPool"]:
+        return
+    _, relu, pool = chain
+    pooled = onnx.NodeProto()
+    pooled.CopyFrom(pool)
+    pooled.input[:], pooled.output[:] = convolution.output, relu.output
+    relu.input[:], relu.output[:] = relu.output, pool.output
+    graph.node.insert(list(graph.node).index(relu), pooled)
+    graph.node.remove(pool)
 
 
 def _chain(graph: onnx.GraphProto, node: onnx.NodeProto, length: int) -> list[onnx.NodeProto]:

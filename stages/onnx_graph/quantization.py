@@ -22,10 +22,10 @@ from stages.parameters import Export, Float32, Int8
 def quantize(model: onnx.ModelProto, faces: np.ndarray) -> onnx.ModelProto:
     """Quantize the convolutions and the activations between them to eight bits.
 
-    The first convolution stays in float32: rounding the image costs more accuracy than rounding
-    all later activations, and the eight-bit convolution of one channel is slower. Each channel of
-    the others has its own scale. Weights use seven bits: a processor without VNNI adds the products
-    in 16 bits, and eight-bit weights could overflow there.
+    All up to the second convolution stays in float32: rounding the image costs more accuracy than
+    rounding all later activations, and the eight-bit convolution of one channel is slower. Each
+    channel of the others has its own scale. Weights use seven bits: a processor without VNNI adds
+    the products in 16 bits, and eight-bit weights could overflow there.
 
     Parameters
     ----------
@@ -45,8 +45,6 @@ def quantize(model: onnx.ModelProto, faces: np.ndarray) -> onnx.ModelProto:
         # quantize_static prints its progress.
         with contextlib.redirect_stdout(io.StringIO()):
             quant_pre_process(plain, prepared, skip_symbolic_shape=True)
-            nodes = onnx.load(prepared).graph.node
-            convolutions = [node.name for node in nodes if node.op_type == "Conv"]
             quantize_static(
                 prepared,
                 quantized,
@@ -54,13 +52,20 @@ def quantize(model: onnx.ModelProto, faces: np.ndarray) -> onnx.ModelProto:
                 op_types_to_quantize=["Conv", "Relu", "MaxPool", "Add"],
                 per_channel=True,
                 reduce_range=True,
-                nodes_to_exclude=convolutions[:1],
+                nodes_to_exclude=_before_second_convolution(onnx.load(prepared)),
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod.Percentile,
                 extra_options={"CalibPercentile": 99.999},
             )
         return onnx.load(quantized)
+
+
+def _before_second_convolution(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes up to the second convolution, or of all where there is one only."""
+    nodes = model.graph.node
+    convolutions = [place for place, node in enumerate(nodes) if node.op_type == "Conv"]
+    return [node.name for node in nodes[: convolutions[1] if len(convolutions) > 1 else None]]
 
 
 class _Batches(CalibrationDataReader):
