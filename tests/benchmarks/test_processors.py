@@ -178,7 +178,7 @@ def test_what_the_machine_lacks_is_an_error_of_one_line(tmp_path, monkeypatch):
 
 
 @NEEDS_FEATURES
-def test_int8_gives_the_same_answers_on_each_processor_and_weights_of_eight_bits_do_not(folder):
+def test_int8_gives_the_same_answers_on_each_processor(folder):
     files = {"sample": model_files("sample", folder)}
     faces = {"sample": public_test("sample")}
     rows = compare(files, faces, rounds=2, timed=5, processors=Processors(folder))
@@ -190,8 +190,8 @@ def test_int8_gives_the_same_answers_on_each_processor_and_weights_of_eight_bits
     for row in rows:
         if row.file == CONTROL:
             assert (row.median_ms, row.relative) == (None, None)
+            # Whether its sums overflow depends on the model; a test above has sums that do.
             if row.processor != "all features":
-                assert row.largest_difference > 0.01
                 continue
         else:
             assert row.median_ms > 0

@@ -119,8 +119,8 @@ def test_the_page_says_which_goals_are_met():
 def test_the_page_compares_an_older_revision_at_640_x_480():
     old = f"{REVISION}0123abc"
     for speed, expected in (
-        (3.2, "3.20 … 3.20 times, met"),
-        (2.0, "2.00 … 2.00 times, **not met**"),
+        (3.2, "3.20 times, 160 and 50 at the most, met"),
+        (2.0, "2.00 times, 100 and 50 at the most, **not met**"),
     ):
         written = [*rows(OURS, 50 * speed), *rows(BARE, 100.0), *rows(old, 50.0)]
         text = page(written, SOURCE, "python …")
