@@ -326,7 +326,7 @@ def goals(value: dict, names: list[str]) -> Iterator[str]:
     for other in names:
         if other in BASELINES:
             ours = BASELINES[other]
-            ratios = speed_ratios(value, ours, other, (SMALL, PHOTO))
+            ratios = speed_ratios(value, ours, other)
             measured = f"{min(ratios):.2f} … {max(ratios):.2f} times its requests per second"
             yield goal(f"{ours}: at least as fast as {other}", measured, min(ratios) >= 1)
     for old in names:
@@ -352,11 +352,11 @@ def goals(value: dict, names: list[str]) -> Iterator[str]:
     yield goal("first request at most twice the median", measured, first <= 2 * usual)
 
 
-def speed_ratios(value: dict, ours: str, other: str, inputs: tuple[str, ...]) -> list[float]:
+def speed_ratios(value: dict, ours: str, other: str) -> list[float]:
     """Requests per second of one server over those of another, by input and number of clients."""
     return [
         value[ours, name, clients, "requests/s"] / value[other, name, clients, "requests/s"]
-        for name in inputs
+        for name in (SMALL, PHOTO)
         for clients in CLIENTS
     ]
 

@@ -11,7 +11,7 @@ A table stands between a mark and `<!-- end -->`. The marks:
 - `<!-- agreement LABELS DATASET … -->`: how often models predict the labels of the dataset LABELS
   on the same faces, from metrics/DATASET/predictions.csv
 - `<!-- comparison -->`: our models and those of other packages, from benchmarks/comparison.csv, and
-  what detection costs, from benchmarks/detection.csv
+  the accuracy of `fer2013` after detection, from benchmarks/detection.csv
 - `<!-- detection -->`: accuracy after detection, from benchmarks/detection.csv
 - `<!-- ensemble -->`: the networks of experiments/ensemble, from its metrics.json
 - `<!-- balancing -->`, `<!-- duplicates -->`: runs of experiments/, from experiments/comparison.csv
@@ -183,8 +183,8 @@ def detection_sentence() -> str:
     upright = "size == 96 and rotation == 0 and lighting == 'even' and detector == 'yunet'"
     (row,) = pd.read_csv(DETECTION).query(f"{upright} and align").to_dict("records")
     return (
-        "In larger pictures, where faces of 96 pixels are detected first, `fer2013` has "
-        f"{row['accuracy']:.3f} instead of {row['accuracy_raw']:.3f} on PublicTest."
+        "Where faces of 96 pixels in larger pictures are detected first, the accuracy of `fer2013`"
+        f" is {row['accuracy']:.3f}, not {row['accuracy_raw']:.3f} (PublicTest)."
     )
 
 

@@ -20,10 +20,12 @@ import gto.api
 import yaml
 from dvc.annotations import Artifact
 from dvc.repo import Repo
+from gto.constants import assert_name_is_valid
 from gto.exceptions import GTOException
 
 from recognizer.atomic_file import write_atomically
 from recognizer.classifier import Classifier
+from recognizer.errors import ModelError
 from stages.artifacts import Artifacts
 from stages.errors import UserError
 
@@ -41,7 +43,8 @@ def release(version: str) -> list[str]:
     ------
     UserError
         Nothing is changed where the version is not three numbers or already tagged, a file is not
-        committed, the changelog has nothing unreleased, or a card is not of its model.
+        committed, the changelog has nothing unreleased, a card is not of its model, or the registry
+        takes no name of this kind.
     """
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         raise UserError(f"{version}: a version is MAJOR.MINOR.PATCH, for instance 1.2.0")
@@ -55,13 +58,16 @@ def release(version: str) -> list[str]:
             raise UserError(f"{name}: the tag exists; choose a higher version")
     for dataset in datasets:
         check_card(dataset)
+    artifacts = new_artifacts(names)
     changelog = released_changelog(CHANGELOG.read_text(), version)
     line = f'version = "{version}"'
     project = re.sub(r'(?m)^version = ".*"$', line, PROJECT.read_text(), count=1)
 
     write_atomically(CHANGELOG, changelog)
     write_atomically(PROJECT, project)
-    enter_artifacts(names)
+    with Repo() as repo:
+        for name, artifact in artifacts.items():
+            repo.artifacts.add(name, artifact)
     files = map(str, (CHANGELOG, PROJECT, PIPELINE))
     _git("commit", "--quiet", "--message", f"Release {version}", "--", *files)
     _git("tag", "--annotate", "--message", f"Release {version}", tag)
@@ -84,30 +90,37 @@ def released_datasets() -> list[str]:
     return [Path(path).parent.name for path in _git("ls-files", "models/*/model.onnx").split()]
 
 
-def enter_artifacts(names: dict[str, str]) -> None:
-    """Enter the models that are not yet under `artifacts` in dvc.yaml.
+def new_artifacts(names: dict[str, str]) -> dict[str, Artifact]:
+    """The models that are not yet under `artifacts` in dvc.yaml, by name.
 
     Parameters
     ----------
     names : dict
         Name of the artifact by dataset.
+
+    Raises
+    ------
+    UserError
+        The registry takes no such name, or the file is not a model.
     """
     entered = yaml.safe_load(PIPELINE.read_text()).get("artifacts", {})
-    with Repo() as repo:
-        for dataset, name in names.items():
-            if name in entered:
-                continue
-            path = Artifacts(dataset).models / "model.onnx"
+    artifacts = {}
+    for dataset, name in names.items():
+        if name in entered:
+            continue
+        path = Artifacts(dataset).models / "model.onnx"
+        try:
+            assert_name_is_valid(name)
             emotions = len(Classifier(path).labels)
-            repo.artifacts.add(
-                name,
-                Artifact(
-                    path=path.as_posix(),
-                    type="model",
-                    desc=f"{emotions} emotions from a 48×48 grey face, trained on {dataset}",
-                    labels=["onnx", "facial-expression-recognition"],
-                ),
-            )
+        except (GTOException, ModelError) as error:
+            raise UserError(f"{path}: {error}") from None
+        artifacts[name] = Artifact(
+            path=path.as_posix(),
+            type="model",
+            desc=f"{emotions} emotions from a 48×48 grey face, trained on {dataset}",
+            labels=["onnx", "facial-expression-recognition"],
+        )
+    return artifacts
 
 
 def check_card(dataset: str) -> None:

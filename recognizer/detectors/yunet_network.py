@@ -1,6 +1,7 @@
-"""YuNet's network, run by onnxruntime: the rows of `cv2.FaceDetectorYN` in less than half the time.
+"""YuNet's network, run by onnxruntime, and the decoding of its outputs.
 
-`api/static/device/network.js` does the same in the browser.
+The rows are those of `cv2.FaceDetectorYN`. `api/static/device/network.js` does the same in the
+browser.
 """
 
 import cv2

@@ -22,10 +22,10 @@ from stages.parameters import Export, Float32, Int8
 def quantize(model: onnx.ModelProto, faces: np.ndarray) -> onnx.ModelProto:
     """Quantize the convolutions and the activations between them to eight bits.
 
-    All up to the second convolution stays in float32: rounding the image costs more accuracy than
-    rounding all later activations, and the eight-bit convolution of one channel is slower. Each
-    channel of the others has its own scale. Weights use seven bits: a processor without VNNI adds
-    the products in 16 bits, and eight-bit weights could overflow there.
+    All up to the second convolution stays in float32: rounding the image would change the logits
+    more than rounding all later activations does (experiments/attempts.md). Each channel of the
+    other convolutions has its own scale. Weights use seven bits: a processor without VNNI adds the
+    products in 16 bits, and eight-bit weights could overflow there.
 
     Parameters
     ----------
@@ -62,10 +62,10 @@ def quantize(model: onnx.ModelProto, faces: np.ndarray) -> onnx.ModelProto:
 
 
 def _before_second_convolution(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes up to the second convolution, or of all where there is one only."""
+    """Names of the nodes before the second convolution; every network here has several."""
     nodes = model.graph.node
-    convolutions = [place for place, node in enumerate(nodes) if node.op_type == "Conv"]
-    return [node.name for node in nodes[: convolutions[1] if len(convolutions) > 1 else None]]
+    _, second, *_ = (place for place, node in enumerate(nodes) if node.op_type == "Conv")
+    return [node.name for node in nodes[:second]]
 
 
 class _Batches(CalibrationDataReader):

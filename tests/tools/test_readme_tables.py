@@ -41,7 +41,7 @@ def test_the_tables_of_readme_and_docs_are_rewritten(repository):
     assert done.returncode == 0, done.stderr
     readme = (repository / "README.md").read_text()
     assert readme.startswith("# Title\n\n<!-- comparison -->\n\n| on PrivateTest ")
-    assert readme.endswith(" on PublicTest.\n\n<!-- end -->\n\ntext\n")
+    assert readme.endswith(" (PublicTest).\n\n<!-- end -->\n\ntext\n")
     assert "| fer2013 " in readme and "old" not in readme
     results = (repository / "docs" / "results.md").read_text()
     assert "| accuracy without train–test duplicates" in results and "old" not in results

@@ -190,6 +190,23 @@ def test_a_release_that_cannot_be_made_changes_nothing(released, version, reason
     assert git(folder, "status", "--porcelain") == ""
 
 
+def test_a_name_that_the_registry_does_not_take_changes_nothing(released):
+    folder, _ = released
+    head = git(folder, "rev-parse", "HEAD").strip()
+    for name in ("models/mine/model.onnx", "models/mine/README.md", "metrics/mine/evaluation.json"):
+        copy(folder / name, folder / name.replace("mine", "my.faces"))
+    log = folder / "CHANGELOG.md"
+    log.write_text(log.read_text().replace("## Unreleased\n", "## Unreleased\n\n- A model.\n"))
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "A dataset with a dot in its name")
+    done = release(folder, "7.3.0")
+    changed = git(folder, "status", "--porcelain")
+    git(folder, "reset", "--quiet", "--hard", head)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: models/my.faces/model.onnx: Invalid value 'emotion-my.fa")
+    assert changed == ""
+
+
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
