@@ -170,8 +170,8 @@ def read_metrics(dataset: str, parameters: Parameters) -> Metrics:
         pretrained_on=read_pretraining(parameters),
         emotions=emotions,
         robustness=pd.read_csv(paths.plots / "robustness.csv"),
-        labels=confusion["actual"].map(emotions.index).to_numpy(copy=True),
-        predicted=confusion["predicted"].map(emotions.index).to_numpy(copy=True),
+        labels=confusion["actual_index"].to_numpy(copy=True),
+        predicted=confusion["predicted_index"].to_numpy(copy=True),
     )
 
 

@@ -35,13 +35,20 @@ def plot_tables(
 def confusion_table(
     labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...]
 ) -> pd.DataFrame:
-    """One row per image: names of the `actual` and the `predicted` class.
+    """One row per image, in order: names of the `actual` and the `predicted` class.
 
-    The rows are sorted by both, in the order of `names`: the plot shows them in the file's order.
+    `actual_index` and `predicted_index` are their places in `names`, in whose order the plot shows
+    both axes.
     """
     named, predicted = np.array(names), probabilities.argmax(axis=1)
-    order = np.lexsort((predicted, labels))
-    return pd.DataFrame({"actual": named[labels[order]], "predicted": named[predicted[order]]})
+    return pd.DataFrame(
+        {
+            "actual": named[labels],
+            "predicted": named[predicted],
+            "actual_index": labels,
+            "predicted_index": predicted,
+        }
+    )
 
 
 def per_class_table(

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from api.on_device import MODELS, RUNTIME
+from api.on_device import MODELS
 from benchmarks.provenance import Provenance
 from benchmarks.webcam import (
     FRAMES,
@@ -22,6 +22,7 @@ from benchmarks.webcam import (
     write_camera,
 )
 from recognizer.detectors.registry import build_detector
+from tests.page_fixture import needs_runtime
 from tools import static_page
 
 SOURCES = {name: Provenance("fer2013 `0123456789ab`", "`0123456`", "a machine") for name in MODELS}
@@ -40,9 +41,7 @@ def test_the_camera_has_a_whole_number_of_frames(tmp_path):
     assert len(frames) == FRAMES * (len(b"FRAME\n") + WIDTH * HEIGHT * 3 // 2)
 
 
-@pytest.mark.skipif(
-    not RUNTIME.is_file(), reason="onnxruntime-web is absent: make page-packages fetches it"
-)
+@needs_runtime
 @pytest.mark.skipif(not shutil.which("chromedriver"), reason="chromedriver is not installed")
 def test_the_numbers_of_the_page_are_read(tmp_path):
     static_page.write(tmp_path / "page")

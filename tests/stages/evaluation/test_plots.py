@@ -1,5 +1,6 @@
 """The tables and the picture that `dvc plots show` draws."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +30,22 @@ def split():
     return labels, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 
 
-def test_confusion_table_has_a_row_per_image_in_the_order_of_the_emotions(split):
+def test_confusion_table_has_a_row_per_image_in_order(split):
     labels, probabilities = split
     table = confusion_table(labels, probabilities, EMOTIONS)
-    assert list(table.columns) == ["actual", "predicted"]
-    pairs = sorted(zip(labels, probabilities.argmax(axis=1), strict=True))
-    assert table.to_numpy().tolist() == [[EMOTIONS[a], EMOTIONS[b]] for a, b in pairs]
+    pairs = zip(labels, probabilities.argmax(axis=1), strict=True)
+    assert table.to_numpy().tolist() == [[EMOTIONS[a], EMOTIONS[b], a, b] for a, b in pairs]
+
+
+def test_the_plot_of_the_confusion_sorts_both_axes_by_the_indices(split):
+    """Vega would sort them by name, or by first appearance, and the diagonal would break."""
+    path = ROOT / ".dvc/plots/confusion_shares.json"
+    template = json.loads(path.read_text())
+    for axis, name in (("x", "predicted"), ("y", "actual")):
+        encoding = template["spec"]["encoding"][axis]
+        assert (encoding["field"], encoding["sort"]["field"]) == (name, f"{name}_index")
+        assert f"{name}_index" in template["transform"][0]["groupby"]
+        assert f"{name}_index" in confusion_table(*split, EMOTIONS)
 
 
 def test_per_class_table_of_a_case_computed_by_hand():
