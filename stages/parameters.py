@@ -913,6 +913,10 @@ def _first_problem(error: ValidationError) -> tuple[Place, str]:
             return place, "missing; every key must be given"
         case "model_type" | "model_attributes_type":
             return place, f"expected a section of keys{_found(problem['input'])}"
+        case "literal_error":
+            expected, found = problem["ctx"]["expected"], problem["input"]
+            near = _nearest(str(found), re.findall("'(.+?)'", expected))
+            return place, f"expected {expected}{_found(found)}{near}"
     message = problem["msg"].removeprefix("Value error, ")
     return place, f"{message[0].lower()}{message[1:]}{_found(problem['input'])}"
 
@@ -922,5 +926,6 @@ def _found(value: Any) -> str:
 
 
 def _nearest(name: str, candidates: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
-    return f", did you mean '{near[0]}'?" if near else ""
+    by_lower_case = {candidate.lower(): candidate for candidate in candidates}
+    near = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
+    return f", did you mean '{by_lower_case[near[0]]}'?" if near else ""

@@ -126,7 +126,9 @@ def mistakes_picture(
     rows: int = 4,
     columns: int = 8,
 ) -> np.ndarray:
-    """Draw the wrong predictions of highest confidence, in falling order, with captions.
+    """Draw the wrong predictions of highest confidence, in falling order.
+
+    Above each face stand the predicted class, its probability, and the label.
 
     Parameters
     ----------
@@ -149,9 +151,9 @@ def mistakes_picture(
     figure = Figure(figsize=(1.25 * columns, 1.6 * rows + 0.5), dpi=100, layout="constrained")
     several = f"The {len(shown)} most confident of {len(wrong)} mistakes"
     which = {0: "No mistake", 1: "The only mistake"}.get(len(wrong), several)
-    figure.suptitle(f"{which} in {len(labels)} images")
-    # The caption of a name with eight letters is as wide as a face.
-    size = 8 * min(1, 23 / (15 + max(map(len, names))))
+    figure.suptitle(f"{which} in {len(labels)} images: prediction, its probability, label")
+    # The caption of a name with 13 letters is as wide as a face.
+    size = 8 * min(1, 18 / (5 + max(map(len, names))))
     panels = figure.subplots(rows, columns, squeeze=False).flat
     for i, panel in itertools.zip_longest(shown, panels):
         panel.axis("off")
@@ -159,7 +161,7 @@ def mistakes_picture(
             continue
         panel.imshow(images[i], cmap="gray", vmin=0, vmax=255)
         prediction, label = names[predicted[i]], names[labels[i]]
-        panel.set_title(f"predicted {prediction} {confidence[i]:.2f}\nlabel {label}", fontsize=size)
+        panel.set_title(f"{prediction} {confidence[i]:.2f}\nlabel {label}", fontsize=size)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, 0].copy()

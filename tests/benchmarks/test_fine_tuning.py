@@ -67,7 +67,7 @@ def test_a_stopped_benchmark_goes_on_with_the_missing_runs(source, tmp_path):
     assert {(row.faces, row.seed, row.epochs, row.weights) for row in rows} == {
         (21, 0, 1, source.sha256)
     }
-    assert all(0 <= row.accuracy <= 1 and row.minutes > 0 for row in rows)
+    assert all(0 <= row.accuracy <= 1 and row.cpu_minutes > 0 for row in rows)
 
     # A finished run is not trained again: its row, marked here, stays.
     marked = [dataclasses.replace(rows[0], accuracy=0.123), rows[1]]
@@ -87,7 +87,7 @@ def test_the_page_has_the_mean_and_the_spread_of_the_last_weights():
     rows = [
         row(weights="old", accuracy=0.9),
         row(),
-        row(seed=1, accuracy=0.7, macro_f1=0.6, minutes=4.0),
+        row(seed=1, accuracy=0.7, macro_f1=0.6, cpu_minutes=4.0),
         row(way="scratch"),
     ]
     text = page(rows)

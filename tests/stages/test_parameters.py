@@ -156,7 +156,7 @@ def test_the_committed_models_have_the_digest_of_their_parameters(dataset):
         ("labels", {"joy": "1"}, "string should match pattern"),
         ("draw", {"test": 0.6}, "input should be less than 0.5"),
         ("draw", {"person": "("}, "no regular expression"),
-        ("faces", "found", "input should be 'cropped' or 'detect'"),
+        ("faces", "detected", "expected 'cropped' or 'detect', found 'detected', did you mean 'detect'?"),
     ],
 )
 def test_a_wrong_setting_of_a_folder(tmp_path, key, value, problem):
@@ -372,7 +372,7 @@ APPLICATION = {
         (
             "train.class_weight",
             "even",
-            "input should be 'none', 'balanced', 'square_root' or 'effective_number', found 'even'",
+            "expected 'none', 'balanced', 'square_root' or 'effective_number', found 'even'",
         ),
         ("train.epochs", 0, "input should be greater than or equal to 1, found 0"),
         (
