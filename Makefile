@@ -1,6 +1,6 @@
 # Saves typing: every target runs commands that work by hand in the activated .venv just as well.
 .DEFAULT_GOAL := help
-.PHONY: help repro status test check-release test-avx2 serve lint transcripts site page page-packages check-pages lock \
+.PHONY: help repro status test test-pipelines check-release test-avx2 serve lint transcripts site page page-packages check-pages lock \
 	release sbom audit licenses
 # The newest Python that fits. A shim of pyenv may be on the path without its Python.
 PYTHON ?= $(shell for version in 3.13 3.12 3.11; do \
@@ -9,7 +9,7 @@ PIP = .venv/bin/python -m pip install --disable-pip-version-check --require-hash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: .venv/pipeline  ## Build every dataset listed in params.yaml, from raw data to measured model
 	dvc repro
@@ -37,8 +37,11 @@ Three things to do next, after `. .venv/bin/activate`:
 endef
 export NEXT
 
-test: .venv/development  ## Run the whole test suite
-	pytest -n 2
+test: .venv/development  ## Run the tests, but those of whole pipelines
+	pytest -n 2 --ignore=tests/pipeline
+
+test-pipelines: .venv/development  ## Run pipelines, experiments and the commands of the pages, with DVC
+	pytest tests/pipeline
 
 check-release: .venv/development  ## Check that the committed results belong to the committed code
 	pytest tests/pipeline/check_release.py

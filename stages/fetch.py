@@ -21,7 +21,8 @@ from recognizer.atomic_file import written_atomically
 from stages.artifacts import Artifacts
 from stages.dataset.faces import SPLITS
 from stages.dataset.fer_csv import DRAWN
-from stages.dataset.sources import SOURCES, source_of
+from stages.dataset.source_description import source_of
+from stages.dataset.sources import SOURCES
 from stages.errors import UserError
 from stages.parameters import Fetch, Parameters, Rows
 

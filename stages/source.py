@@ -13,8 +13,7 @@ from stages.command_line import check_parameters, run
 if __name__ == "__main__":
     check_parameters()  # before the following imports, which take seconds
 
-from stages.dataset.source_description import describe
-from stages.dataset.sources import source_of
+from stages.dataset.source_description import describe, source_of
 from stages.parameters import Parameters
 
 

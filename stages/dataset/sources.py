@@ -10,52 +10,29 @@ To add a source, write a function here, enter it in `SOURCES`, and describe its 
 import logging
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stages.dataset import csv_file, fer2013, ferplus, image_folder
+from stages.dataset import csv_file, ferplus, image_folder
 from stages.dataset.decompression import check_size
 from stages.dataset.faces import SPLITS
 from stages.dataset.fer_csv import HEADER, LONGEST_RECORD, VOTES, format_row
 from stages.dataset.sample_faces import render_sample
+from stages.dataset.source_description import as_folder, labels_of
 from stages.dataset.source_path import located
 from stages.errors import UserError
 from stages.parameters import (
     FerPlusSource,
-    Fetch,
     FileSource,
     FolderSource,
     KaggleSource,
-    NamedLabels,
     SampleSource,
 )
 
 logger = logging.getLogger(__name__)
-
-
-def source_of(dataset: str, declared: Fetch, environment: Mapping[str, str]) -> Fetch:
-    """The declared source of a dataset, or what replaces it.
-
-    FER2013_CSV names FER-2013 in any form, a CSV, an archive or a folder. It replaces the source of
-    fer2013 and of the datasets named after it, such as fer2013-small, and the pixels of
-    `source: ferplus`. FERPLUS_CSV names a local copy of FER+'s votes.
-    """
-    local = environment.get("FER2013_CSV")
-    if isinstance(declared, FerPlusSource):
-        named = {"pixels": local, "votes": environment.get("FERPLUS_CSV")}
-        return declared.model_copy(update={key: Path(name) for key, name in named.items() if name})
-    if dataset.partition("-")[0] != "fer2013" or not local:
-        return declared
-    logger.info("FER2013_CSV replaces the source '%s'", declared.source)
-    path = Path(local)
-    kept = _labels_of(declared) if isinstance(declared, NamedLabels) else {}
-    replacing = FileSource(source="file", path=path, sha256=None, rows=declared.rows, **kept)
-    if located(path).is_dir():
-        return _as_folder(replacing, path).model_copy(update={"rows": declared.rows})
-    return replacing
 
 
 def sample(source: SampleSource) -> Iterator[bytes]:
@@ -106,14 +83,14 @@ def kaggle(source: KaggleSource) -> Iterator[bytes]:
             f"fetch.kaggle.handle '{source.handle}': the download from Kaggle failed "
             f"({type(error).__name__}); run again to resume it; {remedy}"
         ) from error
-    yield from folder(_as_folder(source, downloaded))
+    yield from folder(as_folder(source, downloaded))
 
 
 def file(source: FileSource) -> Iterator[bytes]:
     """Read a CSV, as `csv_file.file` does, or images in a zip file."""
     path = located(source.path)
     if path.is_file() and _is_zip_of_images(path):
-        return folder(_as_folder(source, source.path))
+        return folder(as_folder(source, source.path))
     return csv_file.file(source)
 
 
@@ -144,7 +121,7 @@ def folder(source: FolderSource) -> Iterator[bytes]:
             path=Path(table_path),
             sha256=None,
             rows=None,
-            **_labels_of(source),
+            **labels_of(source),
         )
     )
 
@@ -161,18 +138,6 @@ def _unpack(path: Path, folder: Path) -> None:
             f"{path.absolute()}: damaged or no ordinary zip file ({error}); copy or download it"
             " again, or unpack it and give the path of the folder"
         ) from error
-
-
-def _as_folder(source: KaggleSource | FileSource, path: Path) -> FolderSource:
-    """The images in a folder or zip file, with the labels that a source declares."""
-    declared = _labels_of(source)
-    emotions = {"emotions": declared["emotions"] or list(fer2013.EMOTIONS)}
-    return FolderSource(source="folder", path=path, **(declared | emotions))
-
-
-def _labels_of(source: NamedLabels) -> dict[str, Any]:
-    """The settings of labels and splits, which each of these sources has."""
-    return {key: getattr(source, key) for key in NamedLabels.model_fields if key != "source"}
 
 
 def _is_zip_of_images(path: Path) -> bool:

@@ -4,7 +4,6 @@ import logging
 from collections import Counter
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from stages.dataset.faces import SPLITS
 from stages.errors import UserError
@@ -79,6 +78,9 @@ def _by_emotion(labels: list[str], share: float, seed: int, splits: int) -> np.n
 
 
 def _by_person(labels: list[str], persons: list[str], share: float, seed: int) -> np.ndarray:
+    # Imported here: it takes a second, and only images with persons need it.
+    from sklearn.model_selection import StratifiedGroupKFold
+
     folds = max(2, round(1 / share))
     count = len(set(persons))
     if count < folds:

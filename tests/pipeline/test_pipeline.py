@@ -22,6 +22,15 @@ def test_the_sample_is_learned(built):
         assert evaluation[split]["min_recall"] >= 0.75
 
 
+def test_the_sample_is_the_same_bytes_on_every_processor(built):
+    """Those of the repository's dvc.lock."""
+    outputs = [
+        yaml.safe_load((folder / "dvc.lock").read_text())["stages"]["fetch@sample"]["outs"]
+        for folder in (ROOT, built.folder)
+    ]
+    assert outputs[0] == outputs[1]
+
+
 def test_the_server_has_the_distribution_of_training(built):
     """Of the sample's faces, from the metadata of the file that `export` wrote."""
     with np.load(built.folder / "data/sample/faces.npz") as arrays:

@@ -156,7 +156,11 @@ def test_the_committed_models_have_the_digest_of_their_parameters(dataset):
         ("labels", {"joy": "1"}, "string should match pattern"),
         ("draw", {"test": 0.6}, "input should be less than 0.5"),
         ("draw", {"person": "("}, "no regular expression"),
-        ("faces", "detected", "expected 'cropped' or 'detect', found 'detected', did you mean 'detect'?"),
+        (
+            "faces",
+            "detected",
+            "expected 'cropped' or 'detect', found 'detected', did you mean 'detect'?",
+        ),
     ],
 )
 def test_a_wrong_setting_of_a_folder(tmp_path, key, value, problem):

@@ -21,7 +21,7 @@ from stages.dataset.fer2013 import EMOTIONS
 from stages.dataset.fer_csv import HEADER, read_faces
 from stages.dataset.row_checks import labels_by_text
 from stages.dataset.sample_faces import render_sample
-from stages.dataset.sources import source_of
+from stages.dataset.source_description import source_of
 from stages.errors import UserError
 from stages.parameters import KaggleSource, Rows
 

@@ -12,6 +12,7 @@ import pytest
 
 from stages.dataset import ferplus, sources
 from stages.dataset.ferplus import COLUMNS, EMOTIONS, distribution, majority, read_votes
+from stages.dataset.source_description import source_of
 from stages.errors import UserError
 from stages.parameters import FerPlusSource
 
@@ -115,7 +116,7 @@ def environment(files: tuple[Path, Path]) -> dict[str, str]:
 
 
 def test_votes_are_a_column_and_rows_without_a_label_stay_in_their_place(files):
-    named = sources.source_of("ferplus", source(), environment(files))
+    named = source_of("ferplus", source(), environment(files))
     lines = [line.decode().split(",") for line in sources.fer_plus(named)]
     assert lines[0] == ["emotion", "pixels", "Usage", "votes"]
     assert [(label, usage, counted) for label, _, usage, counted in lines[1:]] == [

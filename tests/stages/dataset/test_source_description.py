@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.dataset.source_description import describe
-from stages.dataset.sources import source_of
+from stages.dataset.source_description import describe, source_of
 from stages.errors import UserError
 from stages.parameters import (
     FerPlusSource,

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from stages.dataset import sources
 from stages.dataset.fer2013 import EMOTIONS
 from stages.dataset.fer_csv import HEADER
+from stages.dataset.source_description import source_of
 from stages.errors import UserError
 from stages.parameters import FileSource, FolderSource, KaggleSource, Rows, SampleSource
 
@@ -284,7 +285,7 @@ def test_numbers_of_fer2013_are_joined_by_the_names_of_its_emotions(tmp_path):
     labels |= {"happy": "positive", "surprise": None}
     kaggle = KaggleSource(source="kaggle", handle="a/b", rows=None, emotions=valence, labels=labels)
     for path in (tmp_path, tmp_path / "fer2013.csv"):
-        replaced = sources.source_of("fer2013", kaggle, {"FER2013_CSV": str(path)})
+        replaced = source_of("fer2013", kaggle, {"FER2013_CSV": str(path)})
         lines = list(sources.SOURCES[replaced.source](replaced))
         assert [line.partition(b",")[0].decode() for line in lines[1:]] == [
             *("negative", "negative", "negative", "positive", "negative", "neutral")
