@@ -194,7 +194,9 @@ def page(rows: Sequence[Row]) -> str:
         cells = [
             f"{runs[key].mean():.3f} ({ends})" for key, ends in zip(METRICS, spread, strict=True)
         ]
-        lines.append([f"{count:,}", WAYS[way], *cells, f"{runs['cpu_minutes'].mean():.1f}", len(runs)])
+        lines.append(
+            [f"{count:,}", WAYS[way], *cells, f"{runs['cpu_minutes'].mean():.1f}", len(runs)]
+        )
     sources = table[["model", "code", "machine"]].drop_duplicates().to_dict("records")
     parts = [
         opening("Fine-tuning on small sets", [("the weights", Provenance(**s)) for s in sources]),
@@ -204,7 +206,9 @@ def page(rows: Sequence[Row]) -> str:
         " PublicTest: mean, and smallest to largest of the seeds. PublicTest selects no epoch here;"
         " PrivateTest is not read. The small network is that of `params/own.yaml`, the same network"
         " that of the weights. CPU minutes are those of the training alone, summed over the cores.",
-        markdown_table(["faces", "training", "accuracy", "macro-F1", "CPU minutes", "seeds"], lines, 2),
+        markdown_table(
+            ["faces", "training", "accuracy", "macro-F1", "CPU minutes", "seeds"], lines, 2
+        ),
         "The weights come from a training on all of FER-2013's Training faces, the drawn ones among"
         " them, with the labels of FER-2013, the votes of FER+, or both. Other faces, for instance"
         " of another camera, differ more from those: fine-tuning may be worth less there.",

@@ -7,7 +7,8 @@ from selenium.webdriver.common.keys import Keys
 def test_every_control_is_reached_by_keyboard_with_a_visible_focus(page, files):
     page.choose(files["happy.jpg"])
     page.until_shows("happy")
-    page.run("document.activeElement.blur()")
+    # Chromium goes on from the element that had the focus last, even after blur().
+    page.run("document.body.tabIndex = -1; document.body.focus()")
     # "place" is there after `make page-packages`.
     place = ["place"] if page.find("#place").is_displayed() else []
     tab_through(page, ["Limits", "Model", "API", "file", "webcam", "clear", *place, "detector"])
