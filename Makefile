@@ -37,11 +37,11 @@ Three things to do next, after `. .venv/bin/activate`:
 endef
 export NEXT
 
-test: .venv/development  ## Run the tests, but those of whole pipelines
-	pytest -n 2 --ignore=tests/pipeline
+test: .venv/development  ## Run the tests, but those of test-pipelines
+	pytest -n 2 --ignore=tests/pipeline --ignore=tests/experiments
 
-test-pipelines: .venv/development  ## Run pipelines, experiments and the commands of the pages, with DVC
-	pytest tests/pipeline
+test-pipelines: .venv/development  ## Run pipelines, experiments and the commands of the pages
+	pytest -n 2 tests/pipeline tests/experiments
 
 check-release: .venv/development  ## Check that the committed results belong to the committed code
 	pytest tests/pipeline/check_release.py

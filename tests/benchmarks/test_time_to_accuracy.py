@@ -77,7 +77,7 @@ def test_a_run_is_timed_and_leaves_the_repository_as_it_was(repository, capsys):
 
 
 def test_a_failed_run_is_not_recorded(repository):
-    (repository / "data" / "tiny" / "train.npz").unlink()
+    (repository / "params" / "tiny.yaml").write_text("train: {}")
     with pytest.raises(UserError, match=r"stages\.train ended with status 1: nothing is recorded"):
         read_curve(train("tiny", repository), "stages.train")
 
