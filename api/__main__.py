@@ -3,12 +3,19 @@
 import os
 import sys
 
-import uvicorn
-from uvicorn.main import main
+from recognizer.optional_packages import needs_package
 
-from api.build import VERSION
-from api.models.workers import VARIABLE, MainProcess
-from api.settings import load_settings
+if sys.version_info < (3, 11):  # noqa: UP036  the wheel may be installed with 3.10
+    sys.exit(f"error: the server needs Python 3.11 or later, not {sys.version.split()[0]}")
+try:
+    import uvicorn
+    from uvicorn.main import main
+
+    from api.build import VERSION
+    from api.models.workers import VARIABLE, MainProcess
+    from api.settings import load_settings
+except ModuleNotFoundError as missing:
+    sys.exit(f"error: {needs_package('the server', missing, 'server')}")
 
 OPTIONS = (
     *("--http", "api.middleware.connections:HttpConnection"),

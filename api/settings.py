@@ -16,6 +16,7 @@ from pydantic import (
     field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from uvicorn.main import main as uvicorn_command
 
 from api.errors import validation_message
 from recognizer.released_models import PACKAGED
@@ -185,8 +186,12 @@ class Settings(BaseSettings):
 
 
 def misspelled(variables: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """The environment variables that look like misspelled settings, with the correct name."""
+    """The environment variables that look like misspelled settings, with the correct name.
+
+    uvicorn's options are variables as well, such as UVICORN_PORT.
+    """
     names = [name.upper() for name in Settings.model_fields]
+    names += [f"UVICORN_{str(option.name).upper()}" for option in uvicorn_command.params]
     for variable in sorted(variables):
         if variable.upper() not in names:
             nearest = get_close_matches(variable.upper(), names, n=1, cutoff=MISSPELLED)

@@ -1,8 +1,10 @@
 """The call `analyze`: from a source to its faces and their emotions."""
 
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from numbers import Real
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, overload
@@ -131,14 +133,14 @@ def analyze(
     TypeError, ValueError
         A source or an option is not one of the above.
     """
-    if not 0 <= min_confidence <= 1:
-        raise ValueError(f"min_confidence: expected 0 … 1, got {min_confidence}")
-    if not 0 <= min_probability <= 1:
-        raise ValueError(f"min_probability: expected 0 … 1, got {min_probability}")
-    if every < 1:
-        raise ValueError(f"every: expected 1 or more, got {every}")
-    if not 0 <= smooth < float("inf"):
-        raise ValueError(f"smooth: expected seconds, 0 or more, got {smooth}")
+    for name, value, least, most, expected in (
+        ("min_confidence", min_confidence, 0, 1, "0 … 1"),
+        ("min_probability", min_probability, 0, 1, "0 … 1"),
+        ("every", every, 1, sys.maxsize, "1 or more"),
+        ("smooth", smooth, 0, sys.float_info.max, "seconds, 0 or more"),
+    ):
+        if not isinstance(value, Real) or not least <= value <= most:
+            raise ValueError(f"{name}: expected {expected}, got {value!r}")
     recognizer = Recognizer(*_load(model, faces), align, min_probability)
 
     single = not _is_list(source)

@@ -32,6 +32,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from recognizer.regular_file import read_regular_file
 from stages.errors import UserError
@@ -50,6 +51,19 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_value_is_a_number(cls, section: Any) -> Any:
+        """YAML reads `on`, `yes` and `true` as a truth value, pydantic reads that as 1."""
+        for key, value in section.items() if isinstance(section, dict) else ():
+            field = cls.model_fields.get(key)
+            types = set(_types(field.annotation)) if field else set()
+            if isinstance(value, bool) and bool not in types and types & {int, float}:
+                raise PydanticCustomError(
+                    "no_number", "expected a number", {"key": key, "of": value}
+                )
+        return section
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -146,7 +160,7 @@ class Choice:
         try:
             kind.model_validate(self._settings(name, section))
         except ValidationError as error:
-            inner, what = _first_problem(error)
+            inner, what = _first_problem(error, kind)
             is_shared = inner and inner[0] in self.shared
             raise ParameterError(
                 (*place, *inner) if is_shared else (*place, name, *inner), what
@@ -824,7 +838,10 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
     except RecursionError:
         raise UserError(f"{path}: nested too deeply; expected sections of keys") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a day that does not exist
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else f"{path}"
+        what = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise UserError(f"{where}: not YAML: {what}") from None
     if not isinstance(document, dict):
         raise UserError(f"{path}: expected a section for each stage, found {document!r:.40}")
     return document, lines
@@ -874,7 +891,7 @@ def checked(kind: type[Kind], document: Any, place: Place = ()) -> Kind:
     try:
         return kind.model_validate(_choices_made(kind, document, place))
     except ValidationError as error:
-        inner, what = _first_problem(error)
+        inner, what = _first_problem(error, kind)
         raise ParameterError((*place, *inner), what) from None
 
 
@@ -895,12 +912,12 @@ def _choices_made(kind: type[Section], document: Any, place: Place) -> Any:
     return made
 
 
-def _first_problem(error: ValidationError) -> tuple[Place, str]:
+def _first_problem(error: ValidationError, kind: type[Section]) -> tuple[Place, str]:
     """The place of the first problem, and what it is, with the nearest right key."""
     # An unknown key is reported before a missing one, which it may be a misspelling of.
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     problem = problems[0]
-    place = problem["loc"]
+    place = tuple(part for part in problem["loc"] if part != "[key]")
     match problem["type"]:
         case "extra_forbidden":
             missing = [
@@ -908,10 +925,17 @@ def _first_problem(error: ValidationError) -> tuple[Place, str]:
                 for other in problems
                 if other["type"] == "missing" and other["loc"][:-1] == place[:-1]
             ]
-            return place, f"unknown key{_nearest(str(place[-1]), missing)}"
+            near = _nearest(str(place[-1]), missing) or _nearest(str(place[-1]), _keys(kind, place))
+            return place, f"unknown key{near}"
         case "missing":
             return place, "missing; every key must be given"
-        case "model_type" | "model_attributes_type":
+        case "no_number":
+            context = problem["ctx"]
+            return (*place, context["key"]), f"expected a number{_found(context['of'])}"
+        case "too_short":
+            least, items = problem["ctx"]["min_length"], problem["ctx"]["actual_length"]
+            return place, f"expected {least} or more values, found {items}"
+        case "model_type" | "model_attributes_type" | "dict_type":
             return place, f"expected a section of keys{_found(problem['input'])}"
         case "literal_error":
             expected, found = problem["ctx"]["expected"], problem["input"]
@@ -919,6 +943,27 @@ def _first_problem(error: ValidationError) -> tuple[Place, str]:
             return place, f"expected {expected}{_found(found)}{near}"
     message = problem["msg"].removeprefix("Value error, ")
     return place, f"{message[0].lower()}{message[1:]}{_found(problem['input'])}"
+
+
+def _keys(kind: type[Section], place: Place) -> list[str]:
+    """The keys of the section that the last key of a place stands in, empty if it is unknown."""
+    for part in place[:-1]:
+        fields = kind.model_fields.items()
+        annotation = next((f.annotation for name, f in fields if part in (name, f.alias)), None)
+        sections = [one for one in _types(annotation) if issubclass(one, Section)]
+        if len(sections) == 1:
+            kind = sections[0]
+        elif isinstance(part, str):
+            return []
+    return [field.alias or name for name, field in kind.model_fields.items()]
+
+
+def _types(annotation: Any) -> Iterator[type]:
+    """The classes that an annotation is made of: `list[int] | None` gives int and NoneType."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _types(inner)
 
 
 def _found(value: Any) -> str:

@@ -271,6 +271,19 @@ def test_a_missing_package_is_an_error_of_one_line(environment, folder, argument
     assert line.startswith(f"error: {message}, which is not installed: pip install 'facial-")
 
 
+def test_the_server_without_its_packages_is_an_error_of_one_line(environment, folder):
+    done = run(environment / "python", "-m", "api", folder=folder)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    # An older Python is named first: the server needs 3.11.
+    assert line.startswith(
+        (
+            "error: the server needs the package uvicorn, which is not installed: pip install",
+            "error: the server needs Python 3.11 or later, not 3.10.",
+        )
+    )
+
+
 @pytest.mark.parametrize("environment", ["3.11"], indirect=True)
 def test_without_tqdm_a_terminal_shows_no_progress(environment, folder, tmp_path):
     terminal, stderr = pty.openpty()

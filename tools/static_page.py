@@ -39,6 +39,8 @@ def write(folder: Path) -> None:
     """
     if not RUNTIME.is_file():
         sys.exit(f"error: {RUNTIME.relative_to(ROOT)}: not found; run `make page-packages`")
+    if folder.exists() and not folder.is_dir():
+        sys.exit(f"error: {folder}: is a file; name a new or empty folder")
     if folder.exists() and any(folder.iterdir()):
         if not (folder / CHOICES).is_file():
             sys.exit(f"error: {folder}: has other files than a page; name an empty folder")

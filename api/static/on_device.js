@@ -18,7 +18,7 @@ export async function recognizeOnDevice(picture, model, detector, live, signal) 
   try {
     bitmap = await createImageBitmap(picture, { colorSpaceConversion: "none" });
   } catch {
-    throw new Refusal("This browser cannot read this kind of image. The server may be able to.", 0, true);
+    throw new Refusal("This browser cannot read this file as an image. It reads JPEG, PNG, WebP and GIF.", 0, true);
   }
   signal?.throwIfAborted();
   const answer = await ask({ model, picture: bitmap, detector, live }, [bitmap]);

@@ -78,6 +78,9 @@ def find_inputs(arguments: Sequence[str], ignored: Collection[Path] = ()) -> Ite
     ignored_folders = frozenset(map(real_path, ignored))
     for argument in arguments:
         path = Path(argument)
+        if str(argument).startswith(("http://", "https://")):
+            yield Input(path, "is an address: download the file and give its path")
+            continue
         if is_folder(argument):
             found, problem = _in_folder(path, ignored_folders), "contains no photo or video"
         elif is_pattern(argument):

@@ -35,7 +35,15 @@ def source_of(dataset: str, declared: Fetch, environment: Mapping[str, str]) -> 
     if isinstance(declared, FerPlusSource):
         named = {"pixels": local, "votes": environment.get("FERPLUS_CSV")}
         return declared.model_copy(update={key: Path(name) for key, name in named.items() if name})
-    if dataset.partition("-")[0] != "fer2013" or not local:
+    if not local:
+        return declared
+    if dataset.partition("-")[0] != "fer2013":
+        if isinstance(declared, KaggleSource):
+            logger.info(
+                "FER2013_CSV does not apply to '%s', only to fer2013 and to datasets whose names "
+                "begin with fer2013-",
+                dataset,
+            )
         return declared
     logger.info("FER2013_CSV replaces the source '%s'", declared.source)
     path = Path(local)

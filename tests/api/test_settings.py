@@ -57,6 +57,7 @@ def test_a_misspelled_setting_is_an_error_of_one_line():
         ("DEADLINE_SECS", "DEADLINE_SECONDS"),
         ("MAX_CONCURENCY", "MAX_CONCURRENCY"),
         ("MODEL_REF", "MODEL_REV"),
+        ("UVICORN_PROT", "UVICORN_PORT"),
     ],
 )
 def test_misspelled_variables(variable, name):

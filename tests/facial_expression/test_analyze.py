@@ -196,6 +196,7 @@ def test_a_wrong_source_is_a_clear_error(source, error, message):
         ({"channels": "hsv"}, ValueError, "channels: expected 'bgr' or 'rgb', got 'hsv'"),
         ({"min_confidence": 2}, ValueError, "min_confidence: expected 0 … 1, got 2"),
         ({"min_probability": 2}, ValueError, "min_probability: expected 0 … 1, got 2"),
+        ({"min_probability": "high"}, ValueError, "min_probability: expected 0 … 1, got 'high'"),
         ({"every": 0}, ValueError, "every: expected 1 or more, got 0"),
         ({"smooth": -1}, ValueError, "smooth: expected seconds, 0 or more, got -1"),
     ],

@@ -150,7 +150,7 @@ def test_the_committed_models_have_the_digest_of_their_parameters(dataset):
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        ("emotions", ["happy"], "list should have at least 2 items"),
+        ("emotions", ["happy"], "expected 2 or more values, found 1"),
         ("emotions", ["happy", "sad", "happy"], "'happy' is listed twice"),
         ("emotions", ["happy", "a,b"], "string should match pattern"),
         ("labels", {"joy": "1"}, "string should match pattern"),
@@ -300,6 +300,27 @@ def test_a_misspelled_key_is_answered_with_the_right_one(tmp_path, place, name):
     assert message(tmp_path, renamed(place, name)) == expected
 
 
+@pytest.mark.parametrize(
+    ("section", "wrong", "right"),
+    [
+        ("fetch.folder", "face", "faces"),
+        ("fetch.folder", "lables", "labels"),
+        ("fetch.folder.draw", "valdation", "validation"),
+        ("train", "corected_weight", "corrected_weight"),
+        ("train.init.weights", "sha265", "sha256"),
+        ("train.init.weights", "keep_hed", "keep_head"),
+    ],
+)
+def test_so_is_a_misspelled_key_that_may_be_absent(tmp_path, section, wrong, right):
+    document = yaml.safe_load((ROOT / "params/own.yaml").read_text())
+    document["fetch"]["folder"]["draw"] = {}
+    place, last = section_of(document, f"{section}.{wrong}")
+    place.pop(right, None)
+    place[last] = 0.1
+    expected = f"{section}.{wrong}: unknown key, did you mean '{right}'?"
+    assert message(tmp_path, document) == expected
+
+
 def test_a_key_that_resembles_none_is_only_unknown(tmp_path):
     assert message(tmp_path, changed("train.zzz", 1)) == "train.zzz: unknown key"
 
@@ -379,6 +400,8 @@ APPLICATION = {
             "expected 'none', 'balanced', 'square_root' or 'effective_number', found 'even'",
         ),
         ("train.epochs", 0, "input should be greater than or equal to 1, found 0"),
+        ("train.batch_size", True, "expected a number, found True"),
+        ("train.augmentation.flip", True, "expected a number, found True"),
         (
             "train.epochs",
             "many",
@@ -399,7 +422,7 @@ APPLICATION = {
             float("inf"),
             "input should be a finite number, found inf",
         ),
-        ("train.resolutions", [], "list should have at least 1 item after validation, not 0"),
+        ("train.resolutions", [], "expected 1 or more values, found 0"),
         ("train", None, "expected a section of keys, found None"),
         ("train.network", "residual", "expected a section of keys, found 'residual'"),
         ("export.int8.calibration", 0, "input should be greater than or equal to 1, found 0"),
@@ -450,9 +473,11 @@ def test_a_file_that_is_no_mapping(tmp_path, text):
 
 
 def test_a_file_that_is_no_yaml(tmp_path):
-    text = message(tmp_path, "train:\n  fetch: a: b\n")
-    assert text.startswith("not YAML: mapping values are not allowed here")
-    assert "line 2" in text
+    (tmp_path / "sample.yaml").write_text("train:\n  fetch: a: b\n")
+    with pytest.raises(UserError) as caught:
+        load_parameters("sample", tmp_path)
+    expected = f"{tmp_path}/sample.yaml:2: not YAML: mapping values are not allowed here"
+    assert str(caught.value) == expected
 
 
 def test_a_file_that_is_no_text(tmp_path):

@@ -149,7 +149,7 @@ def test_an_image_that_the_browser_cannot_decode_is_refused(page, files):
     choose(page, "place", "on this device")
     page.until(lambda: page.text("#status") == "No picture yet.")
     page.choose(files["happy.tiff"])
-    page.until_says("This browser cannot read this kind of image.")
+    page.until_says("This browser cannot read this file as an image.")
 
 
 @needs_runtime

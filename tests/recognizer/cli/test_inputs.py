@@ -79,6 +79,11 @@ def test_an_argument_without_files_is_an_input_with_a_problem(tree, argument, pr
     assert list(find_inputs([argument])) == [Input(Path(argument), problem)]
 
 
+def test_an_address_is_an_input_with_a_problem(tree):
+    (address,) = find_inputs(["https://host/a.jpg"])
+    assert address.problem == "is an address: download the file and give its path"
+
+
 def test_output_folders_are_no_input(tree):
     assert found(".", ignored=[tree / "c"]) == ["a.PNG", "b.jpg", "e[1].jpg"]
     assert found("**/*.webp", "*.jpg", ignored=[Path("c")]) == ["**/*.webp", "b.jpg", "e[1].jpg"]

@@ -69,11 +69,14 @@ def test_a_queued_experiment_reads_what_the_repository_reads(tmp_path, monkeypat
     assert describe(FOLDER) == before
 
 
-def test_fer2013_csv_is_described_in_place_of_the_download():
+def test_fer2013_csv_is_described_in_place_of_the_download(caplog):
+    caplog.set_level("INFO", "stages")
     kaggle = KaggleSource(source="kaggle", handle="a/b", rows=None)
     assert describe(kaggle) == {"source": "kaggle"}
     assert source_of("fer2013", kaggle, {}) is kaggle
+    assert caplog.text == ""
     assert source_of("mine", kaggle, {"FER2013_CSV": "faces.csv"}) is kaggle
+    assert "FER2013_CSV does not apply to 'mine'" in caplog.text
     replaced = source_of("fer2013-small", kaggle, {"FER2013_CSV": "faces.csv"})
     assert describe(replaced) == describe(FILE)
 
