@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
-import httpx
 import pytest
 import uvicorn
 
 from api.middleware.connections import HttpConnection, StreamConnection
 from recognizer.classifier import Classifier
+from tests.api.live_server import new_connection
 from tests.model_fixture import write_tiny_model
 from tests.portrait_fixture import portrait
 
@@ -55,7 +55,7 @@ def serve(tmp_path_factory):
             found = until(
                 lambda: re.search(r"running on (http://\S+)", log.read_text()), process, log
             )
-            with httpx.Client(base_url=found.group(1), timeout=PATIENCE) as client:
+            with new_connection(found.group(1)) as client:
                 client.log = log
                 client.process = process
                 # uvicorn's main process writes its address before the first worker listens there.
@@ -89,7 +89,7 @@ def serve_app():
                 assert thread.is_alive() and time.monotonic() < deadline
                 time.sleep(0.01)
             host, port = server.servers[0].sockets[0].getsockname()
-            with httpx.Client(base_url=f"http://{host}:{port}", timeout=PATIENCE) as client:
+            with new_connection(f"http://{host}:{port}") as client:
                 while "loading" in client.get("/readyz").text:
                     assert time.monotonic() < deadline
                     time.sleep(0.01)

@@ -1,9 +1,11 @@
 """A live server with workers: how it is started, what it has loaded, and when a condition holds."""
 
+import ssl
 import sys
 import time
 from contextlib import suppress
 
+import httpx
 import psutil
 
 PATIENCE = 60
@@ -14,6 +16,15 @@ ONE = [sys.executable, "-m", "api", "--port", "0"]
 # The parent notices a worker that is killed during a check only after this timeout, so it must be
 # shorter than PATIENCE.
 TWO = [*ONE, "--workers", "2", "--timeout-worker-healthcheck", "20"]
+
+
+CERTIFICATES = ssl.create_default_context()
+"""Read once: each httpx.Client would read them for 24 ms, although HTTP needs none."""
+
+
+def new_connection(address) -> httpx.Client:
+    """A client with a connection of its own to a server."""
+    return httpx.Client(base_url=address, timeout=PATIENCE, verify=CERTIFICATES)
 
 
 def until(condition):

@@ -10,7 +10,6 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import httpx
 import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
@@ -29,7 +28,7 @@ from benchmarks.abuse_inputs import (
     values,
     words,
 )
-from tests.api.live_server import PATIENCE, TWO, loaded, until, workers_of
+from tests.api.live_server import PATIENCE, TWO, loaded, new_connection, until, workers_of
 from tests.api.test_connections import answer_on, connection
 
 ROOT = Path(__file__).parents[2]
@@ -190,7 +189,7 @@ def test_a_new_worker_serves_the_version_of_the_start(serve, model_path, tmp_pat
             subprocess.run(["kill", "-9", str(process)], check=True)
         until(lambda: loaded(client) == 3)
         for _ in range(20):
-            with httpx.Client(base_url=client.base_url, timeout=PATIENCE) as other:
+            with new_connection(client.base_url) as other:
                 assert other.get("/readyz").status_code == 200
                 assert other.get("/model").json()["version"] == version
 

@@ -19,7 +19,7 @@ from api.app import create_app
 from api.models.evaluation import CONFIDENCE_BINS
 from api.settings import Settings
 from recognizer.classifier import Classifier
-from tests.api.live_server import PATIENCE, TWO, loaded, until, workers_of
+from tests.api.live_server import TWO, loaded, new_connection, until, workers_of
 from tests.model_fixture import LABELS, write_tiny_model
 
 ROOT = Path(__file__).parents[2]
@@ -196,7 +196,7 @@ def test_a_scrape_has_the_metrics_of_all_workers(serve, model_path, photo):
 
     def on_a_new_connection(call):
         """Any worker may accept it."""
-        with httpx.Client(base_url=server.base_url, timeout=PATIENCE) as client:
+        with new_connection(server.base_url) as client:
             return call(client)
 
     sent = 0

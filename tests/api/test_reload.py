@@ -21,7 +21,15 @@ from websockets.sync.client import connect
 
 from api.app import create_app
 from api.settings import Settings
-from tests.api.live_server import ONE, PATIENCE, TWO, loaded, until, workers_of
+from tests.api.live_server import (
+    ONE,
+    PATIENCE,
+    TWO,
+    loaded,
+    new_connection,
+    until,
+    workers_of,
+)
 from tests.model_fixture import write_tiny_model
 
 ROOT = Path(__file__).parents[2]
@@ -128,7 +136,7 @@ def requests_all_the_time(client, threads=4):
     def work():
         while not stop.is_set():
             try:
-                with httpx.Client(base_url=client.base_url, timeout=PATIENCE) as own:
+                with new_connection(client.base_url) as own:
                     for _ in range(5):
                         answer = predict(own)
                         answers.append((answer.status_code, answer.headers["x-model-version"]))
@@ -150,7 +158,7 @@ def served_on_new_connections(client, count=40):
     """The versions that answer, of all workers with near certainty."""
     found = set()
     for _ in range(count):
-        with httpx.Client(base_url=client.base_url, timeout=PATIENCE) as own:
+        with new_connection(client.base_url) as own:
             found.add(predict(own).headers["x-model-version"])
     return found
 
@@ -233,13 +241,13 @@ def test_a_worker_that_dies_during_a_reload_leaves_no_mixture(serve, folder, ver
 
 def reload_or_lose_the_connection(client):
     """Reload; the worker that has accepted the request may be the one that is killed."""
-    with suppress(httpx.HTTPError), httpx.Client(base_url=client.base_url, timeout=PATIENCE) as own:
+    with suppress(httpx.HTTPError), new_connection(client.base_url) as own:
         reload(own)
 
 
 def is_served(client):
     """Whether a worker answers on a new connection."""
-    with suppress(httpx.HTTPError), httpx.Client(base_url=client.base_url, timeout=PATIENCE) as own:
+    with suppress(httpx.HTTPError), new_connection(client.base_url) as own:
         return predict(own).status_code == 200
     return False
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.api.live_server import ONE, PATIENCE, TWO, loaded, until, workers_of
+from tests.api.live_server import ONE, PATIENCE, TWO, loaded, new_connection, until, workers_of
 
 CLIENTS = 8
 PATIENT = {
@@ -28,7 +28,7 @@ def test_accepted_requests_are_completed_at_a_shutdown(serve, model_path, photo,
     def post_until_the_end(server):
         """Statuses of the responses until the server accepts no more requests."""
         answers = []
-        with httpx.Client(base_url=server.base_url, timeout=PATIENCE) as client:
+        with new_connection(server.base_url) as client:
             while True:
                 try:
                     answers.append(client.post("/predict", content=photo).status_code)
@@ -100,7 +100,8 @@ def assert_served(server, photo, expected, condition):
     """Until a condition holds, each request on a new connection gets the expected response."""
 
     def post_and_check():
-        answer = httpx.post(f"{server.base_url}/predict", content=photo, timeout=PATIENCE)
+        with new_connection(server.base_url) as client:
+            answer = client.post("/predict", content=photo)
         assert answer.status_code == 200, answer.text
         assert answer.json() == expected
         return condition()
