@@ -11,16 +11,24 @@ if __name__ == "__main__":
     check_parameters()  # before the following imports, which take seconds
 
 import logging
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from recognizer.atomic_file import written_atomically
 from recognizer.csv_cells import text_cell
 from stages.artifacts import Artifacts, write_metrics
-from stages.dataset.fer_csv import read_faces
+from stages.dataset.faces import SPLITS
+from stages.dataset.fer_csv import read_faces, shortened
 from stages.dataset.labels import declared_emotions, in_order
 from stages.dataset.row_checks import CHECKS, check_rows, count_rows, kept_faces
+from stages.dataset.wording import first_of, joined, numbered
 from stages.errors import UserError
 from stages.parameters import Parameters
+
+if TYPE_CHECKING:
+    from stages.dataset.expectations import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +45,7 @@ def main(dataset: str, parameters: Parameters) -> None:
     raw, faces = paths.data / "raw.csv", paths.data / "faces.npz"
     quarantine, report = paths.data / "quarantine.csv", paths.data / "validation.html"
     rows, images = read_faces(raw)
-    logger.info("%s: read %d rows", raw, len(rows))
+    logger.info("%s: read %s", raw, numbered(len(rows), "row"))
     emotions = declared_emotions(parameters.fetch) or in_order(rows["emotion"].dropna())
     rows = check_rows(rows, images, emotions, parameters.validate_.min_std)
     rejected = rows[rows["check"].notna()]
@@ -46,7 +54,9 @@ def main(dataset: str, parameters: Parameters) -> None:
         cells.to_csv(temporary, columns=["row", "check", "observed"], index=False)
     by_check = rejected["check"].value_counts()
     reasons = ", ".join(f"{by_check[check]} {check}" for check in CHECKS if check in by_check)
-    logger.info("%s: %d rows (%s)", quarantine, len(rejected), reasons or "none rejected")
+    logger.info(
+        "%s: %s (%s)", quarantine, numbered(len(rejected), "row"), reasons or "none rejected"
+    )
 
     # Great Expectations takes seconds to import.
     from stages.dataset.expectations import validate_expectations
@@ -71,28 +81,64 @@ def main(dataset: str, parameters: Parameters) -> None:
     if failed:
         # faces.npz of an earlier run does not belong to this raw.csv.
         faces.unlink(missing_ok=True)
-        # A split without rows has no class shares; another expectation reports it.
-        found = ", ".join(
-            f"{outcome.check} ({outcome.observed:.4g}{' rows' * (outcome.level == 'row')}"
-            f"{needed(outcome.check)})"
-            for outcome in failed
-            if outcome.observed is not None
-        )
-        raise UserError(
-            f"{raw}: failed expectations, with what was found: {found}; the rejected rows are in "
-            f"{quarantine}, what was expected in {report}; correct the dataset or change "
-            f"validate in params/{dataset}.yaml"
-        )
+        remedy = f"correct the dataset or change validate in params/{dataset}.yaml"
+        if not set(SPLITS) <= set(rows["Usage"]):
+            remedy = (
+                "each split needs rows: add them, or remove the column Usage from the CSV to have "
+                "the splits drawn"
+            )
+        where = f"what was expected is in {report}"
+        if len(rejected):
+            where = f"the rejected rows are in {quarantine}, {where}"
+        raise UserError(f"{raw}: {'; '.join(problems(failed, rows))}; {where}; {remedy}")
     kept_faces(rows, images, emotions).write(faces)
-    logger.info("%s: %d faces", faces, len(rows) - len(rejected))
+    logger.info("%s: %s", faces, numbered(len(rows) - len(rejected), "face"))
 
 
-def needed(check: str) -> str:
-    """How many faces an emotion needs, for the error of a check that counts them."""
+def problems(failed: Sequence["Outcome"], rows: pd.DataFrame) -> list[str]:
+    """The sentences of an error on failed expectations of checked rows."""
+    has_rows = [split for split in SPLITS if (rows["Usage"] == split).any()]
+    kept = set(rows.loc[rows["check"].isna(), "Usage"])
+    empty = {
+        "row": [split for split in SPLITS if split not in has_rows],
+        "valid row": [split for split in has_rows if split not in kept],
+    }
+    sentences = [
+        f"{joined(splits)} {'has' if len(splits) == 1 else 'have'} no {what}"
+        for what, splits in empty.items()
+        if splits
+    ]
+    without = {split for splits in empty.values() for split in splits}
+    # All that depends on a split's rows fails where it has none.
+    others = [outcome for outcome in failed if place_of(outcome.check) not in without]
+    if others:
+        found = ", ".join(f"{outcome.check} ({found_by(outcome, rows)})" for outcome in others)
+        sentences.append(f"failed expectations, with what was found: {found}")
+    return sentences
+
+
+def place_of(check: str) -> str:
+    """The split that an expectation is about; empty for one about all rows."""
+    return check.partition(".")[2].partition(".")[0]
+
+
+def found_by(outcome: "Outcome", rows: pd.DataFrame) -> str:
+    """What was found, and what was needed where the error can say so in a few words."""
     from stages.dataset.expectations import MIN_FACES
 
-    kind, _, place = check.partition(".")
-    return f" of at least {MIN_FACES[place.partition('.')[0]]}" if kind == "class_faces" else ""
+    if isinstance(outcome.observed, int) and outcome.level == "row":
+        return f"{numbered(outcome.observed, 'row')}{rejected_texts(outcome.check, rows)}"
+    is_number_of_faces = outcome.check.startswith("class_faces.")
+    least = f" of at least {MIN_FACES[place_of(outcome.check)]}" if is_number_of_faces else ""
+    return f"{outcome.observed:.4g}{least}"
+
+
+def rejected_texts(check: str, rows: pd.DataFrame) -> str:
+    """The different texts in the column of labels or of splits that are none, the first three."""
+    if check not in ("label", "usage"):
+        return ""
+    texts = rows.loc[rows["check"] == check, "observed"].unique()
+    return f": {first_of([shortened(text, 30) for text in texts])}" if len(texts) else ""
 
 
 if __name__ == "__main__":

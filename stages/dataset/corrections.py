@@ -5,8 +5,9 @@ corrected; so was a face of `_unsure` that is in an emotion's folder now.
 """
 
 import csv
+import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,16 @@ from recognizer.crop_tree import (
     EMOTION,
     FILE,
     NETWORK_FOLDER,
+    PHOTO,
     PHOTO_SHA256,
     TABLE,
     UNSURE_FOLDER,
 )
 from recognizer.csv_cells import from_text_cell
+from recognizer.printable import printable
+from recognizer.regular_file import read_regular_file
 from stages.dataset.labels import STANDARD
+from stages.dataset.wording import numbered
 from stages.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -33,6 +38,8 @@ class Crop:
     """The file of the face as the network saw it; it may be missing."""
     photo: str
     """SHA-256 of the photo, in hexadecimal digits."""
+    photo_path: str
+    """Path of the photo, as the table has it; empty where it has none."""
     corrected: bool
     """Whether a person has moved it to another emotion."""
 
@@ -60,6 +67,7 @@ class CropTables:
         return Crop(
             out / NETWORK_FOLDER / path.name,
             row[PHOTO_SHA256],
+            from_text_cell(row.get(PHOTO) or ""),
             _standard(from_text_cell(row[EMOTION])) != _standard(emotion_folder.name),
         )
 
@@ -81,12 +89,12 @@ def check_copies(paths: Iterable[Path], crops: Iterable[Crop | None]) -> None:
             )
 
 
-def check_splits(photos: Iterable[str | None], splits: Iterable[str]) -> None:
+def check_splits(crops: Iterable[Crop | None], splits: Iterable[str]) -> None:
     """Check that all faces of a photo are in one split.
 
     Parameters
     ----------
-    photos : SHA-256 of the photo of each face, or None.
+    crops : row in a table of crops of each face, or None.
     splits : name of the split of each face.
 
     Raises
@@ -95,13 +103,63 @@ def check_splits(photos: Iterable[str | None], splits: Iterable[str]) -> None:
         A photo has faces in two splits.
     """
     first: dict[str, str] = {}
-    for photo, split in zip(photos, splits, strict=True):
-        if photo and first.setdefault(photo, split) != split:
+    for crop, split in zip(crops, splits, strict=True):
+        if crop and crop.photo and first.setdefault(crop.photo, split) != split:
+            name = printable(crop.photo_path) or f"with the SHA-256 {crop.photo}"
             raise UserError(
-                f"the photo with the SHA-256 {photo} has faces in {first[photo]} and in {split}; "
-                f"all faces of a photo belong into one split: delete those in the other (the "
-                f"column {PHOTO_SHA256} of {TABLE} has their files)"
+                f"the photo {name} has faces in {first[crop.photo]} and in {split}; all faces of "
+                f"a photo belong into one split: delete those in the other (the rows of {TABLE} "
+                f"with the {PHOTO_SHA256} {crop.photo} have their files)"
             )
+
+
+def check_equal_files(
+    paths: Sequence[Path], crops: Sequence[Crop | None], splits: Sequence[str]
+) -> None:
+    """Check that no file is a copy of a crop in another split, or one that is in no table.
+
+    The network's pixels are read for the crop, others for its copy: validate sees two faces.
+
+    Parameters
+    ----------
+    paths : file of each face at its own size.
+    crops : row in a table of crops of each face, or None.
+    splits : name of the split of each face.
+
+    Raises
+    ------
+    UserError
+        There is such a copy.
+    """
+    faces = list(zip(paths, crops, splits, strict=True))
+    sizes = {_size(path) for path, crop, _ in faces if crop}
+    if not sizes:
+        return
+    first: dict[bytes, tuple[Path, str]] = {}
+    for path, crop, split in sorted(faces, key=lambda face: face[1] is None):  # the crops first
+        digest = _digest(path) if _size(path) in sizes else None
+        if digest is None:
+            continue
+        other, split_of_other = first.get(digest, (path, split))
+        if other != path and (crop is None or split != split_of_other):
+            raise UserError(
+                f"{path}: a copy of {other}, a face that --crops has written; training and test "
+                "must not share a face: delete one of both files"
+            )
+        if crop:
+            first.setdefault(digest, (path, split))
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _digest(path: Path) -> bytes | None:
+    """SHA-256 of a file; None where it cannot be read, which is reported later."""
+    try:
+        return hashlib.sha256(read_regular_file(path)).digest()
+    except OSError:
+        return None
 
 
 def report_unsure(folders: Iterable[Path]) -> None:
@@ -110,7 +168,9 @@ def report_unsure(folders: Iterable[Path]) -> None:
         unsure = folder / UNSURE_FOLDER
         count = sum(1 for _ in unsure.glob("*.png")) if (folder / TABLE).is_file() else 0
         if count:
-            logger.warning("%s: left out %d faces that are not sorted into emotions", unsure, count)
+            verb = "is" if count == 1 else "are"
+            faces = numbered(count, "face")
+            logger.warning("%s: left out %s that %s not sorted into emotions", unsure, faces, verb)
 
 
 def is_part_of_tree(path: Path) -> bool:

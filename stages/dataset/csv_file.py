@@ -21,11 +21,13 @@ import zstandard
 from tqdm import tqdm
 
 from stages.dataset import fer2013
+from stages.dataset.csv_header import check_header, columns_of
 from stages.dataset.decompression import BoundedStream
 from stages.dataset.fer_csv import DRAWN, HEADER, LONGEST_RECORD, format_row, numbered_lines
 from stages.dataset.labels import STANDARD, Spellings, declared_emotions
 from stages.dataset.source_path import located
 from stages.dataset.splits import draw_missing
+from stages.dataset.wording import joined, numbered
 from stages.errors import UserError
 from stages.parameters import FileSource
 
@@ -55,10 +57,15 @@ def file(source: FileSource) -> Iterator[bytes]:
     """
     path = located(source.path)
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "no such file"
+        expected = "fer2013.csv, plain or as .gz, .xz, .zst, .zip, .tar, .tar.gz or .tar.xz"
+        if path.is_dir():
+            raise UserError(
+                f"{path.absolute()}: is a folder; expected {expected}; for a folder, write "
+                "`source: folder` in the parameter file"
+            )
         raise UserError(
-            f"{path.absolute()}: {found}; expected fer2013.csv, plain or as .gz, .xz, .zip, .zst "
-            "or .tar.gz; a relative path starts at the repository's root"
+            f"{path.absolute()}: no such file; expected {expected}; a relative path starts at the "
+            "repository's root"
         )
     logger.info("reading %s", path.absolute())
     yield from _in_fer_form(_lines(source, path), source, path)
@@ -175,19 +182,17 @@ def preferred_csv(headers: Mapping[str, bytes]) -> str | None:
     """
 
     def rank(name: str) -> tuple[bool, bool]:
-        columns = _columns_of(headers[name])
+        columns = columns_of(headers[name])
         return "Usage" not in columns, PurePosixPath(name).name != "fer2013.csv"
 
     usable = [
-        name
-        for name, header in headers.items()
-        if {"emotion", "pixels"} <= set(_columns_of(header))
+        name for name, header in headers.items() if {"emotion", "pixels"} <= set(columns_of(header))
     ]
     return min(usable, key=rank, default=None)
 
 
 def _chosen(path: Path, names: list[str], headers: Mapping[str, bytes]) -> str:
-    """Choose a member of an archive; validate reports what is wrong with an only one."""
+    """Choose a member of an archive; an only one is read whatever its columns are."""
     chosen = preferred_csv(headers) or (next(iter(headers)) if len(headers) == 1 else None)
     if chosen is None:
         problem = f"no .csv inside (found {', '.join(names[:5]) or 'nothing'})"
@@ -243,20 +248,28 @@ class _ZstdFile(io.RawIOBase):
 
 def _in_fer_form(lines: Iterator[bytes], source: FileSource, path: Path) -> Iterator[bytes]:
     """Yield lines in the form of raw.csv; lines with another number of fields stay as they are."""
-    header = next(lines, None)
+    numbers = enumerate(lines, 1)
+    number, header = next(((number, line) for number, line in numbers if line.strip()), (1, None))
     if header is None:
         raise UserError(f"{path.absolute()}: empty; expected a CSV with the header {HEADER}")
-    columns = _columns_of(header)
+    columns = columns_of(header)
     if columns == ["pixels"]:
         raise UserError(
             f"{path.absolute()}: no column 'emotion'; the competition's test.csv has no labels: "
             "expected fer2013.csv, icml_face_data.csv or train.csv"
         )
     if {"emotion", "pixels"} <= set(columns) <= {"emotion", "pixels", "person"}:
-        yield from _with_drawn_splits(lines, columns, source, path)
+        yield from _with_drawn_splits(numbers, columns, source, path)
         return
+    check_header(header, f"{path.absolute()}, line {number}")
     expected = HEADER.split(",")
-    if sorted(columns) != sorted(expected):
+    if sorted(columns) != sorted(expected):  # there are optional ones
+        if source.labels:
+            optional = [name for name in columns if name not in expected]
+            logger.warning(
+                "%s: `labels` is ignored for a CSV with the column %s",
+                *(path.absolute(), joined(optional)),
+            )
         yield header.removeprefix(BOM_UTF8)
         yield from lines
         return
@@ -272,28 +285,24 @@ def _in_fer_form(lines: Iterator[bytes], source: FileSource, path: Path) -> Iter
         name = known[label]
         if name is not None:
             yield line if name == label else name + comma + rest
-
-
-def _columns_of(header: bytes) -> list[str]:
-    names = header.removeprefix(BOM_UTF8).strip().decode(errors="replace").split(",")
-    return [name.strip(' "') for name in names]
+    known.report()
 
 
 def _with_drawn_splits(
-    rows: Iterator[bytes], columns: list[str], source: FileSource, path: Path
+    rows: Iterator[tuple[int, bytes]], columns: list[str], source: FileSource, path: Path
 ) -> Iterator[bytes]:
-    """Yield rows without a Usage with a drawn one; they are read into memory first."""
+    """Yield numbered rows without a Usage with a drawn one; they are read into memory first."""
     known = _KnownLabels(source, path)
     labels: list[str] = []
     pixels: list[str] = []
     persons: list[str] = []
-    for number, row in enumerate(rows, 2):
+    for number, row in rows:
         if not row.strip():
             continue
         fields = row.split(b",")
         if len(fields) != len(columns):
             raise UserError(
-                f"{path.absolute()}, line {number}: {len(fields)} fields, expected "
+                f"{path.absolute()}, line {number}: {numbered(len(fields), 'field')}, expected "
                 f"{len(columns)}: {', '.join(columns)}; correct the line or remove it"
             )
         by_name = dict(zip(columns, fields, strict=True))
@@ -302,6 +311,7 @@ def _with_drawn_splits(
             labels.append(known_label.decode(errors="replace"))
             pixels.append(by_name["pixels"].decode(errors="replace"))
             persons.append(by_name.get("person", b"").decode(errors="replace"))
+    known.report()
     splits = draw_missing(
         ["Training"] * len(labels), labels, persons if "person" in columns else None, source.draw
     )
@@ -320,6 +330,7 @@ class _KnownLabels(dict[bytes, bytes | None]):
     def __init__(self, source: FileSource, path: Path):
         self._source, self._path = source, path
         self._spellings = Spellings(source, declared_emotions(source))
+        self._found: set[str] = set()
         self._has_names = any(not spelling.isdecimal() for spelling in source.labels)
 
     def __missing__(self, label: bytes) -> bytes | None:
@@ -328,6 +339,7 @@ class _KnownLabels(dict[bytes, bytes | None]):
         # Python refuses to convert thousands of digits.
         if is_number and self._has_names and len(text) < 10 and int(text) < len(fer2013.EMOTIONS):
             text, is_number = fer2013.EMOTIONS[int(text)], False
+        self._found.add(text)
         spelled = {spelling.lower() for spelling in self._source.labels} | STANDARD.keys()
         is_known = text.lower() in spelled or self._source.emotions is not None
         if is_number or not is_known:
@@ -336,3 +348,7 @@ class _KnownLabels(dict[bytes, bytes | None]):
             name = self._spellings.emotion(text, self._path.absolute())
             self[label] = None if name is None else name.encode()
         return self[label]
+
+    def report(self) -> None:
+        """Log which `labels` are none of the CSV's, once all of these have been looked up."""
+        self._spellings.report_labels(self._found, self._path.absolute())

@@ -26,6 +26,7 @@ from stages.dataset import fer2013
 from stages.dataset.faces import SPLITS
 from stages.dataset.fer_csv import HEADER, PIXELS
 from stages.dataset.row_checks import labels_by_text
+from stages.dataset.wording import numbered
 from stages.parameters import Rows, Validate
 
 TRAINING = SPLITS[0]
@@ -171,13 +172,14 @@ def dataset_expectations(
             expectations[f"declared_rows.{split}"] = gxe.ExpectTableRowCountToEqual(
                 value=rows,
                 row_condition=in_split,
-                description=f"before quarantine {split} has the declared {rows} rows",
+                description=f"before quarantine {split} has the declared {numbered(rows, 'row')}",
             )
         if limits.min_split_rows is not None:
+            least = numbered(limits.min_split_rows, "row")
             expectations[f"split_rows.{split}"] = gxe.ExpectTableRowCountToBeBetween(
                 min_value=limits.min_split_rows,
                 row_condition=in_split & KEPT,
-                description=f"after quarantine {split} has at least {limits.min_split_rows} rows",
+                description=f"after quarantine {split} has at least {least}",
             )
         for emotion in emotions:
             expectations |= _class_expectations(split, emotion, in_split & KEPT, limits)

@@ -1,6 +1,5 @@
 """Images in folders that name their emotion, and their split if they have one."""
 
-import difflib
 import logging
 import re
 from collections import Counter
@@ -16,19 +15,23 @@ from recognizer.detectors.registry import build_detector
 from recognizer.errors import ImageError
 from recognizer.face_cropper import FaceCropper
 from recognizer.image import decode
+from recognizer.printable import printable
 from recognizer.regular_file import read_regular_file
 from stages.dataset import corrections
 from stages.dataset.corrections import Crop
 from stages.dataset.faces import SPLITS
 from stages.dataset.fer_csv import CORRECTED, DRAWN, HEADER, NO_FACE, UNREADABLE, format_row
-from stages.dataset.labels import Spellings
+from stages.dataset.labels import PARAMETERS, Spellings
 from stages.dataset.splits import draw_missing
+from stages.dataset.wording import first_of, joined, nearest, numbered
 from stages.errors import UserError
 from stages.parameters import EMOTION_NAME, MAX_EMOTIONS, MIN_EMOTIONS, FolderSource
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".avif"),
+)
 
 SPLIT_OF_FOLDER = {
     "training": "Training",
@@ -83,8 +86,9 @@ def folder(source: FolderSource, root: Path) -> Iterator[bytes]:
         )
     photos = _find(source, root)
     found = [photo.split for photo in photos]
-    of_photo = [photo.crop.photo if photo.crop else None for photo in photos]
-    corrections.check_splits(of_photo, found)
+    crops = [photo.crop for photo in photos]
+    corrections.check_splits(crops, found)
+    corrections.check_equal_files([photo.path for photo in photos], crops, found)
     splits = draw_missing(
         found,
         [photo.emotion for photo in photos],
@@ -95,11 +99,12 @@ def folder(source: FolderSource, root: Path) -> Iterator[bytes]:
     photos = [replace(photo, split=split) for photo, split in zip(photos, splits, strict=True)]
     photos.sort(key=lambda photo: (SPLITS.index(photo.split), photo.path))
     drawn = set(splits) - set(found)
-    logger.info("reading %d images below %s", len(photos), root.absolute())
+    logger.info("reading %s below %s", numbered(len(photos), "image"), root.absolute())
     corrected = sum(photo.crop is not None and photo.crop.corrected for photo in photos)
     has_corrected = corrected > 0
     if has_corrected:
-        logger.info("%d of them have a predicted emotion that was corrected", corrected)
+        verb = "has" if corrected == 1 else "have"
+        logger.info("%d of them %s a predicted emotion that was corrected", corrected, verb)
     yield f"{HEADER}{f',{DRAWN}' * is_drawn}{f',{CORRECTED}' * has_corrected}".encode()
     for photo, pixels in _read_all(photos, root, source.faces):
         row = format_row(photo.emotion, pixels, photo.split)
@@ -118,12 +123,19 @@ def _find(source: FolderSource, root: Path) -> list[Photo]:
     folders = _visible_folders(root)
     # An archive often has one folder around all others.
     if len(folders) == 1 and not _is_split(folders[0]) and _visible_folders(folders[0]):
+        _report_ignored(
+            root, folders, {path for path in _visible_files(root) if path.parent != root}
+        )
         return _find(source, folders[0])
     spellings = Spellings(source, tuple(source.emotions) if source.emotions else None)
     tables = corrections.CropTables()
-    photos, left_out = [], Counter[str]()
-    for split, emotion_folder in _emotion_folders(root, folders):
+    photos, left_out, read = [], Counter[str](), set[Path]()
+    emotion_folders = _emotion_folders(root, folders)
+    names = {path.name for _, path in emotion_folders}
+    _check_beside_splits(folders, names, spellings)
+    for split, emotion_folder in emotion_folders:
         images = [path for path in emotion_folder.rglob("[!.]*") if _is_image(path)]
+        read.update(images)
         emotion = spellings.emotion(emotion_folder.name, emotion_folder.absolute())
         if emotion is None:
             left_out[emotion_folder.name] += len(images)
@@ -133,20 +145,14 @@ def _find(source: FolderSource, root: Path) -> list[Photo]:
             crop = tables.find(path, emotion_folder)
             photos.append(Photo(path, prefix if prefix in SPLITS else split, emotion, crop))
     if not photos:
-        raise UserError(
-            f"{root.absolute()}: no image; expected {', '.join(IMAGE_SUFFIXES)} files in "
-            "SPLIT/EMOTION folders such as train/happy, or in EMOTION folders"
-        )
+        raise _no_image(root, folders, left_out.total())
+    spellings.report_labels(names, root)
     if left_out:
         spelled = ", ".join(f"{count} of {name}" for name, count in sorted(left_out.items()))
         logger.info("left out by `labels`: %s", spelled)
     corrections.check_copies([photo.path for photo in photos], [photo.crop for photo in photos])
     corrections.report_unsure([root, *folders])
-    files = [path for path in root.rglob("[!.]*") if path.is_file()]
-    read = len(photos) + left_out.total()
-    others = len([path for path in files if not corrections.is_part_of_tree(path)]) - read
-    if others:
-        logger.warning("%s: ignored %d files that are not SPLIT/EMOTION images", root, others)
+    _report_ignored(root, folders, read)
     if source.emotions is None:
         _check_names(photos, source)
     return sorted(photos, key=lambda photo: (SPLITS.index(photo.split), photo.path))
@@ -160,6 +166,86 @@ def _emotion_folders(root: Path, folders: list[Path]) -> list[tuple[str, Path]]:
     return [
         (_split(one), emotion_folder) for one in folders for emotion_folder in _visible_folders(one)
     ]
+
+
+def _check_beside_splits(folders: list[Path], names: set[str], spellings: Spellings) -> None:
+    """Check that no emotion's folder lies beside the splits, where nobody reads it.
+
+    Raises
+    ------
+    UserError
+        One does, with images in it.
+    """
+    splits = [one.name for one in folders if _is_split(one)]
+    of_splits = {name.lower() for name in names}
+    for one in folders if splits else ():
+        is_emotion = one.name.lower() in of_splits or spellings.is_known(one.name)
+        if is_emotion and not _is_split(one) and any(map(_is_image, one.iterdir())):
+            raise UserError(
+                f"{one.absolute()}: this emotion's folder lies beside the splits {joined(splits)}; "
+                f"expected SPLIT/EMOTION, such as {splits[0]}/{one.name}; move its images into "
+                "the splits, or the folder elsewhere"
+            )
+
+
+def _no_image(root: Path, folders: list[Path], left_out: int) -> UserError:
+    """The error for a folder without an image to read."""
+    if left_out:
+        return UserError(
+            f"{root.absolute()}: `labels` leaves out every emotion, {numbered(left_out, 'image')} "
+            f"in all; correct it in {PARAMETERS}"
+        )
+    images = [path for path in _visible_files(root) if _is_image(path)]
+    if images:
+        return UserError(f"{root.absolute()}: {_outside(images, root, folders)}")
+    return UserError(
+        f"{root.absolute()}: no image; expected {', '.join(IMAGE_SUFFIXES)} files in "
+        "SPLIT/EMOTION folders such as train/happy, or in EMOTION folders"
+    )
+
+
+def _report_ignored(root: Path, folders: list[Path], read: set[Path]) -> None:
+    """Log which files are not among those read."""
+    ignored = [path for path in _visible_files(root) if path not in read]
+    images = [path for path in ignored if _is_image(path)]
+    others = [path for path in ignored if not _is_image(path)]
+    if images:
+        logger.warning("%s: ignored: %s", root, _outside(images, root, folders))
+    if others:
+        kind = "is no image" if len(others) == 1 else "are no images"
+        names = first_of(_relative(others, root))
+        logger.warning(
+            "%s: ignored %s that %s: %s", root, numbered(len(others), "file"), kind, names
+        )
+
+
+def _outside(images: list[Path], root: Path, folders: list[Path]) -> str:
+    """The sentence on images that are in no folder of an emotion."""
+    splits = [one.name for one in folders if _is_split(one)]
+    split = f"{splits[0]}/" if splits else ""
+    is_direct = all(path.parent == root for path in images)
+    place = "directly in this folder" if is_direct else "in no emotion's folder"
+    verb = "lies" if len(images) == 1 else "lie"
+    return (
+        f"{numbered(len(images), 'image')} {verb} {place}: {first_of(_relative(images, root))}; "
+        f"expected {'SPLIT/' if splits else ''}EMOTION/NAME: move each into the folder of its "
+        f"emotion, such as {split}happy"
+    )
+
+
+def _visible_files(root: Path) -> list[Path]:
+    """The files below a folder, without hidden ones and those of a tree of crops, in order."""
+    return sorted(
+        path
+        for path in root.rglob("[!.]*")
+        if path.is_file()
+        and not corrections.is_part_of_tree(path)
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+
+
+def _relative(paths: list[Path], root: Path) -> list[str]:
+    return [printable(path.relative_to(root).as_posix()) for path in paths]
 
 
 def _visible_folders(path: Path) -> list[Path]:
@@ -185,8 +271,8 @@ def _is_split(path: Path) -> bool:
 def _split(path: Path) -> str:
     if _is_split(path):
         return SPLIT_OF_FOLDER[path.name.lower()]
-    near = difflib.get_close_matches(path.name.lower(), SPLIT_OF_FOLDER, n=1, cutoff=0.4)
-    hint = f" (nearest: '{near[0]}')" if near else ""
+    near = nearest(path.name, SPLIT_OF_FOLDER, 0.4)
+    hint = f" (nearest: '{near}')" if near else ""
     raise UserError(
         f"{path.absolute()}: unknown split '{path.name}'{hint}; "
         f"expected one of {', '.join(SPLIT_OF_FOLDER)}, or EMOTION folders without splits; "
@@ -206,7 +292,7 @@ def _check_names(photos: list[Photo], source: FolderSource) -> None:
     shown = ", ".join(names[: MAX_EMOTIONS + 1])
     if not MIN_EMOTIONS <= len(names) <= MAX_EMOTIONS:
         raise UserError(
-            f"{source.path}: {len(names)} emotions, {shown}; expected {MIN_EMOTIONS} …"
+            f"{source.path}: {numbered(len(names), 'emotion')}, {shown}; expected {MIN_EMOTIONS} …"
             f" {MAX_EMOTIONS}; check the folders' names, or join some with `labels`"
         )
     for name in names:
@@ -221,11 +307,11 @@ def _check_names(photos: list[Photo], source: FolderSource) -> None:
         missing = [name for name in names if name not in here]
         if here and missing:
             others = [name for name in here if name not in missing]
-            near = difflib.get_close_matches(missing[0], others, n=1, cutoff=0.6)
+            near = nearest(missing[0], others, 0.6)
             hint = ""
             if near:
-                line = f"`labels: {{{near[0]}: {missing[0]}}}`"
-                hint = f", but of {near[0]}: if they are the same, add {line}"
+                line = f"`labels: {{{near}: {missing[0]}}}`"
+                hint = f", but of {near}: if they are the same, add {line}"
             raise UserError(
                 f"{source.path}: {split} has no image of {', '.join(missing)}{hint}; every split "
                 "needs each emotion: add images, or leave an emotion out with "
@@ -257,9 +343,9 @@ def _persons(photos: list[Photo], root: Path, pattern: str) -> list[str]:
         persons.append(match[1 if match.lastindex else 0] if match else f"/{path}")
     if unknown:
         example = next(p for p in persons if p.startswith("/"))
-        message = f"draw.person: '{pattern}' finds nobody in {unknown} of {len(photos)} paths, "
+        message = f"`draw.person`: '{pattern}' finds nobody in {unknown} of {len(photos)} paths, "
         if unknown == len(photos):
-            raise UserError(f"fetch.folder.{message}such as {example[1:]}; correct it")
+            raise UserError(f"{message}such as {example[1:]}; correct it in {PARAMETERS}")
         logger.warning("%ssuch as %s", message, example[1:])
     return persons
 
@@ -296,7 +382,8 @@ def _read_all(photos: list[Photo], root: Path, faces: str) -> Iterator[tuple[Pho
             )
     for reason, count in reasons.items():
         kind = "without a face" if reason == NO_FACE else "unreadable"
-        logger.warning("%s: %d images: validate will quarantine their rows", kind, count)
+        rows = "its row" if count == 1 else "their rows"
+        logger.warning("%s: %s: validate will quarantine %s", kind, numbered(count, "image"), rows)
 
 
 def _read_face(path: Path, cropper: FaceCropper) -> np.ndarray | str:

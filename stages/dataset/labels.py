@@ -1,12 +1,22 @@
 """The names of a dataset's labels: their order, and the spellings that stand for them."""
 
-import difflib
+import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from stages.dataset import fer2013, ferplus
+from stages.dataset.wording import joined, nearest
 from stages.errors import UserError
 from stages.parameters import FerPlusSource, Fetch, FolderSource, NamedLabels, SampleSource
+
+logger = logging.getLogger(__name__)
+
+PARAMETERS = "this dataset's source in its parameter file"
+"""Where `labels` and `emotions` stand; the section has the name of the source, which the variable
+FER2013_CSV may replace by another one."""
+
+MISSPELLING = 0.7
+"""Least similarity of a name and its misspelling; that of `contempt` and `neutral` is 0.4."""
 
 SPELLINGS = fer2013.SPELLINGS | {"contempt": ("contemptuous", "co")}
 """Other spellings of an emotion, in lower case."""
@@ -51,16 +61,16 @@ class Spellings:
     """
 
     def __init__(self, source: NamedLabels, emotions: tuple[str, ...] | None):
-        self._section = f"fetch.{source.source}"
+        self._written = tuple(source.labels)
         self._labels = {spelling.lower(): name for spelling, name in source.labels.items()}
         self._emotions = emotions
         self._names = {name.lower(): name for name in emotions or ()}
         for name in source.labels.values():
             if emotions is not None and name is not None and name not in emotions:
                 raise UserError(
-                    f"{self._section}.labels: '{name}' is none of the dataset's emotions "
-                    f"{', '.join(emotions)}{_nearest(name, emotions)}; correct it, or name all in "
-                    f"{self._section}.emotions"
+                    f"labels: '{name}' is none of the dataset's emotions {', '.join(emotions)}"
+                    f"{_hint(name, emotions)}; correct it in {PARAMETERS}, or name all in its "
+                    "`emotions`"
                 )
 
     def emotion(self, spelling: str, place: object) -> str | None:
@@ -88,17 +98,57 @@ class Spellings:
         same = [name for name in self._emotions if STANDARD.get(name.lower()) == STANDARD.get(key)]
         if key in STANDARD and len(same) == 1:
             return same[0]
-        near = difflib.get_close_matches(key, self._names, n=1, cutoff=0.4)
-        name = self._names[near[0]] if near else self._emotions[0]
-        written = spelling if re.fullmatch(r"[\w -]+", spelling) else f"'{spelling}'"
         raise UserError(
-            f"{place}: unknown emotion '{spelling}'{_nearest(key, self._names)}; the dataset has "
-            f"{', '.join(self._emotions)}; add a line to {self._section} in the parameter file: "
-            f"`labels: {{{written}: {name}}}`, or with null in place of {name} to leave these "
-            "images out"
+            f"{place}: unknown emotion '{spelling}'{_hint(key, self._names)}; the dataset has "
+            f"{', '.join(self._emotions)}; {self._remedy(spelling)}"
+        )
+
+    def is_known(self, spelling: str) -> bool:
+        """Whether a spelling is one of `labels`, of the names, or of an emotion in `STANDARD`."""
+        key = spelling.strip().lower()
+        return key in self._labels or key in self._names or key in STANDARD
+
+    def report_labels(self, found: Collection[str], place: object) -> None:
+        """Log which `labels` stand for nothing in the source, and which emotions they create.
+
+        Parameters
+        ----------
+        found : collection of str
+            All spellings in the source.
+        place : object
+            The source.
+        """
+        keys = {spelling.strip().lower() for spelling in found}
+        for spelling in self._written:
+            if spelling.lower() not in keys:
+                hint = _hint(spelling, found)
+                logger.warning(
+                    "%s: `labels` has the key '%s', which is no label or folder here%s",
+                    *(place, spelling, hint),
+                )
+        if self._emotions is None:
+            others = {STANDARD.get(key, key) for key in keys - self._labels.keys()}
+            used = {self._labels[key] for key in keys & self._labels.keys()}
+            new = sorted(name for name in used - others - SPELLINGS.keys() if name is not None)
+            if new:
+                names = joined([f"'{name}'" for name in new])
+                kind = "is a new emotion" if len(new) == 1 else "are new emotions"
+                logger.info("labels: %s %s", names, kind)
+
+    def _remedy(self, spelling: str) -> str:
+        written = spelling if re.fullmatch(r"[\w -]+", spelling) else f"'{spelling}'"
+        near = nearest(spelling, self._names.values(), MISSPELLING)
+        if near:
+            return (
+                f"add `labels: {{{written}: {near}}}` to {PARAMETERS}, or with null in place of "
+                f"{near} to leave these images out"
+            )
+        return (
+            f"add `labels: {{{written}: null}}` to {PARAMETERS} to leave these images out, or name "
+            "all emotions, this one too, in its `emotions`"
         )
 
 
-def _nearest(name: str, candidates: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), candidates, n=1, cutoff=0.4)
-    return f" (nearest: '{near[0]}')" if near else ""
+def _hint(name: str, candidates: Iterable[str]) -> str:
+    near = nearest(name, candidates, MISSPELLING)
+    return f" (nearest: '{near}')" if near else ""

@@ -23,6 +23,7 @@ from stages.dataset.fer_csv import HEADER, LONGEST_RECORD, VOTES, format_row
 from stages.dataset.sample_faces import render_sample
 from stages.dataset.source_description import as_folder, labels_of
 from stages.dataset.source_path import located
+from stages.dataset.wording import numbered
 from stages.errors import UserError
 from stages.parameters import (
     FerPlusSource,
@@ -38,7 +39,7 @@ logger = logging.getLogger(__name__)
 def sample(source: SampleSource) -> Iterator[bytes]:
     """Render a dataset; the same seed gives the same lines."""
     rows = tuple(getattr(source.rows, split) for split in SPLITS)
-    logger.info("rendering %d faces with seed %d", sum(rows), source.seed)
+    logger.info("rendering %s with seed %d", numbered(sum(rows), "face"), source.seed)
     labels, images, splits = render_sample(rows, source.seed)
     yield HEADER.encode()
     for label, image, split in zip(labels, images, splits, strict=True):
@@ -98,9 +99,20 @@ def folder(source: FolderSource) -> Iterator[bytes]:
     """Read images in a folder or in a zip file, as `image_folder.folder` does.
 
     Where the folder has FER-2013 as a CSV instead, it is read, as `csv_file.file` does.
+
+    Raises
+    ------
+    UserError
+        The path is a file, but no zip file.
     """
     root = located(source.path)
-    if root.is_file() and zipfile.is_zipfile(root):
+    if root.is_file():
+        if not zipfile.is_zipfile(root):
+            raise UserError(
+                f"{root.absolute()}: not a zip file, or a damaged one; expected a folder or a zip "
+                "file of images; copy or download it again, or write `source: file` in the "
+                "parameter file for a CSV"
+            )
         with TemporaryDirectory() as unpacked:
             _unpack(root, Path(unpacked))
             yield from image_folder.folder(source, Path(unpacked))

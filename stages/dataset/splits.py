@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 
 from stages.dataset.faces import SPLITS
+from stages.dataset.wording import numbered
 from stages.errors import UserError
 from stages.parameters import Draw
 
@@ -51,11 +52,11 @@ def draw_missing(
             chosen = _by_person(labels, [persons[index] for index in left], share, draw.seed)
         drawn[left[chosen]] = split
         logger.info(
-            "the source has no %s: drew %d of %d images of Training, stratified by emotion%s, "
+            "the source has no %s: drew %d of %s of Training, stratified by emotion%s, "
             "with seed %d",
             split,
             len(chosen),
-            len(left),
+            numbered(len(left), "image"),
             "" if persons is None else " and grouped by person",
             draw.seed,
         )
@@ -67,9 +68,9 @@ def _by_emotion(labels: list[str], share: float, seed: int, splits: int) -> np.n
     for number, (emotion, count) in enumerate(sorted(Counter(labels).items())):
         if count <= splits:
             raise UserError(
-                f"{emotion}: {count} images, and {splits} splits are drawn from them: each needs "
-                f"one, and Training too, so at least {splits + 1}; add images, or leave the "
-                "emotion out with `labels`"
+                f"{emotion}: {numbered(count, 'image')}, but at least {splits + 1} are needed to "
+                f"draw {numbered(splits, 'split')}: each needs one, and Training too; add images, "
+                "or leave the emotion out with `labels`"
             )
         images = np.flatnonzero(np.array(labels) == emotion)
         order = np.random.default_rng([seed, splits, number]).permutation(images)
@@ -85,8 +86,14 @@ def _by_person(labels: list[str], persons: list[str], share: float, seed: int) -
     count = len(set(persons))
     if count < folds:
         raise UserError(
-            f"{count} persons, and a share of {share:.2g} of them is drawn: at least {folds} are "
-            "needed; add images of others, or draw a larger share"
+            f"{numbered(count, 'person')}, and a share of {share:.2g} of them is drawn: at least "
+            f"{folds} are needed; add images of others, or draw a larger share"
+        )
+    emotion, most = Counter(labels).most_common(1)[0]
+    if most < folds:
+        raise UserError(
+            f"no emotion has {folds} images ({emotion} has {most}), and a share of {share:.2g} of "
+            "them is drawn: add images, or draw a larger share"
         )
     folding = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     left, chosen = next(folding.split(labels, labels, persons))

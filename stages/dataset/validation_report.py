@@ -103,7 +103,9 @@ def _spelled(outcome: Outcome) -> str:
         return "yes" if outcome.observed else "no"
     if isinstance(outcome.observed, float):
         return f"{outcome.observed:.4g}"
-    return f"{outcome.observed} rows fail" if outcome.level != "dataset" else str(outcome.observed)
+    if outcome.level == "dataset":
+        return str(outcome.observed)
+    return "1 row fails" if outcome.observed == 1 else f"{outcome.observed} rows fail"
 
 
 def _table(

@@ -27,6 +27,8 @@ def workspace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("experiments/results").mkdir(parents=True)
     settings.PARAMETERS.write_text((ROOT / "experiments/params.yaml").read_text())
+    Path("metrics/fer2013").mkdir(parents=True)
+    shutil.copy(ROOT / "metrics/fer2013/evaluation.json", "metrics/fer2013")
 
 
 def change(edit) -> None:
@@ -225,6 +227,26 @@ def test_the_readme_takes_the_metrics_of_duplicates():
     assert rows[2:] == [
         ["duplicates removed", "0.590", "0.700", "0.590"],
         ["duplicates kept", "0.590", "0.900", "0.590"],
+    ]
+
+
+def test_the_page_says_which_claims_hold():
+    write_results({})
+    for name, accuracy in (
+        ("network-five_layer", 0.304),
+        ("optimizer-adam_high_rate", 0.618),
+        ("optimizer-adamax_low_rate", 0.627),
+    ):
+        path = compare.RESULTS / f"{name}.json"
+        metrics = json.loads(path.read_text())["seed 0"] | {"accuracy": accuracy}
+        path.write_text(json.dumps({"seed 0": metrics}))
+    compare.main()
+    page = Path("experiments/README.md").read_text()
+    rows = [line for line in page.splitlines() if line.endswith("hold |") or "holds |" in line]
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+    assert [(row[1], row[2], row[4]) for row in cells] == [
+        ("0.313", "0.304", "does not hold"),
+        ("–", "adamax 0.627, adam 0.618, rmsprop 0.590, sgd 0.590", "holds"),
     ]
 
 

@@ -96,6 +96,17 @@ def test_a_failed_run_keeps_the_former_result(repository):
     assert Path("data/mine/raw.csv").read_bytes() == former
 
 
+def test_another_header_writes_nothing(repository):
+    former = run("mine")
+    given = repository / "given.csv"
+    given.write_bytes(csv_of(ROWS).replace(b",", b";"))
+    with pytest.raises(UserError) as raised:
+        run("mine")
+    assert str(raised.value).startswith(f"{given}, line 1: no column 'emotion'; expected emotion,")
+    assert str(raised.value).endswith("; separate the columns by commas, not by semicolons")
+    assert Path("data/mine/raw.csv").read_bytes() == former
+
+
 def test_invalid_rows_are_left_to_validate(repository):
     defective = b"\nword\n7,1 2 3,Training\n0,%b,Elsewhere\n" % (b"1 " * 2304)
     rows = ROWS | {"Training": ROWS["Training"] - 1}

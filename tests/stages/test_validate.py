@@ -173,8 +173,34 @@ def test_too_few_faces_of_an_emotion_say_how_many_are_needed(dataset):
         dataset(*faces_of(emotions, 9, 1), emotions=list(emotions), **SCALED)
     assert "class_faces.Training.calm (9 of at least 10)" in str(raised.value)
     assert "class_faces.PublicTest.tense (1 of at least 2)" in str(raised.value)
-    with pytest.raises(UserError, match=r"class_faces\.PublicTest\.calm \(0 of at least 2\)"):
-        dataset(*faces_of(emotions, 10, 0), emotions=list(emotions), **SCALED)
+    assert "rejected" not in str(raised.value)
+
+
+@pytest.mark.parametrize("limits", [SCALED, {}])
+def test_a_split_without_a_row_is_named_and_nothing_else(dataset, limits):
+    emotions = ("calm", "tense")
+    with pytest.raises(UserError) as raised:
+        dataset(*faces_of(emotions, 10, 0), emotions=list(emotions), **limits)
+    assert str(raised.value) == (
+        "data/toy/raw.csv: PublicTest and PrivateTest have no row; what was expected is in "
+        "data/toy/validation.html; each split needs rows: add them, or remove the column Usage "
+        "from the CSV to have the splits drawn"
+    )
+
+
+def test_a_split_whose_rows_are_all_rejected_is_named(dataset):
+    rows = [row for row in faces_of(("calm", "tense"), 10, 2) if "PublicTest" not in row]
+    flat = format_row("calm", " ".join(["7"] * 2304), "PublicTest")
+    with pytest.raises(UserError, match=r"csv: PublicTest has no valid row; the rejected rows"):
+        dataset(*rows, flat, emotions=["calm", "tense"], **SCALED)
+
+
+def test_labels_and_splits_that_are_unknown_are_shown(dataset):
+    unknown = [f"{name},{pixels()},Training" for name in ("grumpy", "b", "grumpy", "c", "d", "e")]
+    splits = [f"3,{pixels()},Test"] * 3
+    with pytest.raises(UserError) as raised:
+        dataset(*GOOD, *unknown, *splits, max_rejected=0.01)
+    assert "label (6 rows: grumpy, b, c and 2 more), usage (3 rows: Test)" in str(raised.value)
 
 
 def test_votes_and_drawn_splits_are_checked_and_kept(dataset):
@@ -196,14 +222,13 @@ def test_votes_and_drawn_splits_are_checked_and_kept(dataset):
 @pytest.mark.parametrize(
     ("lines", "changes", "failed"),
     [
-        (GOOD + [f"8,{SAME},Training"] * 11, {}, ["label (11 rows)", "rejected (0.2075)"]),
+        (GOOD + [f"8,{SAME},Training"] * 11, {}, ["label (11 rows: 8)", "rejected (0.2075)"]),
         (
             # Each check alone stays below the limit.
             GOOD + [f"8,{SAME},Training"] * 5 + [f"3,{SAME},Test"] * 5 + ["3,unreadable x"] * 5,
             {},
             ["rejected (0.2632)"],
         ),
-        (GOOD[:28], {}, ["split_rows.PrivateTest (0)"]),
         (GOOD, {"min_split_rows": 15}, [f"split_rows.{split} (14)" for split in SPLITS]),
         (
             GOOD,
@@ -224,7 +249,6 @@ def test_votes_and_drawn_splits_are_checked_and_kept(dataset):
     ids=[
         "one check",
         "checks together",
-        "no split",
         "small splits",
         "declared",
         "absent",
@@ -240,10 +264,10 @@ def test_a_failed_expectation_stops_the_pipeline(dataset, lines, changes, failed
     assert message.isprintable()
     listed = message.split("what was found: ")[1].split("; ")[0]
     assert sorted(listed.split(", ")) == sorted(failed)
-    assert "data/toy/quarantine.csv" in message
+    metrics = json.loads(Path("metrics/toy/validation.json").read_text())
+    assert ("data/toy/quarantine.csv" in message) == (metrics["rows"]["rejected"] > 0)
     assert "validate in params/toy.yaml" in message
     assert not stale.exists()
-    metrics = json.loads(Path("metrics/toy/validation.json").read_text())
     assert len(quarantine()) == 1 + metrics["rows"]["rejected"]
     assert "expectations failed: " in Path("data/toy/validation.html").read_text()
 

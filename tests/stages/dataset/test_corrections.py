@@ -4,6 +4,7 @@ import csv
 import logging
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -176,8 +177,53 @@ def test_a_photo_in_two_splits_is_an_error(tree, tmp_path):
     (root / "train" / row["emotion"] / row["file"]).rename(
         root / "test" / row["emotion"] / row["file"]
     )
-    with pytest.raises(UserError, match="has faces in Training and in PrivateTest"):
+    with pytest.raises(UserError, match="has faces in Training and in PrivateTest") as error:
         list(sources.folder(source_of(root)))
+    assert f"the photo {row['photo']} has faces" in str(error.value)
+    assert row["photo_sha256"] in str(error.value)
+
+
+@pytest.mark.parametrize("tables", [("train",), ("test",), ("train", "val")])
+def test_a_copy_of_a_face_in_another_split_is_an_error_that_names_both_files(
+    tree, tmp_path, tables
+):
+    """Its pixels differ from those that the network saw, so validate finds no equal images."""
+    row = rows_of(tree)[0]
+    root = split_into(tree, tmp_path / "data")
+    given = root / "train" / row["emotion"] / row["file"]
+    copy = root / "val" / row["emotion"] / "renamed.png"
+    shutil.copy(given, copy)
+    if "test" in tables:
+        for old, new in (("test", "other"), ("train", "test"), ("other", "train")):
+            (root / old).rename(root / new)
+        given = root / "test" / row["emotion"] / row["file"]
+    if "val" in tables:  # a face of another photo, as where two files have the same photo
+        (root / "val/faces.csv").write_text(
+            f"file,photo_sha256,emotion\nrenamed.png,{'0' * 64},{row['emotion']}\n"
+        )
+    with pytest.raises(UserError) as error:
+        list(sources.folder(source_of(root)))
+    assert f"{copy}: a copy of {given}, a face that --crops has written" in str(error.value)
+    assert "delete one of both files" in str(error.value)
+
+
+def test_a_copy_that_no_table_has_is_an_error_before_splits_are_drawn(tree):
+    row = rows_of(tree)[0]
+    given = tree / row["emotion"] / row["file"]
+    copy = shutil.copy(given, given.with_name("copy.png"))
+    with pytest.raises(UserError, match="a face that --crops has written") as error:
+        list(sources.folder(source_of(tree)))
+    assert f"{copy}: a copy of {given}," in str(error.value)
+
+
+def test_without_a_table_equal_files_are_left_to_validate(tree, tmp_path):
+    root = split_into(tree, tmp_path / "data")
+    (root / "train/faces.csv").unlink()
+    row = next((root / "train").glob("[!_]*/*.png"))
+    shutil.copy(row, root / "val" / row.parent.name)
+    rows = [line.decode().split(",") for line in sources.folder(source_of(root))]
+    equal = Counter(row[1] for row in rows)
+    assert sorted(equal.values())[-2:] == [1, 2]
 
 
 def test_a_copied_face_is_an_error_that_names_both_folders(tree, tmp_path):
@@ -204,8 +250,8 @@ def test_unsure_faces_are_left_out_until_they_are_sorted(tree, tmp_path, caplog)
     with caplog.at_level(logging.INFO):
         root = split_into(tree, tmp_path / "data")
         faces, counts = faces_of(source_of(root), tmp_path / "raw.csv")
-    assert "1 of them have a predicted emotion that was corrected" in caplog.text
-    assert "left out 1 faces that are not sorted" in caplog.text
+    assert "1 of them has a predicted emotion that was corrected" in caplog.text
+    assert "left out 1 face that is not sorted" in caplog.text
     assert "ignored" not in caplog.text
     assert len(faces.of_split("Training").labels) == len(rows) - 1
     assert counts["corrected"]["Training"] == 1

@@ -105,7 +105,7 @@ def test_nobody_is_in_two_splits(tmp_path):
     sides = {(by_pixels[pixels_of(row).tobytes()], row[2]) for row in rows}
     assert len(sides) == 10
     assert {split for _, split in sides} == {"Training", "PublicTest", "PrivateTest"}
-    with pytest.raises(UserError, match=r"draw\.person: 'P' finds nobody in 80 of 80 paths"):
+    with pytest.raises(UserError, match=r"`draw\.person`: 'P' finds nobody in 80 of 80 paths"):
         read(tmp_path, draw=Draw(person="P"))
 
 
@@ -124,7 +124,7 @@ def test_a_zip_file_is_read_like_the_folder_in_it(tmp_path):
     assert read(archive) == read(tmp_path / "faces")
 
 
-@pytest.mark.parametrize("suffix", [".webp", ".bmp", ".tif", ".JPG", ".jpeg"])
+@pytest.mark.parametrize("suffix", [".webp", ".bmp", ".tif", ".JPG", ".jpeg", ".gif"])
 def test_formats(tmp_path, suffix):
     write(tmp_path, "a", "b")
     for path in tmp_path.rglob("*.png"):
@@ -132,6 +132,88 @@ def test_formats(tmp_path, suffix):
         path.unlink()
     assert suffix.lower() in IMAGE_SUFFIXES
     assert len(read(tmp_path)) == 16
+
+
+def test_the_first_frame_of_a_gif_is_read(tmp_path):
+    write(tmp_path, *ALL_SPLITS)
+    animation = cv2.Animation()
+    animation.frames = [np.full((48, 48, 3), level, np.uint8) for level in (60, 200)]
+    animation.durations = [100, 100]
+    assert cv2.imwriteanimation(str(tmp_path / "train/a/two.gif"), animation)
+    rows = [row for row in read(tmp_path) if row[0] == "a" and row[2] == "Training"]
+    assert len(rows) == 9
+    assert abs(pixels_of(rows[-1]).mean() - 60) < 10  # a GIF's colours are dithered
+
+
+# ---------------------------------------------------------------- files that are not read
+
+
+def images(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        cv2.imwrite(str(folder / name), FACES[0])
+
+
+def test_ignored_files_are_named_and_counted(tmp_path, caplog):
+    write(tmp_path, *ALL_SPLITS)
+    for name in ("d.txt", "c.txt", "train/b.txt", "a.txt", "train/a/e.txt"):
+        (tmp_path / name).write_text("note")
+    images(tmp_path, "x.png")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git/HEAD").write_text("hidden")
+    assert len(read(tmp_path)) == 48
+    assert caplog.messages == [
+        f"{tmp_path}: ignored: 1 image lies directly in this folder: x.png; expected "
+        "SPLIT/EMOTION/NAME: move each into the folder of its emotion, such as test/happy",
+        f"{tmp_path}: ignored 5 files that are no images: a.txt, c.txt, d.txt and 2 more",
+    ]
+
+
+def test_ignored_images_beside_emotions_without_splits(tmp_path, caplog):
+    write(tmp_path / "faces", "a", "b")
+    images(tmp_path, "x.png")
+    images(tmp_path / "faces", "y.png", "z.png")
+    assert len(read(tmp_path)) == 16
+    assert caplog.messages == [
+        f"{tmp_path}: ignored: 1 image lies directly in this folder: x.png; expected "
+        "EMOTION/NAME: move each into the folder of its emotion, such as happy",
+        f"{tmp_path}/faces: ignored: 2 images lie directly in this folder: y.png, z.png; expected "
+        "EMOTION/NAME: move each into the folder of its emotion, such as happy",
+    ]
+
+
+def test_images_in_no_emotions_folder_are_an_error_that_counts_them(tmp_path):
+    images(tmp_path, *(f"{number}.png" for number in range(5)))
+    with pytest.raises(UserError) as raised:
+        read(tmp_path)
+    assert str(raised.value) == (
+        f"{tmp_path}: 5 images lie directly in this folder: 0.png, 1.png, 2.png and 2 more; "
+        "expected EMOTION/NAME: move each into the folder of its emotion, such as happy"
+    )
+    images(tmp_path / "train", "x.png")
+    with pytest.raises(UserError, match=r"6 images lie in no emotion's folder: .*SPLIT/EMOTION/"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["b", "Surprise"])
+def test_an_emotions_folder_beside_the_splits_is_an_error(tmp_path, name):
+    write(tmp_path, *ALL_SPLITS)
+    write(tmp_path, name, count=1)
+    with pytest.raises(UserError) as raised:
+        read(tmp_path)
+    assert (
+        f"{tmp_path}/{name}: this emotion's folder lies beside the splits test, train and val"
+        in (str(raised.value))
+    )
+
+
+def test_another_folder_beside_the_splits_is_ignored(tmp_path, caplog):
+    write(tmp_path, *ALL_SPLITS)
+    write(tmp_path, "unlabelled", count=2)
+    assert len(read(tmp_path)) == 48
+    assert "2 images lie in no emotion's folder: unlabelled/000.png, unlabelled/001.png;" in (
+        caplog.text
+    )
 
 
 # ---------------------------------------------------------------- labels
@@ -149,6 +231,24 @@ def test_labels_join_and_leave_out(tmp_path, caplog):
     rows = read(tmp_path, labels=labels)
     assert Counter(row[0] for row in rows) == {"negative": 16, "positive": 8}
     assert "left out by `labels`: 8 of contempt" in caplog.text
+    assert "labels: 'negative' and 'positive' are new emotions" in caplog.text
+    assert "no label or folder" not in caplog.text
+
+
+def test_a_key_of_labels_that_is_no_folder_is_logged(tmp_path, caplog):
+    write(tmp_path, "happy", "sad", "contempt")
+    rows = read(tmp_path, labels={"contemt": None})
+    assert len(rows) == 24
+    assert caplog.messages == [
+        f"{tmp_path}: `labels` has the key 'contemt', which is no label or folder here "
+        "(nearest: 'contempt')"
+    ]
+
+
+def test_labels_that_leave_out_everything(tmp_path):
+    write(tmp_path, "happy", "sad")
+    with pytest.raises(UserError, match="`labels` leaves out every emotion, 16 images in all"):
+        read(tmp_path, labels={"happy": None, "sad": None})
 
 
 @pytest.mark.parametrize(
@@ -159,7 +259,7 @@ def test_labels_join_and_leave_out(tmp_path, caplog):
             r"no image of happy, but of hapy: .*`labels: \{hapy: happy\}`",
         ),
         (["trian/a", "trian/b", "test/a"], r"unknown split 'trian' \(nearest: 'train'\)"),
-        (["a"], "1 emotions, a; expected 2 … 20"),
+        (["a"], "1 emotion, a; expected 2 … 20"),
         ([f"emotion {letter}" for letter in "abcdefghijklmnopqrstu"], "21 emotions"),
         (["1", "2"], r"the folder '1' is no name of an emotion.*`labels: \{1: NAME\}`"),
     ],
@@ -218,4 +318,4 @@ def test_a_photo_without_a_face_is_left_to_validate_with_the_reason(tmp_path, ca
     cv2.imwrite(str(tmp_path / "train/a/wall.png"), np.full((300, 300, 3), 90, np.uint8))
     rows = read(tmp_path, faces="detect")
     assert ["a", "no face in train/a/wall.png", "Training"] in rows
-    assert "without a face: 1 images: validate will quarantine their rows" in caplog.text
+    assert "without a face: 1 image: validate will quarantine its row" in caplog.text

@@ -68,8 +68,45 @@ def test_an_unknown_name_is_an_error_with_the_nearest_one_and_the_line_to_add():
     message = str(raised.value)
     assert message.startswith("faces/train/Suprised!: unknown emotion 'Suprised!'")
     assert "(nearest: 'surprise')" in message
-    assert "fetch.folder in the parameter file: `labels: {'Suprised!': surprise}`" in message
+    assert "add `labels: {'Suprised!': surprise}` to this dataset's source in its" in message
     assert "null" in message
+
+
+def test_an_unknown_name_that_is_similar_to_none_is_to_be_left_out_or_declared():
+    with pytest.raises(UserError) as raised:
+        Spellings(folder(), fer2013.EMOTIONS).emotion("contempt", "faces/train/contempt")
+    message = str(raised.value)
+    assert "nearest" not in message
+    assert "add `labels: {contempt: null}` to this dataset's source in its" in message
+    assert message.endswith("or name all emotions, this one too, in its `emotions`")
+
+
+def test_labels_that_stand_for_nothing_are_logged_with_the_nearest_spelling(caplog):
+    labels = {"Contemt": None, "anger": "angry", "happy": "happy"}
+    Spellings(folder(labels=labels), None).report_labels(["Happy", "contempt", "sad"], "faces")
+    assert caplog.messages == [
+        "faces: `labels` has the key 'Contemt', which is no label or folder here "
+        "(nearest: 'contempt')",
+        "faces: `labels` has the key 'anger', which is no label or folder here",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "found", "message"),
+    [
+        ({"sad": "sadd"}, ["sad", "happy"], ["labels: 'sadd' is a new emotion"]),
+        (
+            {"sad": "bad", "fear": "bad", "joy": "good"},
+            ["sad", "fear", "joy"],
+            ["labels: 'bad' and 'good' are new emotions"],
+        ),
+        ({"unhappy": "sad", "meh": "bored", "x": None}, ["Unhappy", "meh", "bored", "x"], []),
+    ],
+)
+def test_emotions_that_labels_create_are_logged(caplog, labels, found, message):
+    caplog.set_level("INFO")
+    Spellings(folder(labels=labels), None).report_labels(found, "faces")
+    assert caplog.messages == message
 
 
 def test_a_label_that_maps_to_no_emotion_is_an_error():

@@ -175,8 +175,16 @@ def test_missing_file_names_the_absolute_path(tmp_path, monkeypatch):
 
 
 def test_a_folder_in_place_of_a_file_is_an_error(tmp_path):
-    with pytest.raises(UserError, match="is a folder"):
+    with pytest.raises(UserError, match=r"is a folder; .*\.tar\.xz; .* `source: folder`"):
         read_file(tmp_path)
+
+
+@pytest.mark.parametrize("content", [CSV, zipped(("happy/a.png", b"a" * 3000))[:-30]])
+def test_a_file_that_is_no_whole_zip_in_place_of_a_folder(tmp_path, content):
+    path = tmp_path / "bad.zip"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"{path}: not a zip file, or a damaged one; .*`source: f"):
+        list(sources.folder(FolderSource(source="folder", path=path)))
 
 
 @pytest.mark.parametrize(
@@ -235,11 +243,71 @@ def test_invalid_rows_are_yielded_unchanged(rows):
     ]
 
 
-def test_a_header_with_other_names_is_left_to_validate():
-    assert read_bytes(b"label,pixels,Usage\n0,1 2,Training\n") == [
-        b"label,pixels,Usage",
-        b"0,1 2,Training",
-    ]
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (
+            "emotion;pixels;Usage",
+            "no column 'emotion'; expected emotion,pixels,Usage, found emotion;pixels;Usage; "
+            "separate the columns by commas, not by semicolons",
+        ),
+        (
+            "emotions,pixel,Usage",
+            "no column 'emotion' (nearest: 'emotions'); expected emotion,pixels,Usage, found "
+            "emotions,pixel,Usage; correct the first line, or give another file: FER-2013's CSV",
+        ),
+        (
+            "# Faces",
+            "no column 'emotion'; expected emotion,pixels,Usage, found # Faces; correct the first "
+            "line, or give another file: FER-2013's CSV",
+        ),
+        (
+            "emotion,pixels,Usage,id",
+            "4 columns; expected emotion,pixels,Usage, found emotion,pixels,Usage,id; remove the "
+            "others",
+        ),
+    ],
+)
+def test_another_header_is_an_error_that_names_the_users_file(tmp_path, header, message):
+    path = tmp_path / "given.csv"
+    path.write_text(f"{header}\n0,1 2,Training\n")
+    with pytest.raises(UserError) as raised:
+        read_file(path)
+    assert str(raised.value) == f"{path}, line 1: {message}"
+
+
+def test_optional_columns_are_read_without_labels(tmp_path, caplog):
+    lines = [b"emotion,pixels,Usage,drawn", b"0,1 2,Training,0"]
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"\n".join(lines))
+    assert read_file(path) == lines
+    assert not caplog.messages
+    source = FileSource(source="file", path=path, sha256=None, rows=None, labels={"0": "angry"})
+    assert list(sources.file(source)) == lines
+    assert caplog.messages == [f"{path}: `labels` is ignored for a CSV with the column drawn"]
+
+
+def test_blank_lines_before_the_header_are_left_out():
+    assert read_bytes(b"\n \n" + CSV) == LINES
+    with pytest.raises(UserError, match="line 4: 1 field, expected 2: emotion, pixels;"):
+        read_bytes(b"\n\nemotion,pixels\n3\n")
+
+
+def test_labels_that_are_not_in_a_csv_are_logged(tmp_path, caplog):
+    path = tmp_path / "a.csv"
+    labels = {"grumpi": None, "happy": None, "7": None}
+    for header, rest in (("emotion,pixels,Usage", ",Training"), ("emotion,pixels", "")):
+        caplog.clear()
+        rows = [f"{label},1 2{rest}" for label in ("3", "grumpy", *"0000", "grumpy", "grumpy")]
+        path.write_text("\n".join([header, *rows]))
+        source = FileSource(source="file", path=path, sha256=None, rows=None, labels=labels)
+        assert len(list(sources.file(source))) == 8
+        warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+        assert warnings == [
+            f"{path}: `labels` has the key 'grumpi', which is no label or folder here "
+            "(nearest: 'grumpy')",
+            f"{path}: `labels` has the key '7', which is no label or folder here",
+        ]
 
 
 @pytest.mark.parametrize("header", ["emotion,pixels,Usage", '"emotion","pixels","Usage"'])
@@ -442,11 +510,12 @@ def test_an_unknown_split_names_the_nearest(tmp_path):
 
 def test_other_files_are_counted_in_the_log_and_hidden_ones_are_not(tmp_path, caplog):
     save(tmp_path / "train/happy/a.png", grey(3))
-    for place in ("notes.txt", "train/x.png", "train/happy/c.gif", "train/happy/.DS_Store"):
+    for place in ("notes.txt", "train/x.png", "train/happy/c.ppm", "train/happy/.DS_Store"):
         (tmp_path / place).write_bytes(b"x")
     (tmp_path / ".git").mkdir()
     assert len(read_folder(tmp_path)) == 1
-    assert "ignored 3 files that are not SPLIT/EMOTION images" in caplog.text
+    assert "ignored 2 files that are no images: notes.txt, train/happy/c.ppm" in caplog.text
+    assert "ignored: 1 image lies in no emotion's folder: train/x.png" in caplog.text
 
 
 def test_missing_or_empty_folder(tmp_path):

@@ -55,10 +55,15 @@ def test_nobody_stands_on_both_sides():
 
 
 def test_too_few_images_are_an_error_that_says_how_many_are_needed():
-    with pytest.raises(UserError, match=r"tense: 2 images, and 2 splits .* at least 3"):
+    with pytest.raises(
+        UserError, match=r"tense: 2 images, but at least 3 are needed to draw 2 splits"
+    ):
         draw_missing(["Training"] * 12, ["calm"] * 10 + ["tense"] * 2, None, Draw())
     with pytest.raises(UserError, match=r"3 persons, .* at least 7 are needed"):
         draw_missing(ALL, EMOTIONS, [str(index % 3) for index in range(120)], Draw())
+    few = [name for name in ("calm", "tense") for _ in range(4)]
+    with pytest.raises(UserError, match=r"no emotion has 7 images \(calm has 4\)"):
+        draw_missing(["Training"] * 8, few, [str(index) for index in range(8)], Draw())
     with pytest.raises(UserError, match=r"tense: its images are of too few persons"):
         persons = [str(index) if index < 100 else "one" for index in range(120)]
         draw_missing(ALL, EMOTIONS, persons, Draw())
