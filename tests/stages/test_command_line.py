@@ -107,7 +107,8 @@ def test_a_mistake_in_a_parameter_file_is_one_line_and_exit_status_1(folder):
     assert done.returncode == 1
     text = (folder / "params/sample.yaml").read_text()
     (line,) = (n for n, row in enumerate(text.splitlines(), start=1) if row == "  epoch: 3")
-    error = f"error: params/sample.yaml:{line}: train.epoch: unknown key\n"
+    what = "train.epoch: unknown key, did you mean 'epochs'?"
+    error = f"error: params/sample.yaml:{line}: {what}\n"
     assert done.stderr == f"A stage of its own.\n{error}"
 
 
