@@ -190,9 +190,10 @@ def page(rows: Sequence[Row]) -> str:
     )
     lines = []
     for (count, way), runs in table.groupby(["faces", "way"], sort=False):
-        spread = [f"{runs[key].min():.3f} – {runs[key].max():.3f}" for key in METRICS]
         cells = [
-            f"{runs[key].mean():.3f} ({ends})" for key, ends in zip(METRICS, spread, strict=True)
+            f"{runs[key].mean():.3f}"
+            + f" ({runs[key].min():.3f} – {runs[key].max():.3f})" * (len(runs) > 1)
+            for key in METRICS
         ]
         lines.append(
             [f"{count:,}", WAYS[way], *cells, f"{runs['cpu_minutes'].mean():.1f}", len(runs)]

@@ -14,7 +14,6 @@ name, so that another one is chosen by one value:
 All of them are checked; the typed section has the chosen one only.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ from pydantic_core import PydanticCustomError
 
 from recognizer.regular_file import read_regular_file
 from stages.errors import UserError
+from stages.wording import nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
@@ -971,6 +971,5 @@ def _found(value: Any) -> str:
 
 
 def _nearest(name: str, candidates: Iterable[str]) -> str:
-    by_lower_case = {candidate.lower(): candidate for candidate in candidates}
-    near = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
-    return f", did you mean '{by_lower_case[near[0]]}'?" if near else ""
+    near = nearest(name, candidates, 0.5)
+    return f", did you mean '{near}'?" if near else ""

@@ -11,7 +11,7 @@ from stages.artifacts import Artifacts, write_metrics
 from stages.command_line import check_parameters, run
 
 if __name__ == "__main__":
-    check_parameters()  # before the following imports, which take seconds
+    check_parameters()  # before anything is logged, as in the other stages
 
 from stages.dataset.source_description import describe, source_of
 from stages.parameters import Parameters

@@ -23,9 +23,9 @@ from stages.dataset.faces import SPLITS
 from stages.dataset.fer_csv import read_faces, shortened
 from stages.dataset.labels import declared_emotions, in_order
 from stages.dataset.row_checks import CHECKS, check_rows, count_rows, kept_faces
-from stages.dataset.wording import first_of, joined, numbered
 from stages.errors import UserError
 from stages.parameters import Parameters
+from stages.wording import first_of, joined, numbered
 
 if TYPE_CHECKING:
     from stages.dataset.expectations import Outcome

@@ -10,7 +10,10 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 NEUTRAL = {
-    *(f"stages/{name}.py" for name in ("artifacts", "command_line", "errors", "parameters")),
+    *(
+        f"stages/{name}.py"
+        for name in ("artifacts", "command_line", "errors", "parameters", "wording")
+    ),
     *(
         "stages/teachers.py",
         "stages/tracking.py",

@@ -78,7 +78,7 @@ def find_inputs(arguments: Sequence[str], ignored: Collection[Path] = ()) -> Ite
     ignored_folders = frozenset(map(real_path, ignored))
     for argument in arguments:
         path = Path(argument)
-        if str(argument).startswith(("http://", "https://")):
+        if argument.startswith(("http://", "https://")):
             yield Input(path, "is an address: download the file and give its path")
             continue
         if is_folder(argument):

@@ -24,8 +24,8 @@ from recognizer.csv_cells import from_text_cell
 from recognizer.printable import printable
 from recognizer.regular_file import read_regular_file
 from stages.dataset.labels import STANDARD
-from stages.dataset.wording import numbered
 from stages.errors import UserError
+from stages.wording import numbered
 
 logger = logging.getLogger(__name__)
 

@@ -27,9 +27,9 @@ from stages.dataset.fer_csv import DRAWN, HEADER, LONGEST_RECORD, format_row, nu
 from stages.dataset.labels import STANDARD, Spellings, declared_emotions
 from stages.dataset.source_path import located
 from stages.dataset.splits import draw_missing
-from stages.dataset.wording import joined, numbered
 from stages.errors import UserError
 from stages.parameters import FileSource
+from stages.wording import joined, numbered
 
 logger = logging.getLogger(__name__)
 

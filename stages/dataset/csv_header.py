@@ -3,8 +3,8 @@
 from codecs import BOM_UTF8
 
 from stages.dataset.fer_csv import HEADER, OPTIONAL, shortened
-from stages.dataset.wording import nearest
 from stages.errors import UserError
+from stages.wording import nearest
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 """What other programs write in place of commas."""

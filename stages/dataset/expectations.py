@@ -26,8 +26,8 @@ from stages.dataset import fer2013
 from stages.dataset.faces import SPLITS
 from stages.dataset.fer_csv import HEADER, PIXELS
 from stages.dataset.row_checks import labels_by_text
-from stages.dataset.wording import numbered
 from stages.parameters import Rows, Validate
+from stages.wording import numbered
 
 TRAINING = SPLITS[0]
 KEPT = Column("check").is_null()

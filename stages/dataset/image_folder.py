@@ -23,9 +23,9 @@ from stages.dataset.faces import SPLITS
 from stages.dataset.fer_csv import CORRECTED, DRAWN, HEADER, NO_FACE, UNREADABLE, format_row
 from stages.dataset.labels import PARAMETERS, Spellings
 from stages.dataset.splits import draw_missing
-from stages.dataset.wording import first_of, joined, nearest, numbered
 from stages.errors import UserError
 from stages.parameters import EMOTION_NAME, MAX_EMOTIONS, MIN_EMOTIONS, FolderSource
+from stages.wording import first_of, joined, nearest, numbered
 
 logger = logging.getLogger(__name__)
 

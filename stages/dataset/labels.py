@@ -5,9 +5,9 @@ import re
 from collections.abc import Collection, Iterable
 
 from stages.dataset import fer2013, ferplus
-from stages.dataset.wording import joined, nearest
 from stages.errors import UserError
 from stages.parameters import FerPlusSource, Fetch, FolderSource, NamedLabels, SampleSource
+from stages.wording import joined, nearest
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,6 @@ from stages.dataset.fer_csv import HEADER, LONGEST_RECORD, VOTES, format_row
 from stages.dataset.sample_faces import render_sample
 from stages.dataset.source_description import as_folder, labels_of
 from stages.dataset.source_path import located
-from stages.dataset.wording import numbered
 from stages.errors import UserError
 from stages.parameters import (
     FerPlusSource,
@@ -32,6 +31,7 @@ from stages.parameters import (
     KaggleSource,
     SampleSource,
 )
+from stages.wording import numbered
 
 logger = logging.getLogger(__name__)
 

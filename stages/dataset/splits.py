@@ -6,9 +6,9 @@ from collections import Counter
 import numpy as np
 
 from stages.dataset.faces import SPLITS
-from stages.dataset.wording import numbered
 from stages.errors import UserError
 from stages.parameters import Draw
+from stages.wording import numbered
 
 logger = logging.getLogger(__name__)
 

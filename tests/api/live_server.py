@@ -19,7 +19,7 @@ TWO = [*ONE, "--workers", "2", "--timeout-worker-healthcheck", "20"]
 
 
 CERTIFICATES = ssl.create_default_context()
-"""Read once: each httpx.Client would read them for 24 ms, although HTTP needs none."""
+"""Read once: each httpx.Client would read them again, which takes longer than a request."""
 
 
 def new_connection(address) -> httpx.Client:

@@ -37,7 +37,7 @@ def tree(tmp_path, monkeypatch):
 
 
 def found(*arguments, ignored=()):
-    return [str(item.path) for item in find_inputs(arguments, ignored)]
+    return [str(item.path) for item in find_inputs([str(one) for one in arguments], ignored)]
 
 
 def test_a_folder_gives_only_its_photos_and_videos_sorted(tree):

@@ -1,6 +1,6 @@
 """Numbers, lists and similar names in sentences."""
 
-from stages.dataset.wording import first_of, joined, nearest, numbered
+from stages.wording import first_of, joined, nearest, numbered
 
 
 def test_one_is_singular():
