@@ -4,9 +4,9 @@
     python -m benchmarks.processors fer2013 --rounds 3
 
 Writes `benchmarks/processors.csv` and, from it, the page `benchmarks/processors.md`; takes about
-ten minutes on an idle machine. Needs Linux, gcc, and a processor with the flags `avx512_vnni` and
-`cpuid_fault` in /proc/cpuinfo. The processors of `PROCESSORS` are this one, with some features
-hidden from the process (`benchmarks/hidden_features.py`). The files of each dataset:
+ten minutes on an idle machine. Needs Linux, gcc, objdump, and a processor with the flag
+`avx512_vnni` in /proc/cpuinfo. The processors of `PROCESSORS` are this one, with some features
+hidden from onnxruntime (`benchmarks/hidden_features.py`). The files of each dataset:
 
 - int8: `models/D/model.onnx`.
 - float32: `models/D/float32.onnx`, which `dvc repro` or `dvc pull` makes.
@@ -39,7 +39,15 @@ import onnx
 from onnx import numpy_helper
 
 from benchmarks.candidate import WARM_UP
-from benchmarks.hidden_features import DOT_PRODUCTS, FEATURES, ROOT, build, environment, seen
+from benchmarks.hidden_features import (
+    DOT_PRODUCTS,
+    FEATURES,
+    NEEDED,
+    ROOT,
+    build,
+    environment,
+    seen,
+)
 from benchmarks.provenance import Provenance, here, opening
 from benchmarks.result_files import as_written, write_results
 from recognizer.classifier import SIZE, Classifier
@@ -150,6 +158,8 @@ class Processors:
         self._library = build(folder)
         self._core = str(max(os.sched_getaffinity(0)))
         everything = seen(self._library, ())
+        if NEEDED not in everything:
+            sys.exit(f"error: onnxruntime does not see {NEEDED}: the features cannot be hidden")
         for name, hidden in PROCESSORS.items():
             if seen(self._library, hidden) != everything - set(hidden):
                 sys.exit(f"error: {name}: the features cannot be hidden on this machine")
@@ -319,8 +329,8 @@ def page(rows: list[Row], rounds: int, timed: int, sources: dict[str, Provenance
 
 
 PROCESSORS_OF_THE_PAGE = """\
-All rows are measured on the processor above. Some of its features are hidden from the process, so \
-that onnxruntime takes the instructions of older processors. Clock and caches remain those of this \
+All rows are measured on the processor above. Some of its features are hidden from onnxruntime, so \
+that it takes the instructions of older processors. Clock and caches remain those of this \
 processor: expect the ratio of an older one to be similar, not its milliseconds.
 
 - all features: nothing is hidden.
