@@ -1,7 +1,10 @@
 """Start the server: `python -m api`, with any option of uvicorn, for example `--port 9000`."""
 
+import errno
 import os
+import socket
 import sys
+from typing import Any
 
 from recognizer.optional_packages import needs_package
 
@@ -27,11 +30,37 @@ OPTIONS = (
 PROGRAM = "python -m api"
 
 
-def has_workers(arguments: list[str]) -> bool:
-    """Whether uvicorn will start worker processes, by its options and environment variables."""
-    context = main.make_context(PROGRAM, list(arguments), resilient_parsing=True)
-    workers = context.params.get("workers") or os.environ.get("WEB_CONCURRENCY", 1)
+def uvicorn_options(arguments: list[str]) -> dict[str, Any]:
+    """What uvicorn reads from its options and environment variables, by name."""
+    return main.make_context(PROGRAM, list(arguments), resilient_parsing=True).params
+
+
+def has_workers(options: dict[str, Any]) -> bool:
+    """Whether uvicorn will start worker processes."""
+    workers = options["workers"] or os.environ.get("WEB_CONCURRENCY", 1)
     return str(workers) != "1"
+
+
+def address_problem(options: dict[str, Any]) -> str | None:
+    """Why the server cannot listen, or None.
+
+    uvicorn finds out after all models are loaded, and names no remedy.
+    """
+    host, port = options["host"], options["port"]
+    if options["uds"] or options["fd"] is not None:
+        return None
+    if not 0 <= port <= 65_535:
+        return f"port {port}: expected 0 to 65535"
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return f"port {port} of {host} is in use; choose another one with --port"
+        return f"cannot listen on port {port} of {host}: {error.strerror}; see --host and --port"
+    return None
 
 
 if __name__ == "__main__":
@@ -42,6 +71,9 @@ if __name__ == "__main__":
     # same invalid setting again and again.
     settings = load_settings()
     command = ["api.app:app", *OPTIONS, *sys.argv[1:]]
-    if has_workers(command):
+    options = uvicorn_options(command)
+    if problem := address_problem(options):
+        sys.exit(f"error: {problem}")
+    if has_workers(options):
         os.environ[VARIABLE] = MainProcess(settings).listen()
     main(command, prog_name=PROGRAM)

@@ -54,6 +54,6 @@ def log_as_json() -> None:
     # Every request and every stream has a line of its own. Uvicorn's would show the query string.
     logging.getLogger("uvicorn.access").handlers.clear()
     logging.getLogger("uvicorn.error").addFilter(
-        # The message may be an exception, for example "address already in use".
+        # The message may be an exception, for example of a socket.
         lambda record: not UVICORN_WEBSOCKET.match(str(record.msg))
     )

@@ -164,18 +164,28 @@ def status_or_none(raw):
 # ---------------------------------------------------------------- starts
 
 
-def test_a_used_port_is_an_error_of_one_line(server):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--port={used}"], "port {used} of 127.0.0.1 is in use; choose another one with --port"),
+        (["--workers=2", "--port={used}"], "port {used} of 127.0.0.1 is in use; choose another"),
+        (["--port=80000"], "port 80000: expected 0 to 65535"),
+        (["--host=192.0.2.1"], "cannot listen on port 8000 of 192.0.2.1: Cannot assign requested"),
+        (["--host=nowhere.invalid"], "cannot listen on port 8000 of nowhere.invalid: "),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_an_error_of_one_line(server, options, message):
+    used = server.base_url.port
     done = subprocess.run(
-        [sys.executable, "-m", "api", "--port", str(server.base_url.port)],
+        [sys.executable, "-m", "api", *(option.format(used=used) for option in options)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
     )
-    assert done.returncode
-    errors = [line for line in done.stderr.splitlines() if '"level": "error"' in line]
-    assert len(errors) == 1 and "address already in use" in errors[0]
-    assert "raceback" not in done.stderr
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {message.format(used=used)}")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_new_worker_serves_the_version_of_the_start(serve, model_path, tmp_path):
