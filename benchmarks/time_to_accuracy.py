@@ -194,7 +194,9 @@ def page(curves: dict[str, pd.DataFrame]) -> str:
         opening("Training time to an accuracy", sources.items()),
         "Made by `python -m benchmarks.time_to_accuracy DATASET`. Minutes from the start of"
         " `python -m stages.train DATASET` until the EMA model first had that accuracy on"
-        " PublicTest; – where it never had. The training of teachers is not included.",
+        " PublicTest; – where it never had. The training of teachers, and of the weights that a"
+        " training starts from, is not included: fer2013 starts from a network of"
+        " [the ensemble](../docs/training.md#the-ensemble).",
         markdown_table(headers, [table_row(*item) for item in curves.items()]),
         f"![Accuracy on PublicTest over the minutes of training]({NAME}.png)",
     ]
