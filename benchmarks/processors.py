@@ -302,11 +302,19 @@ def summary(rows: list[Row]) -> str:
         if found:
             difference = max(row.largest_difference or 0 for row in found)
             same = min(row.same_emotion or 0 for row in found)
-            parts.append(
-                f"- {file}: a probability differs by at most {difference:.1g} from that with all"
-                f" features; the emotion is the same for {100 * same:.2f} % of the faces or more."
-            )
+            parts.append(f"- {file}: {difference_in_words(difference, same)}")
     return "\n".join(parts).strip()
+
+
+def difference_in_words(largest: float, same: float) -> str:
+    """How far the answers are from those with all features; `same` is a share of the faces."""
+    if largest == 0:
+        return "all answers are those with all features, to the last digit."
+    share = "all faces" if same == 1 else f"{100 * same:.2f} % of the faces or more"
+    return (
+        f"a probability differs by at most {largest:.1g} from that with all features; the emotion"
+        f" is the same for {share}."
+    )
 
 
 def page(rows: list[Row], rounds: int, timed: int, sources: dict[str, Provenance]) -> str:
