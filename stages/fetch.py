@@ -86,6 +86,12 @@ def check_rows(found: Counter[str], declared: Rows, drawn: bool) -> None:
             "compared with those of others",
             _spelled(expected),
         )
+    elif drawn and found.total() == expected["Training"]:
+        logger.warning(
+            "the source has the rows of %s alone: metrics on splits that are drawn from them cannot"
+            " be compared with those of others",
+            _spelled(Counter(Training=expected["Training"])).partition(",")[0],
+        )
     elif any(found[split] != expected[split] for split in SPLITS):
         raise UserError(
             f"rows: expected {_spelled(expected)}; the source has {_spelled(found)}"

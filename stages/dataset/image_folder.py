@@ -21,7 +21,7 @@ from stages.dataset import corrections
 from stages.dataset.corrections import Crop
 from stages.dataset.faces import SPLITS
 from stages.dataset.fer_csv import CORRECTED, DRAWN, HEADER, NO_FACE, UNREADABLE, format_row
-from stages.dataset.labels import PARAMETERS, Spellings
+from stages.dataset.labels import PARAMETERS, SPELLINGS, Spellings
 from stages.dataset.splits import draw_missing
 from stages.errors import UserError
 from stages.parameters import EMOTION_NAME, MAX_EMOTIONS, MIN_EMOTIONS, FolderSource
@@ -100,6 +100,8 @@ def folder(source: FolderSource, root: Path) -> Iterator[bytes]:
     photos.sort(key=lambda photo: (SPLITS.index(photo.split), photo.path))
     drawn = set(splits) - set(found)
     logger.info("reading %s below %s", numbered(len(photos), "image"), root.absolute())
+    counts = sorted(Counter(photo.emotion for photo in photos).items())
+    logger.info("emotions: %s", ", ".join(f"{emotion} {count}" for emotion, count in counts))
     corrected = sum(photo.crop is not None and photo.crop.corrected for photo in photos)
     has_corrected = corrected > 0
     if has_corrected:
@@ -222,7 +224,8 @@ def _report_ignored(root: Path, folders: list[Path], read: set[Path]) -> None:
 def _outside(images: list[Path], root: Path, folders: list[Path]) -> str:
     """The sentence on images that are in no folder of an emotion."""
     splits = [one.name for one in folders if _is_split(one)]
-    split = f"{splits[0]}/" if splits else ""
+    own = images[0].relative_to(root).parts[0]
+    split = f"{own if own in splits else splits[0]}/" if splits else ""
     is_direct = all(path.parent == root for path in images)
     place = "directly in this folder" if is_direct else "in no emotion's folder"
     verb = "lies" if len(images) == 1 else "lie"
@@ -310,7 +313,10 @@ def _check_names(photos: list[Photo], source: FolderSource) -> None:
             near = nearest(missing[0], others, 0.6)
             hint = ""
             if near:
-                line = f"`labels: {{{near}: {missing[0]}}}`"
+                wrong, right = near, missing[0]
+                if near in SPELLINGS and missing[0] not in SPELLINGS:
+                    wrong, right = missing[0], near
+                line = f"`labels: {{{wrong}: {right}}}`"
                 hint = f", but of {near}: if they are the same, add {line}"
             raise UserError(
                 f"{source.path}: {split} has no image of {', '.join(missing)}{hint}; every split "

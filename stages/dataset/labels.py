@@ -55,7 +55,8 @@ class Spellings:
     Parameters
     ----------
     source : NamedLabels
-        Its `labels` come first, then the names themselves, then `STANDARD`.
+        Its `labels` come first, then the names themselves, then `STANDARD`. A key of `labels`
+        that is an emotion's name counts for all spellings of this emotion.
     emotions : tuple of str or None
         Names of the dataset's labels; None where the source's own spellings become the names.
     """
@@ -66,6 +67,8 @@ class Spellings:
         self._emotions = emotions
         self._names = {name.lower(): name for name in emotions or ()}
         for name in source.labels.values():
+            if emotions is None and name is not None:
+                _check_spelling(name)
             if emotions is not None and name is not None and name not in emotions:
                 raise UserError(
                     f"labels: '{name}' is none of the dataset's emotions {', '.join(emotions)}"
@@ -89,8 +92,8 @@ class Spellings:
             The spelling stands for none of the dataset's emotions.
         """
         key = spelling.strip().lower()
-        if key in self._labels:
-            return self._labels[key]
+        if (label := self._label_of(key)) is not None:
+            return self._labels[label]
         if self._emotions is None:
             return STANDARD.get(key, key)
         if key in self._names:
@@ -117,23 +120,42 @@ class Spellings:
             All spellings in the source.
         place : object
             The source.
+
+        Raises
+        ------
+        UserError
+            A key of `labels` that stands for nothing is similar to a spelling in the source.
         """
-        keys = {spelling.strip().lower() for spelling in found}
-        for spelling in self._written:
-            if spelling.lower() not in keys:
-                hint = _hint(spelling, found)
-                logger.warning(
-                    "%s: `labels` has the key '%s', which is no label or folder here%s",
-                    *(place, spelling, hint),
+        label_of = {
+            spelling: self._label_of(spelling.strip().lower()) for spelling in sorted(found)
+        }
+        unlabelled = [spelling for spelling, label in label_of.items() if label is None]
+        for written in self._written:
+            if written.lower() in label_of.values():
+                continue
+            if near := nearest(written, unlabelled, MISSPELLING):
+                raise UserError(
+                    f"{place}: `labels` has the key '{written}', which is no label or folder here;"
+                    f" nearest: '{near}'; correct it in {PARAMETERS}, or remove it"
                 )
+            logger.warning(
+                "%s: `labels` has the key '%s', which is no label or folder here", place, written
+            )
         if self._emotions is None:
-            others = {STANDARD.get(key, key) for key in keys - self._labels.keys()}
-            used = {self._labels[key] for key in keys & self._labels.keys()}
+            others = {STANDARD.get(name.strip().lower(), name) for name in unlabelled}
+            used = {self._labels[label] for label in label_of.values() if label is not None}
             new = sorted(name for name in used - others - SPELLINGS.keys() if name is not None)
             if new:
                 names = joined([f"'{name}'" for name in new])
                 kind = "is a new emotion" if len(new) == 1 else "are new emotions"
                 logger.info("labels: %s %s", names, kind)
+
+    def _label_of(self, key: str) -> str | None:
+        """The key of `labels` that a spelling in lower case falls under, or None."""
+        if key in self._labels:
+            return key
+        emotion = STANDARD.get(key)
+        return emotion if emotion in self._labels and key not in self._names else None
 
     def _remedy(self, spelling: str) -> str:
         written = spelling if re.fullmatch(r"[\w -]+", spelling) else f"'{spelling}'"
@@ -146,6 +168,15 @@ class Spellings:
         return (
             f"add `labels: {{{written}: null}}` to {PARAMETERS} to leave these images out, or name "
             "all emotions, this one too, in its `emotions`"
+        )
+
+
+def _check_spelling(name: str) -> None:
+    """Refuse a new emotion whose name is likely a misspelling of one in `SPELLINGS`."""
+    if name.lower() not in STANDARD and (near := nearest(name, SPELLINGS, MISSPELLING)):
+        raise UserError(
+            f"labels: '{name}' is a new emotion; nearest: '{near}'; correct it in {PARAMETERS}, or "
+            "name all emotions, this one too, in its `emotions`"
         )
 
 

@@ -23,6 +23,10 @@ STEP = 4
 FACES = 40
 """Faces of each emotion that a mean map is computed from."""
 
+LEAST = 20
+"""Faces of an emotion below which its mean face is not drawn: it would show who they are, and the
+picture of the means is in git."""
+
 DRAWN = 6
 """Single faces of each emotion that are drawn."""
 
@@ -42,8 +46,8 @@ def sensitivity_pictures(
     Returns
     -------
     means, faces : uint8 [H, W, 3]
-        BGR pictures: the mean face of each emotion with the mean map, and a few single faces
-        with their maps.
+        BGR pictures: the mean face of each emotion with the mean map, of `LEAST` faces or more,
+        and a few single faces with their maps.
     """
     images, labels, names = split.images, split.labels, split.emotions
     faces, maps = [], []
@@ -100,7 +104,11 @@ def _draw_means(
     panels = figure.subplots(2, len(faces), squeeze=False)
     for column, emotion in enumerate(names):
         panels[0, column].set_title(emotion, fontsize=10)
-        if faces[column]:
+        if len(faces[column]) < LEAST:
+            middle = panels[0, column].transAxes
+            note = f"fewer than\n{LEAST} correct"
+            panels[0, column].text(0.5, 0.5, note, ha="center", va="center", transform=middle)
+        else:
             mean_face, mean_map = np.mean(faces[column], axis=0), np.mean(maps[column], axis=0)
             _show(panels[0, column], panels[1, column], mean_face, mean_map)
     return _rendered(figure)

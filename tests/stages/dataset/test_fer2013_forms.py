@@ -227,7 +227,7 @@ def test_of_train_and_test_alone_the_validation_is_drawn(form, rows, tmp_path, c
 
 
 @pytest.mark.parametrize("archive", [False, True])
-def test_of_the_competitions_train_csv_both_tests_are_drawn(archive, rows, tmp_path):
+def test_of_the_competitions_train_csv_both_tests_are_drawn(archive, rows, tmp_path, caplog):
     members = {
         name: content
         for name, content in competition(rows).items()
@@ -242,8 +242,11 @@ def test_of_the_competitions_train_csv_both_tests_are_drawn(archive, rows, tmp_p
         row[:2] for row in rows if row[2] == "Training"
     )
     assert {split for _, _, split in found} == set(SPLITS)
+    assert sorted(fetched(path, tmp_path, declared(rows))) == sorted(found)
+    assert "the source has the rows of Training " in caplog.text
+    fewer = declared(rows).model_copy(update={"Training": declared(rows).Training + 1})
     with pytest.raises(UserError, match=r"rows: expected .*with drawn splits.*null accepts any"):
-        fetched(path, tmp_path, declared(rows))
+        fetched(path, tmp_path, fewer)
 
 
 def test_the_competitions_test_csv_has_no_labels(rows, tmp_path):

@@ -235,14 +235,24 @@ def test_labels_join_and_leave_out(tmp_path, caplog):
     assert "no label or folder" not in caplog.text
 
 
-def test_a_key_of_labels_that_is_no_folder_is_logged(tmp_path, caplog):
+def test_a_misspelled_key_of_labels_is_an_error(tmp_path):
     write(tmp_path, "happy", "sad", "contempt")
-    rows = read(tmp_path, labels={"contemt": None})
-    assert len(rows) == 24
-    assert caplog.messages == [
-        f"{tmp_path}: `labels` has the key 'contemt', which is no label or folder here "
-        "(nearest: 'contempt')"
-    ]
+    with pytest.raises(UserError, match=r"key 'contemt', which is .*; nearest: 'contempt'; corr"):
+        read(tmp_path, labels={"contemt": None})
+
+
+def test_the_log_counts_the_emotions(tmp_path, caplog):
+    caplog.set_level("INFO")
+    write(tmp_path, "joy", "smilling", "sad")
+    read(tmp_path)
+    assert "emotions: happy 8, sad 8, smilling 8" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", ["train/Hapy", "test/Hapy"])
+def test_a_misspelled_folder_in_one_split_is_to_become_the_emotion(tmp_path, wrong):
+    write(tmp_path, "train/happy", "train/sad", "test/happy", "test/sad", wrong)
+    with pytest.raises(UserError, match=r"are the same, add `labels: {hapy: happy}`"):
+        read(tmp_path)
 
 
 def test_labels_that_leave_out_everything(tmp_path):

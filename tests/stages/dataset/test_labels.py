@@ -81,20 +81,54 @@ def test_an_unknown_name_that_is_similar_to_none_is_to_be_left_out_or_declared()
     assert message.endswith("or name all emotions, this one too, in its `emotions`")
 
 
-def test_labels_that_stand_for_nothing_are_logged_with_the_nearest_spelling(caplog):
-    labels = {"Contemt": None, "anger": "angry", "happy": "happy"}
+def test_labels_that_stand_for_nothing_are_logged(caplog):
+    labels = {"anger": "angry", "happy": "happy", "7": None}
     Spellings(folder(labels=labels), None).report_labels(["Happy", "contempt", "sad"], "faces")
     assert caplog.messages == [
-        "faces: `labels` has the key 'Contemt', which is no label or folder here "
-        "(nearest: 'contempt')",
         "faces: `labels` has the key 'anger', which is no label or folder here",
+        "faces: `labels` has the key '7', which is no label or folder here",
     ]
+
+
+def test_a_misspelled_key_of_labels_is_an_error_with_the_nearest_spelling():
+    spellings = Spellings(folder(labels={"Contemt": None}), None)
+    with pytest.raises(UserError, match=r"faces: .*key 'Contemt', .*; nearest: 'contempt'; corr"):
+        spellings.report_labels(["Happy", "contempt"], "faces")
+
+
+def test_a_key_that_is_an_emotion_counts_for_all_of_its_spellings(caplog):
+    labels = {"happy": "positive", "angry": "negative", "sad": None, "rage": "negative"}
+    spellings = Spellings(folder(labels=labels), None)
+    found = ["joy", "HA", "Anger", "sadness", "rage", "fear"]
+    names = [spellings.emotion(name, "place") for name in found]
+    assert names == ["positive", "positive", "negative", None, "negative", "fear"]
+    spellings.report_labels(found, "faces")
+    assert caplog.messages == []
+
+
+def test_a_key_that_is_another_spelling_counts_for_itself():
+    spellings = Spellings(folder(labels={"joy": None}), None)
+    assert spellings.emotion("happy", "place") == "happy"
+    assert spellings.emotion("Joy", "place") is None
+
+
+def test_a_declared_emotion_is_not_taken_over_by_a_label():
+    spellings = Spellings(folder(labels={"happy": "smile"}), ("smile", "joy"))
+    assert spellings.emotion("joy", "place") == "joy"
+    assert spellings.emotion("happiness", "place") == "smile"
+
+
+def test_a_new_emotion_that_is_a_misspelling_is_an_error():
+    with pytest.raises(UserError, match=r"labels: 'hapy' is a new emotion; nearest: 'happy'; co"):
+        Spellings(folder(labels={"smiling": "hapy"}), None)
+    declared = Spellings(folder(labels={"smiling": "hapy"}), ("hapy", "sad"))
+    assert declared.emotion("smiling", "place") == "hapy"
 
 
 @pytest.mark.parametrize(
     ("labels", "found", "message"),
     [
-        ({"sad": "sadd"}, ["sad", "happy"], ["labels: 'sadd' is a new emotion"]),
+        ({"sad": "blue"}, ["sad", "happy"], ["labels: 'blue' is a new emotion"]),
         (
             {"sad": "bad", "fear": "bad", "joy": "good"},
             ["sad", "fear", "joy"],

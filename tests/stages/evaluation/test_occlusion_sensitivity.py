@@ -7,7 +7,7 @@ from onnx import numpy_helper
 
 from recognizer.classifier import Classifier
 from stages.dataset.fer2013 import EMOTIONS
-from stages.evaluation.occlusion_sensitivity import PATCH, sensitivity, sensitivity_pictures
+from stages.evaluation.occlusion_sensitivity import LEAST, PATCH, sensitivity, sensitivity_pictures
 from tests.faces_fixture import training_faces
 from tests.model_fixture import write_tiny_model
 
@@ -57,3 +57,21 @@ def test_the_pictures_show_every_emotion_and_do_not_change_the_faces(corner_mode
     assert np.array_equal(images, before)
     again = sensitivity_pictures(corner_model, split, probabilities)
     assert all(map(np.array_equal, again, (means, faces)))
+
+
+def test_the_mean_of_few_faces_is_not_drawn(corner_model):
+    """It would show the faces, and this picture is in git."""
+
+    def columns(count):
+        images = np.random.default_rng(1).integers(0, 256, (count, 48, 48), dtype=np.uint8)
+        labels = np.full(count, EMOTIONS.index("happy"))
+        rows = np.arange(count, dtype=np.int32)
+        split = training_faces(images, labels, rows)
+        means, _ = sensitivity_pictures(corner_model, split, np.eye(7)[labels])
+        width = means.shape[1] // 7
+        happy = EMOTIONS.index("happy")
+        # Below the title, without the note.
+        return means[-100:, happy * width + 10 : (happy + 1) * width - 10]
+
+    assert columns(LEAST - 1).min() == 255
+    assert columns(LEAST).min() < 255
