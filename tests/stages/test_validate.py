@@ -219,6 +219,15 @@ def test_votes_and_drawn_splits_are_checked_and_kept(dataset):
         ]
 
 
+def test_of_drawn_splits_the_declared_rows_are_not_compared(dataset):
+    drawn = [f"{row},{int('Training' not in row)}" for row in GOOD]
+    other = Rows(Training=len(GOOD), PublicTest=1, PrivateTest=1)
+    metrics = dataset(*drawn, header=f"{HEADER},drawn", rows=other)
+    assert not [name for name in metrics["expectations"]["dataset"] if "declared" in name]
+    with pytest.raises(UserError, match="declared_rows"):
+        dataset(*GOOD, rows=other)
+
+
 @pytest.mark.parametrize(
     ("lines", "changes", "failed"),
     [
