@@ -44,10 +44,11 @@ def has_workers(options: dict[str, Any]) -> bool:
 def address_problem(options: dict[str, Any]) -> str | None:
     """Why the server cannot listen, or None.
 
-    uvicorn finds out after all models are loaded, and names no remedy.
+    uvicorn finds out after all models are loaded, and names no remedy. It names a port that is no
+    number itself: that is None here.
     """
     host, port = options["host"], options["port"]
-    if options["uds"] or options["fd"] is not None:
+    if options["uds"] or options["fd"] is not None or port is None:
         return None
     if not 0 <= port <= 65_535:
         return f"port {port}: expected 0 to 65535"
@@ -72,7 +73,7 @@ if __name__ == "__main__":
     settings = load_settings()
     command = ["api.app:app", *OPTIONS, *sys.argv[1:]]
     options = uvicorn_options(command)
-    if problem := address_problem(options):
+    if "--help" not in command and (problem := address_problem(options)):
         sys.exit(f"error: {problem}")
     if has_workers(options):
         os.environ[VARIABLE] = MainProcess(settings).listen()

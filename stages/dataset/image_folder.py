@@ -313,9 +313,8 @@ def _check_names(photos: list[Photo], source: FolderSource) -> None:
             near = nearest(missing[0], others, 0.6)
             hint = ""
             if near:
-                wrong, right = near, missing[0]
-                if near in SPELLINGS and missing[0] not in SPELLINGS:
-                    wrong, right = missing[0], near
+                # The name that is no emotion's is the misspelled one.
+                wrong, right = sorted((near, missing[0]), key=SPELLINGS.__contains__)
                 line = f"`labels: {{{wrong}: {right}}}`"
                 hint = f", but of {near}: if they are the same, add {line}"
             raise UserError(

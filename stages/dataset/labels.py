@@ -142,7 +142,7 @@ class Spellings:
                 "%s: `labels` has the key '%s', which is no label or folder here", place, written
             )
         if self._emotions is None:
-            others = {STANDARD.get(name.strip().lower(), name) for name in unlabelled}
+            others = {self.emotion(spelling, place) for spelling in unlabelled}
             used = {self._labels[label] for label in label_of.values() if label is not None}
             new = sorted(name for name in used - others - SPELLINGS.keys() if name is not None)
             if new:

@@ -188,6 +188,26 @@ def test_an_address_that_cannot_be_used_is_an_error_of_one_line(server, options,
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["--port=lots"], 2, "Invalid value for '--port': 'lots' is not a valid integer"),
+        (["--help", "--port={used}"], 0, "Usage: python -m api"),
+    ],
+)
+def test_an_invalid_port_and_help_are_answered_by_uvicorn(server, options, status, message):
+    done = subprocess.run(
+        [sys.executable, "-m", "api", *(one.format(used=server.base_url.port) for one in options)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == status
+    assert message in done.stdout + done.stderr
+    assert "raceback" not in done.stderr
+
+
 def test_a_new_worker_serves_the_version_of_the_start(serve, model_path, tmp_path):
     model = tmp_path / "model.onnx"
     model.write_bytes(model_path.read_bytes())

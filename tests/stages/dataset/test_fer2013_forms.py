@@ -243,7 +243,7 @@ def test_of_the_competitions_train_csv_both_tests_are_drawn(archive, rows, tmp_p
     )
     assert {split for _, _, split in found} == set(SPLITS)
     assert sorted(fetched(path, tmp_path, declared(rows))) == sorted(found)
-    assert "the source has the rows of Training " in caplog.text
+    assert " rows of Training alone: metrics on splits that are drawn" in caplog.text
     fewer = declared(rows).model_copy(update={"Training": declared(rows).Training + 1})
     with pytest.raises(UserError, match=r"rows: expected .*with drawn splits.*null accepts any"):
         fetched(path, tmp_path, fewer)

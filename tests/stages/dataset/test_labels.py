@@ -134,7 +134,7 @@ def test_a_new_emotion_that_is_a_misspelling_is_an_error():
             ["sad", "fear", "joy"],
             ["labels: 'bad' and 'good' are new emotions"],
         ),
-        ({"unhappy": "sad", "meh": "bored", "x": None}, ["Unhappy", "meh", "bored", "x"], []),
+        ({"unhappy": "sad", "meh": "bored", "x": None}, ["Unhappy", "meh", "Bored", "x"], []),
     ],
 )
 def test_emotions_that_labels_create_are_logged(caplog, labels, found, message):
