@@ -59,7 +59,9 @@ def address_problem(options: dict[str, Any]) -> str | None:
             tried.bind(address)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            return f"port {port} of {host} is in use; choose another one with --port"
+            return (
+                f"port {port} of {host} is in use; choose another one with --port or UVICORN_PORT"
+            )
         return f"cannot listen on port {port} of {host}: {error.strerror}; see --host and --port"
     return None
 

@@ -167,7 +167,10 @@ def status_or_none(raw):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--port={used}"], "port {used} of 127.0.0.1 is in use; choose another one with --port"),
+        (
+            ["--port={used}"],
+            "port {used} of 127.0.0.1 is in use; choose another one with --port or UVICORN_PORT",
+        ),
         (["--workers=2", "--port={used}"], "port {used} of 127.0.0.1 is in use; choose another"),
         (["--port=80000"], "port 80000: expected 0 to 65535"),
         (["--host=192.0.2.1"], "cannot listen on port 8000 of 192.0.2.1: Cannot assign requested"),
